@@ -17,7 +17,7 @@ use crate::mailbox::message::{
     received,
 };
 use crate::mailbox::reorder::Reorder;
-use crate::mailbox::source::Source;
+use crate::mailbox::source::{Contents, Source};
 use crate::mailbox::{Code, Context, Error, Finding, Result};
 
 /// Messages per task.
@@ -200,11 +200,11 @@ fn renamed_keywords<'a>(keywords: impl Iterator<Item = (u64, &'a str)>) -> Vec<F
 pub(crate) fn list_maildir(maildir: &Path, context: &Context<'_>) -> Result<(Vec<MessageRow>, Vec<Finding>)> {
     let reader = MaildirReader::open(maildir, context.now)?;
     let (mut rows, mut findings) = (Vec::new(), Vec::new());
-    let mut bytes = Vec::new();
+    let mut contents = Contents::default();
     for (n, entry) in reader.list()?.messages.iter().enumerate() {
         context.cancel.check()?;
-        match reader.read_or_explain(entry, &mut bytes)? {
-            Ok(found) => rows.push(MessageRow::from_file(&found, n + 1, &bytes)),
+        match reader.read_or_explain(entry, &mut contents)? {
+            Ok(found) => rows.push(MessageRow::from_file(&found, n + 1, &contents)),
             Err(finding) => findings.push(finding),
         }
     }
@@ -249,10 +249,15 @@ impl MessageRow {
 }
 
 /// Returns message `number` of an mbox, from 1, as convert would write it, in pieces.
-pub(crate) fn read_mbox_message<'a>(mbox: &Mbox<'a>, path: &Path, number: usize) -> Result<Vec<&'a [u8]>> {
-    let mut pieces = Vec::new();
-    mbox.pieces(nth(mbox.messages(), path, number)?, &mut pieces);
-    Ok(pieces)
+pub(crate) fn read_mbox_message<'a>(
+    mbox: &Mbox<'a>,
+    path: &Path,
+    number: usize,
+) -> Result<impl Iterator<Item = &'a [u8]> + use<'a>> {
+    let extent = nth(mbox.messages(), path, number)?;
+    let (message, mut from) = (extent.message(mbox.text()), 0);
+    let cuts = mbox.quote_offsets(extent).chain([message.len()]);
+    Ok(cuts.map(move |cut| &message[std::mem::replace(&mut from, cut + 1)..cut]))
 }
 
 /// Returns message `number` as in the source, with From_ lines and quoting, without the blank line after it.
@@ -262,12 +267,12 @@ pub(crate) fn read_source_bytes<'a>(source: &'a Source, mbox: &Mbox<'_>, number:
 }
 
 /// Reads message `number` of a Maildir, in the order of [`list_maildir`].
-pub(crate) fn read_maildir_message(maildir: &Path, number: usize, now: i64) -> Result<Vec<u8>> {
+pub(crate) fn read_maildir_message(maildir: &Path, number: usize, now: i64) -> Result<Contents> {
     let reader = MaildirReader::open(maildir, now)?;
     let entries = reader.list()?.messages;
-    let mut bytes = Vec::new();
-    match reader.read_or_explain(nth(&entries, maildir, number)?, &mut bytes)? {
-        Ok(_) => Ok(bytes),
+    let mut contents = Contents::default();
+    match reader.read_or_explain(nth(&entries, maildir, number)?, &mut contents)? {
+        Ok(_) => Ok(contents),
         Err(Finding { message, .. }) => {
             let path = reader.path(&entries[number - 1]);
             Err(Error::Unsupported { path, reason: message.into_owned() })

@@ -100,6 +100,6 @@ impl Writer {
 fn new_message(text: &[u8]) -> NewMessage<'_> {
     let base = name(text);
     let name = name::bare(&base);
-    let (pieces, mtime) = (vec![text], 1_000_000_000);
-    NewMessage { folders: &[0], subdir: Subdir::New, base, name, pieces, mtime, existing: None }
+    let (content, mtime) = (MessageContent::Slices(vec![text]), 1_000_000_000);
+    NewMessage { folders: &[0], subdir: Subdir::New, base, name, content, mtime, existing: None }
 }

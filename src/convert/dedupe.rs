@@ -1,7 +1,12 @@
 //! Equality of messages.
 
+use std::convert::Infallible;
+use std::ops::Range;
+
+use super::render::Rendered;
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::message::header;
+use crate::mailbox::source::mapped;
 
 /// The messages that `--dedupe` skips.
 // Doc comments of the variants would be the help of --dedupe.
@@ -31,16 +36,52 @@ impl Dedupe {
             }
         }
     }
+
+    /// Returns the [`key`](Dedupe::key) of a message that is to be written.
+    pub(crate) fn rendered_key(self, rendered: &Rendered<'_>) -> Option<Digest> {
+        if self == Dedupe::No {
+            return None;
+        }
+        if let Some(file) = rendered.whole() {
+            return self.key(&file, content_digest(&file).unwrap_or_else(|| Digest::of(&file)));
+        }
+        // The first chunk has the header. If that is longer, the message is no duplicate.
+        let (mut hasher, mut head) = (blake3::Hasher::new(), None);
+        let Ok(()) = rendered.for_each(&mut |chunk| {
+            match &head {
+                Some(_) => hash_without(&[], chunk, &mut hasher),
+                None => {
+                    let cuts: Vec<_> = header::volatile(header::split(chunk).header).collect();
+                    hash_without(&cuts, chunk, &mut hasher);
+                    head = Some(chunk.to_vec());
+                }
+            }
+            Ok::<_, Infallible>(())
+        });
+        self.key(&head.unwrap_or_default(), hasher.finalize().into())
+    }
 }
 
 /// Returns the BLAKE3 of a message without the fields that mail readers rewrite; None if it has no such field.
 pub(crate) fn content_digest(message: &[u8]) -> Option<Digest> {
-    let split = header::split(message);
-    let header = header::without_volatile(split.header)?;
+    let cuts: Vec<_> = header::volatile(header::split(message).header).collect();
+    if cuts.is_empty() {
+        return None;
+    }
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&header);
-    hasher.update(&message[split.header.len()..]);
+    hash_without(&cuts, message, &mut hasher);
     Some(hasher.finalize().into())
+}
+
+/// Hashes bytes without some ranges of them.
+fn hash_without(cuts: &[Range<usize>], bytes: &[u8], hasher: &mut blake3::Hasher) {
+    let mut from = 0;
+    for cut in cuts.iter().chain([&(bytes.len()..bytes.len())]) {
+        mapped::windows(&bytes[from..cut.start]).for_each(|window| {
+            hasher.update(window);
+        });
+        from = cut.end;
+    }
 }
 
 /// The digests that identify a message.

@@ -14,12 +14,13 @@ use super::{
     PreviousMessages, labels,
 };
 use crate::mailbox::maildir::{
-    DestinationState, Entry, FoundMessage, Fsync, KeywordSet, MaildirReader, NoMessage, list,
+    DestinationState, Entry, FoundMessage, Fsync, KeywordSet, MaildirReader, list,
 };
 use crate::mailbox::manifest::{
     self, Digest, ManifestFile, ManifestLocation, Outline, Section, SectionHeader,
 };
 use crate::mailbox::mbox::{Extent, Mbox};
+use crate::mailbox::source::Contents;
 use crate::mailbox::text::plural;
 use crate::mailbox::{Code, Context, Error, Finding, Result, display_path, fs};
 
@@ -262,11 +263,11 @@ impl Folder {
     fn originals(&self, maildir: &Path, dedupe: Dedupe, now: i64) -> Result<Vec<(Digest, Vec<u8>, Digest)>> {
         let reader = MaildirReader::open(&maildir.join(&self.directory), now)?;
         let originals = self.entries.par_iter().map(|entry| {
-            let mut bytes = Vec::new();
+            let mut bytes = Contents::default();
             let entry = match reader.read(entry, &mut bytes)? {
                 Ok(FoundMessage { entry, .. }) => entry,
                 // A message that is no longer there has no duplicates.
-                Err(NoMessage::Removed | NoMessage::DanglingLink | NoMessage::NotAFile) => return Ok(None),
+                Err(_) => return Ok(None),
             };
             let file = Digest::of(&bytes);
             let content = content_digest(&bytes).unwrap_or(file);

@@ -12,6 +12,7 @@ mod identity;
 pub(crate) mod import;
 mod keywords;
 mod labels;
+mod line_ends;
 mod names;
 mod options;
 mod plan;

@@ -238,14 +238,7 @@ impl Analysis<'_> {
     fn digest(&self, extent: &Extent, rendered: &Rendered<'_>, dedupe: Dedupe) -> MessageDigests {
         let raw = extent.message(self.source.raw());
         let content = content_digest(raw).unwrap_or_else(|| Digest::of(raw));
-        let key = match dedupe {
-            Dedupe::No => None,
-            // Of the file, since it is compared with files.
-            _ => {
-                let file = rendered.pieces.concat();
-                dedupe.key(&file, content_digest(&file).unwrap_or_else(|| Digest::of(&file)))
-            }
-        };
-        MessageDigests { content, file: rendered.digest(), key }
+        // Of the file, since it is compared with files.
+        MessageDigests { content, file: rendered.digest(), key: dedupe.rendered_key(rendered) }
     }
 }

@@ -103,8 +103,8 @@ impl<'a> PlannedSource<'a> {
         let existing = planned.placement().and_then(|placement| placement.existing.as_deref());
         let base = self.base_name(planned);
         let (subdir, name) = self.final_name_of(planned, &base);
-        let pieces = rendered.pieces.iter().map(|p| &p[..]).collect();
+        let content = rendered.content();
         let (folders, mtime) = (planned.missing_folders(), planned.epoch);
-        Some(NewMessage { folders, subdir, base, name, pieces, mtime, existing })
+        Some(NewMessage { folders, subdir, base, name, content, mtime, existing })
     }
 }

@@ -30,7 +30,8 @@ pub(super) fn check(written: WrittenMbox<'_>) -> Result<Vec<Finding>> {
     let Some(text) = MappedFile::map(file, size, path)? else { return Ok(Vec::new()) };
     let read = |variant| {
         let options = ReadOptions { variant, ..ReadOptions::default() };
-        read::read(&text, &options, ScanHooks::none()).ok()
+        let hooks = ScanHooks { on_release: &|range| text.release(range), ..ScanHooks::none() };
+        read::read(&text, &options, hooks).ok()
     };
     let found = read(None);
     let new = |mbox: &Mbox<'_>| mbox.messages().iter().filter(|extent| extent.at >= start).count() as u64;

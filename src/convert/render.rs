@@ -1,10 +1,16 @@
 //! The bytes of a message's file: those of the source without the quoting, with other line ends on request.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
+use std::ops::Range;
 
+use super::line_ends::{LineEndChange, LineEnds};
+use crate::mailbox::error;
+use crate::mailbox::maildir::write::{MessageContent, MessageStream};
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::{DeletedPolicy, LabelPolicy, Quoting, quote};
 use crate::mailbox::message::header::{self, Split};
+use crate::mailbox::source::mapped;
 
 /// Line ends of the messages written.
 // Doc comments of the variants would be the help of --eol.
@@ -61,11 +67,15 @@ pub(crate) struct RenderOptions {
     pub(crate) labels: LabelPolicy,
 }
 
-/// A message in pieces, most of them slices of the source.
+/// A larger message is rendered anew each time that its bytes are needed, as too many pieces would be in memory.
+pub(crate) const LARGE: usize = 8 << 20;
+/// How much of a large message is rendered at once.
+const CHUNK: usize = 1 << 18;
+
+/// A rendered message.
 #[derive(Debug)]
 pub(crate) struct Rendered<'a> {
-    /// Their concatenation is the file.
-    pub(crate) pieces: Vec<Cow<'a, [u8]>>,
+    pieces: Pieces<'a>,
     /// How many `>` were removed.
     pub(crate) quotes: u32,
     /// How many line ends were changed.
@@ -76,6 +86,23 @@ pub(crate) struct Rendered<'a> {
     pub(crate) stripped: Vec<(usize, &'a [u8])>,
 }
 
+/// The bytes of a rendered message.
+#[derive(Debug)]
+enum Pieces<'a> {
+    /// Their concatenation is the file. Most are slices of the source.
+    Small(Vec<Cow<'a, [u8]>>),
+    Large(LargeMessage<'a>),
+}
+
+/// A message that is rendered in chunks.
+#[derive(Debug)]
+struct LargeMessage<'a> {
+    message: &'a [u8],
+    split: Split<'a>,
+    quoting: Quoting,
+    options: RenderOptions,
+}
+
 /// Renders a message with this header and body.
 pub(crate) fn render<'a>(
     message: &'a [u8],
@@ -84,6 +111,9 @@ pub(crate) fn render<'a>(
     options: RenderOptions,
 ) -> Rendered<'a> {
     let RenderOptions { eol, headers, .. } = options;
+    if message.len() > LARGE && (eol != Eol::Keep || headers != Headers::Keep || quoting != Quoting::None) {
+        return LargeMessage { message, split: *split, quoting, options }.render();
+    }
     let mut slices = Vec::new();
     let quotes = quote::unquote(message, split.body_at(message), quoting, &mut slices) as u32;
     let stripped = match headers {
@@ -91,15 +121,66 @@ pub(crate) fn render<'a>(
         Headers::Strip => strip(split.header, &mut slices),
     };
     if eol == Eol::Keep {
-        let pieces = slices.into_iter().map(Cow::Borrowed).collect();
+        let pieces = Pieces::Small(slices.into_iter().map(Cow::Borrowed).collect());
         return Rendered { pieces, quotes, eols: 0, eol_runs: Vec::new(), stripped };
     }
     let (mut out, mut runs) = (Vec::with_capacity(message.len() + message.len() / 32), Runs::default());
-    for line in slices.concat().split_inclusive(|&b| b == b'\n') {
-        let changed = push_line(line, eol, &mut out);
-        runs.push(changed > 0);
+    let mut line_ends = LineEnds::new(|is_crlf| eol.change(is_crlf, &mut runs));
+    slices.iter().for_each(|slice| line_ends.push(slice, &mut out));
+    if line_ends.finish(&mut out) {
+        runs.push(false);
     }
-    Rendered { pieces: vec![Cow::Owned(out)], quotes, eols: runs.changed, eol_runs: runs.finish(), stripped }
+    let pieces = Pieces::Small(vec![Cow::Owned(out)]);
+    Rendered { pieces, quotes, eols: runs.changed, eol_runs: runs.finish(), stripped }
+}
+
+impl<'a> LargeMessage<'a> {
+    fn render(self) -> Rendered<'a> {
+        let quotes = self.quotes().count() as u32;
+        let stripped: Vec<_> = self.stripped().map(|cut| (cut.start, &self.message[cut])).collect();
+        let mut runs = Runs::default();
+        let Ok(()) = self.for_each(&mut |_| Ok::<_, Infallible>(()), &mut runs);
+        let (eols, eol_runs) = (runs.changed, runs.finish());
+        Rendered { pieces: Pieces::Large(self), quotes, eols, eol_runs, stripped }
+    }
+
+    /// Returns the quoting `>` to remove.
+    fn quotes(&self) -> impl Iterator<Item = Range<usize>> + use<'a> {
+        let body_at = self.split.body_at(self.message);
+        quote::quote_offsets(self.split.body, self.quoting).map(move |at| body_at + at..body_at + at + 1)
+    }
+
+    /// Returns the fields to remove.
+    fn stripped(&self) -> impl Iterator<Item = Range<usize>> + use<'a> {
+        let is_kept = self.options.headers == Headers::Keep;
+        header::volatile(self.split.header).take_while(move |_| !is_kept)
+    }
+
+    /// Renders the message in chunks, and collects the `runs` of lines whose ends change.
+    fn for_each<E>(&self, put: &mut dyn FnMut(&[u8]) -> Result<(), E>, runs: &mut Runs) -> Result<(), E> {
+        let eol = self.options.eol;
+        let (mut out, mut from, end) = (Vec::new(), 0, self.message.len());
+        let mut line_ends = LineEnds::new(|is_crlf| eol.change(is_crlf, runs));
+        for cut in self.stripped().chain(self.quotes()).chain(std::iter::once(end..end)) {
+            for window in mapped::windows(&self.message[from..cut.start]) {
+                for chunk in window.chunks(CHUNK) {
+                    match eol {
+                        Eol::Keep => out.extend_from_slice(chunk),
+                        Eol::Lf | Eol::Crlf => line_ends.push(chunk, &mut out),
+                    }
+                    if out.len() >= CHUNK {
+                        put(&out)?;
+                        out.clear();
+                    }
+                }
+            }
+            from = cut.end;
+        }
+        if line_ends.finish(&mut out) {
+            runs.push(false);
+        }
+        put(&out)
+    }
 }
 
 /// Removes the fields of mail readers from the header. The first slice begins with it, since it has no quoting.
@@ -147,57 +228,96 @@ impl Runs {
     }
 }
 
-fn push_line(line: &[u8], eol: Eol, out: &mut Vec<u8>) -> u32 {
-    let Some(text) = line.strip_suffix(b"\n") else {
-        out.extend_from_slice(line);
-        return 0;
-    };
-    let (bare, is_crlf) = match text.strip_suffix(b"\r") {
-        Some(bare) => (bare, true),
-        None => (text, false),
-    };
-    match (eol, is_crlf) {
-        (Eol::Lf, true) => out.extend_from_slice(&[bare, b"\n"].concat()),
-        (Eol::Crlf, false) => out.extend_from_slice(&[bare, b"\r\n"].concat()),
-        _ => {
-            out.extend_from_slice(line);
-            return 0;
-        }
+impl Eol {
+    /// Returns the change that a line end needs, and counts it.
+    fn change(self, is_crlf: bool, runs: &mut Runs) -> LineEndChange {
+        let change = match (self, is_crlf) {
+            (Eol::Lf, true) => LineEndChange::RemoveCr,
+            (Eol::Crlf, false) => LineEndChange::AddCr,
+            _ => LineEndChange::Keep,
+        };
+        runs.push(change != LineEndChange::Keep);
+        change
     }
-    1
 }
 
 impl<'a> Rendered<'a> {
     pub(crate) fn unchanged(message: &'a [u8]) -> Rendered<'a> {
-        let pieces = vec![Cow::Borrowed(message)];
+        let pieces = Pieces::Small(vec![Cow::Borrowed(message)]);
         Rendered { pieces, quotes: 0, eols: 0, eol_runs: Vec::new(), stripped: Vec::new() }
     }
 }
 
 impl Rendered<'_> {
+    /// Returns the message as one slice. A large one that changes has none.
+    pub(crate) fn whole(&self) -> Option<Cow<'_, [u8]>> {
+        match &self.pieces {
+            Pieces::Small(pieces) => match &pieces[..] {
+                [piece] => Some(Cow::Borrowed(piece)),
+                pieces => Some(Cow::Owned(pieces.concat())),
+            },
+            Pieces::Large(_) => None,
+        }
+    }
+
+    /// Returns the first bytes of the file, at most `length`.
+    pub(crate) fn head(&self, length: usize) -> Vec<u8> {
+        let mut head = Vec::new();
+        // An error ends it, as enough is there.
+        let _ = self.for_each(&mut |bytes| {
+            head.extend_from_slice(&bytes[..bytes.len().min(length - head.len())]);
+            if head.len() < length { Ok(()) } else { Err(()) }
+        });
+        head
+    }
+
+    /// Passes on the bytes of the file, in order.
+    pub(crate) fn for_each<E>(&self, put: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        match &self.pieces {
+            Pieces::Small(pieces) => pieces.iter().flat_map(|piece| mapped::windows(piece)).try_for_each(put),
+            Pieces::Large(large) => large.for_each(put, &mut Runs::default()),
+        }
+    }
+
+    /// Returns the message as the writer of a Maildir takes it.
+    pub(crate) fn content(&self) -> MessageContent<'_> {
+        match &self.pieces {
+            Pieces::Small(pieces) => MessageContent::Slices(pieces.iter().map(|piece| &piece[..]).collect()),
+            Pieces::Large(large) => MessageContent::Stream(large),
+        }
+    }
+
     /// Returns the BLAKE3 of the file.
     pub(crate) fn digest(&self) -> Digest {
         let mut hasher = blake3::Hasher::new();
-        self.pieces.iter().for_each(|piece| {
-            hasher.update(piece);
+        let Ok(()) = self.for_each(&mut |bytes| {
+            hasher.update(bytes);
+            Ok::<_, Infallible>(())
         });
         hasher.finalize().into()
     }
 
     /// Returns the size of the file, and the size with every bare LF counted as CRLF (`S=` and `W=`).
     pub(crate) fn sizes(&self, may_have_crlf: bool) -> (u64, u64) {
-        let (mut size, mut bare) = (0, 0);
-        for piece in &self.pieces {
-            size += piece.len() as u64;
-            let lfs = memchr::memchr_iter(b'\n', piece);
+        let (mut size, mut bare, mut last) = (0, 0, 0);
+        let Ok(()) = self.for_each(&mut |bytes| {
+            size += bytes.len() as u64;
+            let lfs = memchr::memchr_iter(b'\n', bytes);
             bare += if may_have_crlf {
-                // A piece begins after a `>` or with a field, so an LF and its CR are never in two pieces.
-                lfs.filter(|&at| at == 0 || piece[at - 1] != b'\r').count()
+                lfs.filter(|&at| at.checked_sub(1).map_or(last, |before| bytes[before]) != b'\r').count()
             } else {
                 lfs.count()
             } as u64;
-        }
+            last = bytes.last().copied().unwrap_or(last);
+            Ok::<_, Infallible>(())
+        });
         (size, size + bare)
+    }
+}
+
+impl MessageStream for LargeMessage<'_> {
+    fn for_each(&self, put: &mut dyn FnMut(&[u8]) -> error::Result<()>) -> error::Result<()> {
+        LargeMessage::for_each(self, put, &mut Runs::default())
     }
 }
 
@@ -209,7 +329,8 @@ mod tests {
         let split = Split { header: b"", body: message, closed: true };
         let rendered =
             render(message, &split, Quoting::Any, RenderOptions { eol, ..RenderOptions::default() });
-        (rendered.pieces.concat(), rendered.eols, rendered.sizes(true))
+        let (eols, sizes) = (rendered.eols, rendered.sizes(true));
+        (rendered.whole().unwrap().into_owned(), eols, sizes)
     }
 
     #[test]

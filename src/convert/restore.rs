@@ -10,10 +10,14 @@ use std::time::Duration;
 use data_encoding::BASE64;
 use rayon::prelude::*;
 
+use super::line_ends::{LineEndChange, LineEnds};
+use super::render::LARGE;
 use crate::mailbox::fs::atomic_file::AtomicFile;
 use crate::mailbox::fs::{durable, ignore_poison};
-use crate::mailbox::maildir::{Entry, MaildirReader, list};
+use crate::mailbox::maildir::{Entry, MaildirReader, NoMessage, list};
+use crate::mailbox::manifest::SectionHeader;
 use crate::mailbox::manifest::{self, Digest, Gap, ManifestLocation, MessageRecord, Outline, Section};
+use crate::mailbox::source::{Contents, mapped};
 use crate::mailbox::{Code, Context, Error, Finding, Phase, Result, display_path};
 
 /// The source to restore, and its target.
@@ -233,30 +237,50 @@ impl<'a> SectionFiles<'a> {
         let findings = self.section.messages.par_iter().map(|message| {
             self.context.cancel.check()?;
             self.context.events.advance(message.len, 1);
-            Ok(self.bytes(message)?.err())
+            Ok(self.find(message)?.err())
         });
         Ok(findings.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
-    /// Returns the bytes of a message as they were in the source, or the fault of its file.
-    fn bytes(&self, message: &MessageRecord) -> Result<Result<Vec<u8>, Finding>> {
+    /// Finds the bytes of a message as they were in the source, or the fault of its file.
+    fn find(&self, message: &MessageRecord) -> Result<Result<Restored, Finding>> {
         let name = message.name.escaped();
         if let Some(verbatim) = &message.verbatim {
             let source = BASE64.decode(verbatim.as_bytes()).unwrap_or_default();
             if Digest::of(&source) == message.source {
-                return Ok(Ok(source));
+                return Ok(Ok(Restored::Source(source)));
             }
         }
         let mut is_there = message.verbatim.is_some();
-        let mut file = Vec::new();
         for (reader, entry) in self.named(&message.name.0).filter(|_| message.verbatim.is_none()) {
-            if reader.read(entry, &mut file)?.is_err() {
-                continue;
-            }
+            let mut file = Contents::default();
+            let path = match reader.read(entry, &mut file)? {
+                Ok(found) => reader.path(&found.entry),
+                Err(none @ NoMessage::Sparse(_)) => return Ok(Err(none.finding(reader.path(entry)))),
+                Err(_) => continue,
+            };
             is_there = true;
-            let source = as_in_source(message, &file, &self.section.header.eol, self.section.header.cr_only);
-            if Digest::of(&source) == message.source {
-                return Ok(Ok(source));
+            let restored = match file.len() > LARGE {
+                true => Restored::File(file),
+                false => {
+                    let mut source = Vec::with_capacity(file.len() + message.quotes.len());
+                    self.emit(message, &Restored::File(file), &mut |bytes| {
+                        source.extend_from_slice(bytes);
+                        Ok(())
+                    })?;
+                    Restored::Source(source)
+                }
+            };
+            let mut hasher = blake3::Hasher::new();
+            self.emit(message, &restored, &mut |bytes| {
+                hasher.update(bytes);
+                Ok(())
+            })?;
+            if let Restored::File(file) = &restored {
+                file.check_complete(&path)?;
+            }
+            if Digest::from(hasher.finalize()) == message.source {
+                return Ok(Ok(restored));
             }
         }
         let maildir = display_path(self.maildir);
@@ -267,9 +291,32 @@ impl<'a> SectionFiles<'a> {
         Ok(Err(Finding::at(code, message.at, text)))
     }
 
+    /// Passes on the bytes of a message as they were in the source.
+    fn emit(&self, message: &MessageRecord, restored: &Restored, put: Put<'_>) -> Result<()> {
+        match restored {
+            Restored::Source(source) => put(source),
+            Restored::File(file) => restore_message(message, file, &self.section.header, put),
+        }
+    }
+
+    /// Divides the messages into batches that are in memory at once.
+    fn batches(&self) -> impl Iterator<Item = &'a [MessageRecord]> {
+        const MESSAGES: usize = 256;
+        let mut rest = &self.section.messages[..];
+        std::iter::from_fn(move || {
+            let (mut count, mut bytes) = (0, 0);
+            while count < rest.len().min(MESSAGES) && bytes < LARGE as u64 {
+                bytes += rest[count].len;
+                count += 1;
+            }
+            let (batch, after) = rest.split_at(count);
+            rest = after;
+            (count > 0).then_some(batch)
+        })
+    }
+
     /// Writes the source, and compares the hash of what was written with that of the source.
     fn write(&self, manifest: &Path, out: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        const AHEAD: usize = 256;
         let head = &self.section.header;
         let mut position = Position { at: 0, gaps: &self.section.gaps, usual: &head.separator.0 };
         let mut hasher = blake3::Hasher::new();
@@ -277,16 +324,16 @@ impl<'a> SectionFiles<'a> {
             hasher.update(bytes);
             out(bytes)
         };
-        for messages in self.section.messages.chunks(AHEAD) {
+        for messages in self.batches() {
             self.context.cancel.check()?;
-            let sources: Vec<_> = messages.par_iter().map(|m| self.bytes(m)).collect::<Result<_>>()?;
+            let sources: Vec<_> = messages.par_iter().map(|m| self.find(m)).collect::<Result<_>>()?;
             for (message, source) in messages.iter().zip(sources) {
                 let changed =
                     |f: Finding| Error::Changed { path: self.maildir.to_owned(), how: f.message.into() };
                 let source = source.map_err(changed)?;
                 position.advance_to(message.at - message.from.0.len() as u64, &mut put)?;
                 put(&message.from.0)?;
-                put(&source)?;
+                self.emit(message, &source, &mut put)?;
                 position.at = message.at + message.len;
                 self.context.events.advance(message.len, 1);
             }
@@ -329,53 +376,97 @@ impl Position<'_> {
     }
 }
 
-/// Turns the file of a message back into the bytes of the source: line ends first, then fields and quoting.
-fn as_in_source(message: &MessageRecord, file: &[u8], eol: &str, cr_only: bool) -> Vec<u8> {
-    let ends = if message.eols.is_empty() { None } else { Some(with_line_ends(file, &message.eols, eol)) };
-    let text = ends.as_deref().unwrap_or(file);
-    let mut source = Vec::with_capacity(text.len() + message.quotes.len());
-    let (mut taken, mut at) = (0, 0);
-    let mut put_back = |at: usize, bytes: &[u8]| {
-        let until = (taken + at.saturating_sub(source.len())).min(text.len());
-        source.extend_from_slice(&text[taken..until]);
-        source.extend_from_slice(bytes);
-        taken = until;
-    };
-    // The fields are in the header, and all quoting is after it.
-    message.stripped.iter().for_each(|(at, field)| put_back(*at as usize, &field.0));
-    for distance in &message.quotes {
-        at += *distance as usize;
-        put_back(at, b">");
-    }
-    source.extend_from_slice(&text[taken..]);
-    if cr_only {
-        source.iter_mut().filter(|b| **b == b'\n').for_each(|b| *b = b'\r');
-    }
-    source
+/// A message whose file is unchanged.
+enum Restored {
+    /// As it was in the source.
+    Source(Vec<u8>),
+    /// A large one, as it is in the Maildir.
+    File(Contents),
 }
 
-/// Reverts the line ends that `eol` changed: `runs` are the lengths of alternate runs of changed and unchanged lines.
-fn with_line_ends(file: &[u8], runs: &[u64], eol: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(file.len() + file.len() / 32);
-    let mut runs = runs.iter().copied();
-    let (mut changed, mut left) = (true, runs.next().unwrap_or(0));
-    for line in file.split_inclusive(|&b| b == b'\n') {
-        while left == 0 {
-            let next = runs.next();
-            changed = next.is_some() && !changed;
-            left = next.unwrap_or(u64::MAX);
+/// Takes bytes, in order.
+type Put<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
+
+/// Turns the file of a message back into the bytes of the source: line ends first, then fields and quoting.
+fn restore_message(message: &MessageRecord, file: &[u8], head: &SectionHeader, put: Put<'_>) -> Result<()> {
+    const CHUNK: usize = 1 << 18;
+    let mut put_in_source = |bytes: &[u8]| match head.cr_only && memchr::memchr(b'\n', bytes).is_some() {
+        true => put(&bytes.iter().map(|&b| if b == b'\n' { b'\r' } else { b }).collect::<Vec<u8>>()),
+        false => put(bytes),
+    };
+    // The fields are in the header, and all quoting is after it.
+    let fields = message.stripped.iter().map(|(at, field)| (*at, &field.0[..]));
+    let quotes = message.quotes.iter().scan(0, |at, distance| {
+        *at = u64::saturating_add(*at, *distance);
+        Some((*at, &b">"[..]))
+    });
+    let mut insertions = Insertions { all: fields.chain(quotes).peekable(), at: 0 };
+    if message.eols.is_empty() {
+        mapped::windows(file).try_for_each(|window| insertions.push(window, &mut put_in_source))?;
+    } else {
+        let mut runs = EolRuns::new(&message.eols, &head.eol);
+        let (mut line_ends, mut out) = (LineEnds::new(|_| runs.next()), Vec::new());
+        for chunk in mapped::windows(file).flat_map(|window| window.chunks(CHUNK)) {
+            line_ends.push(chunk, &mut out);
+            insertions.push(&out, &mut put_in_source)?;
+            out.clear();
         }
-        left -= 1;
-        match (changed, line.strip_suffix(b"\n")) {
-            (true, Some(text)) if eol == "lf" => out.extend_from_slice(&[text, b"\r\n"].concat()),
-            (true, Some(text)) => {
-                out.extend_from_slice(text.strip_suffix(b"\r").unwrap_or(text));
-                out.push(b'\n');
-            }
-            _ => out.extend_from_slice(line),
-        }
+        line_ends.finish(&mut out);
+        insertions.push(&out, &mut put_in_source)?;
     }
-    out
+    insertions.all.try_for_each(|(_, bytes)| put_in_source(bytes))
+}
+
+/// Inserts bytes into a text that comes in chunks.
+struct Insertions<I: Iterator> {
+    /// The offset after the insertion of the ones before, and the bytes.
+    all: std::iter::Peekable<I>,
+    /// The number of bytes so far.
+    at: u64,
+}
+
+impl<'a, I: Iterator<Item = (u64, &'a [u8])>> Insertions<I> {
+    fn push(&mut self, mut chunk: &[u8], put: Put<'_>) -> Result<()> {
+        while let Some((at, bytes)) =
+            self.all.next_if(|(at, _)| at.saturating_sub(self.at) <= chunk.len() as u64)
+        {
+            let before;
+            (before, chunk) = chunk.split_at(at.saturating_sub(self.at) as usize);
+            put(before)?;
+            put(bytes)?;
+            self.at += (before.len() + bytes.len()) as u64;
+        }
+        self.at += chunk.len() as u64;
+        put(chunk)
+    }
+}
+
+/// Reverts the line ends that convert changed. The runs are the lengths of alternate runs of changed and unchanged
+/// lines.
+struct EolRuns<'a> {
+    runs: std::slice::Iter<'a, u64>,
+    is_changed: bool,
+    left: u64,
+    revert: LineEndChange,
+}
+
+impl<'a> EolRuns<'a> {
+    fn new(runs: &'a [u64], eol: &str) -> EolRuns<'a> {
+        let mut runs = runs.iter();
+        let left = runs.next().copied().unwrap_or(0);
+        let revert = if eol == "lf" { LineEndChange::AddCr } else { LineEndChange::RemoveCr };
+        EolRuns { runs, is_changed: true, left, revert }
+    }
+
+    fn next(&mut self) -> LineEndChange {
+        while self.left == 0 {
+            let next = self.runs.next();
+            self.is_changed = next.is_some() && !self.is_changed;
+            self.left = next.copied().unwrap_or(u64::MAX);
+        }
+        self.left -= 1;
+        if self.is_changed { self.revert } else { LineEndChange::Keep }
+    }
 }
 
 /// Writes a file that appears complete or not at all.

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use super::PreparedMessage;
 use super::prepared_message::MboxEntry;
 use crate::mailbox::fs::Dir;
+use crate::mailbox::fs::holes;
 use crate::mailbox::fs::lock::{self, DirLock};
-use crate::mailbox::maildir::{MaildirReader, NoMessage};
+use crate::mailbox::maildir::MaildirReader;
 use crate::mailbox::mbox::write::{MessageWriter, Unrepresentable};
 use crate::mailbox::mbox::{MboxAppender, ReadOptions, ScanHooks, read};
 use crate::mailbox::message::header;
@@ -35,7 +36,7 @@ pub(super) fn find_in_maildir(
             Ok((entry, Some(file))) if is_same(message, &reader.path(&entry), &file)? => {
                 return Ok((lock, Some(reader.path(&entry))));
             }
-            Ok(_) | Err(NoMessage::Removed | NoMessage::DanglingLink | NoMessage::NotAFile) => {}
+            Ok(_) | Err(_) => {}
         }
     }
     Ok((lock, None))
@@ -89,6 +90,7 @@ pub(super) fn is_in_mbox(
     take(&mut out);
     let hash = hasher.finalize();
 
+    holes::check(&appender.file, appender.length, path)?;
     let Some(text) = MappedFile::map(&appender.file, appender.length, path)? else { return Ok(false) };
     let hooks = ScanHooks { on_scan: &|_| (), on_release: &|range| text.release(range), cancel };
     let options = ReadOptions { variant: Some(appender.variant), ..ReadOptions::default() };

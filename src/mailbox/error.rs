@@ -99,6 +99,18 @@ pub enum Error {
         /// The number free for this user.
         free: u64,
     },
+    /// The file is mostly holes, which take no space on the disk and hours to read.
+    #[error(
+        "{}: is a sparse file: {size} bytes, of which more than 1 GiB is not on the disk; copy it with cp \
+         --sparse=never to have it read",
+        display_path(path)
+    )]
+    Sparse {
+        /// The file.
+        path: PathBuf,
+        /// Its size with the holes.
+        size: u64,
+    },
     /// A boundary list does not fit its source.
     #[error("{}: line {line}: {reason}", display_path(path))]
     Boundaries {
@@ -215,6 +227,7 @@ impl Error {
             Error::NotAMailbox { .. }
             | Error::Destination { .. }
             | Error::Compressed { .. }
+            | Error::Sparse { .. }
             | Error::Boundaries { .. }
             | Error::Manifest { .. }
             | Error::Unsupported { .. }
@@ -233,6 +246,7 @@ impl Error {
             Error::ConcurrentWrite { .. } | Error::Destination { .. } => Code::DestinationRefused,
             Error::Compressed { .. } => Code::DamagedCompression,
             Error::InsufficientSpace { .. } => Code::InsufficientSpace,
+            Error::Sparse { .. } => Code::FileSparse,
             Error::Boundaries { .. } => Code::BoundariesFile,
             Error::Manifest { .. } => Code::ManifestDamaged,
             Error::Unsupported { .. } | Error::Usage { .. } | Error::Unrepresentable { .. } => {
@@ -253,6 +267,7 @@ impl Error {
             | Error::Destination { path, .. }
             | Error::Compressed { path, .. }
             | Error::InsufficientSpace { path, .. }
+            | Error::Sparse { path, .. }
             | Error::Boundaries { path, .. }
             | Error::Manifest { path, .. }
             | Error::Unsupported { path, .. }

@@ -98,6 +98,7 @@ codes! {
         MaildirForeignFile "maildir-foreign-file" Warning "A file that belongs to no Maildir that we know of.",
         MaildirNotAFile "maildir-not-a-file" Error "A link, a directory or a device where messages lie; nothing in it was looked at.",
         MaildirUnfinished "maildir-unfinished" Warning "What an unfinished conversion left beside the Maildir.",
+        FileSparse "file-sparse" Error "A file of which more than 1 GiB is not on the disk, a sparse file: it was not read.",
         MessageEmpty "message-empty" Error "A message file without a byte in it, by a name that does not say so.",
         MessageNoHeader "message-no-header" Warning "A message that does not begin with a header, or is empty as its name says.",
         MessageHeaderLine "message-header-line" Warning "A line in a header that is no field: readers end the header there, or pass over it.",

@@ -13,7 +13,9 @@ use crate::mailbox::mbox::scan_hooks::ScanHooks;
 use crate::mailbox::mbox::status::{self, DeletedPolicy, LabelPolicy, Status};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::mbox::verdict::{Extent, Overrides, Reason};
-use crate::mailbox::mbox::write::{self, FromLineSpec, HeaderEdit, MboxMessage, MessageHead, MessageWriter};
+use crate::mailbox::mbox::write::{
+    self, BodyLines, FromLineSpec, HeaderEdit, MboxMessage, MessageHead, MessageWriter,
+};
 use crate::mailbox::message::date::Stamp;
 use crate::mailbox::message::flags::Flags;
 use crate::mailbox::message::header;
@@ -80,12 +82,12 @@ fn message(mbox: &Mbox<'_>, extent: &Extent) {
     for (eol, headers) in all.into_iter().flatten() {
         let rendered =
             render(message, &split, quoting, RenderOptions { eol, headers, ..RenderOptions::default() });
-        let file = rendered.pieces.concat();
+        let file = rendered.whole().expect("it is small");
         let bare = (0..file.len()).filter(|&n| file[n] == b'\n' && (n == 0 || file[n - 1] != b'\r')).count();
         let sizes = (file.len() as u64, (file.len() + bare) as u64);
         assert_eq!(rendered.sizes(mbox.has_cr || eol == Eol::Crlf), sizes);
         let kept = if headers == Headers::Keep { pieces.concat() } else { stripped.clone() };
-        assert!(eol != Eol::Keep || file == kept);
+        assert!(eol != Eol::Keep || *file == kept);
         assert!(eol != Eol::Crlf || bare == 0);
     }
 }
@@ -257,7 +259,7 @@ pub fn writer_in_chunks(message: &[u8], cuts: &[usize]) {
             let mut whole = Vec::new();
             let letter = MboxMessage { message, from_line: envelope, status, keywords: None };
             let changes = write::write(variant, &letter, &mut whole);
-            let (lines, body) = (split.header, Some(split.body));
+            let (lines, body) = (split.header, BodyLines::Of(split.body));
             let set = |status| write::FlagFields::Set { status, keywords: None };
             let marks = status.map_or(write::FlagFields::Keep, set);
             let header =
@@ -276,8 +278,13 @@ pub fn writer_in_chunks(message: &[u8], cuts: &[usize]) {
         }
         let lines = &message[..first_len];
         let marks = write::FlagFields::Keep;
-        let header =
-            HeaderEdit::Rewrite { lines, complete: false, flag_fields: marks, length: None, body: None };
+        let header = HeaderEdit::Rewrite {
+            lines,
+            complete: false,
+            flag_fields: marks,
+            length: None,
+            body: BodyLines::Unknown,
+        };
         let Ok((out, changes)) = in_chunks(variant, header, &message[first_len..]) else { continue };
         let mbox = read::read(
             &out,

@@ -2,12 +2,9 @@
 
 use std::borrow::Cow;
 use std::fs::{File, Metadata};
-use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-use memchr::memmem::Finder;
 
 use super::message::{self, HeaderFault};
 use super::options::Depth;
@@ -18,12 +15,11 @@ use crate::mailbox::fs::files;
 use crate::mailbox::maildir::{Entry, MaildirReader, NoMessage, Subdir, list, name};
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::{Candidate, ScanHooks, scan};
+use crate::mailbox::source::{Contents, mapped};
 use crate::mailbox::{Code, Error, Finding, Result, escape};
 
 /// Seconds that a file's time may differ from the one in its name, since a delivery takes time.
 const DELIVERY_TIME: u64 = 60;
-/// Capacity above which a buffer is dropped after the message that needed it.
-const MAX_BUFFER: usize = 8 << 20;
 
 /// Settings for all messages of a Maildir.
 pub(crate) struct FileOptions {
@@ -34,8 +30,6 @@ pub(crate) struct FileOptions {
     pub reachable: bool,
     /// True if files are hashed for a manifest.
     pub hashes: bool,
-    /// Finds a From_ line in a message.
-    pub from_line: Finder<'static>,
 }
 
 /// A message file, as found.
@@ -176,8 +170,8 @@ impl FileCheck {
         self.findings.push(Finding::new(code, message).in_file(path));
     }
 
-    /// Checks one message. `buffer` is reused between messages.
-    pub(super) fn check(&mut self, folder: &OpenFolder<'_>, entry: &Entry, buffer: &mut Vec<u8>) {
+    /// Checks one message. `contents` is reused between messages.
+    pub(super) fn check(&mut self, folder: &OpenFolder<'_>, entry: &Entry, contents: &mut Contents) {
         let (entry, file) = match folder.reader.locate(entry, Dir::open_file) {
             Ok(Ok((entry, file))) => (entry.into_owned(), file),
             Ok(Err(NoMessage::Removed)) => return self.removed.push(entry.clone()),
@@ -201,11 +195,10 @@ impl FileCheck {
         self.check_name(&message, &path);
         self.check_metadata(&message, &meta, &path, folder.options.owner);
         let file = OpenMessage { file: &file, path: &path, options: folder.options };
-        if let Err(error) = self.check_contents(&mut message, &file, buffer) {
-            self.note(Code::IoError, &path, Error::io("read", &path)(error).without_path());
-        }
-        if buffer.capacity() > MAX_BUFFER {
-            *buffer = Vec::new();
+        if let Err(error) = self.check_contents(&mut message, &file, contents) {
+            // A digest of zeros in place of lost bytes would show another change.
+            message.digest = None;
+            self.note(error.code(), &path, error.without_path());
         }
         self.messages.push(message);
     }
@@ -260,8 +253,8 @@ impl FileCheck {
         &mut self,
         message: &mut MessageFile,
         open: &OpenMessage<'_>,
-        buffer: &mut Vec<u8>,
-    ) -> io::Result<()> {
+        contents: &mut Contents,
+    ) -> Result<()> {
         let OpenMessage { file, path, options } = *open;
         let named_size = message.parsed().field(b'S');
         if message.size == 0 {
@@ -275,12 +268,15 @@ impl FileCheck {
         if is_quick && wrong_size.is_none() {
             return Ok(());
         }
-        buffer.clear();
-        file.take(if is_quick { list::MAGIC_LENGTH } else { message.size }).read_to_end(buffer)?;
-        if list::is_compressed(buffer) {
+        contents.load(
+            file,
+            if is_quick { list::MAGIC_LENGTH.min(message.size) } else { message.size },
+            path,
+        )?;
+        if list::is_compressed(contents) {
             message.compressed = true;
             if !is_quick {
-                message.digest = options.hashes.then(|| Digest::of(buffer));
+                message.digest = options.hashes.then(|| Digest::of(contents));
             }
             let text = "was compressed by a server; its contents were not looked at";
             self.note(Code::MessageCompressed, path, text);
@@ -293,23 +289,23 @@ impl FileCheck {
         if is_quick {
             return Ok(());
         }
-        message.digest = options.hashes.then(|| Digest::of(buffer));
+        message.digest = options.hashes.then(|| Digest::of(contents));
         if wrong_size.is_none() {
-            self.check_wire_size(message, path, buffer);
+            self.check_wire_size(message, path, contents);
         }
-        self.check_bytes(path, buffer);
-        if options.from_line.find(buffer).is_some() {
-            message.inner_message = find_second_message(buffer);
+        self.check_bytes(path, contents);
+        if mapped::find_all(contents, b"\nFrom ").next().is_some() {
+            message.inner_message = find_second_message(contents);
         }
-        Ok(())
+        contents.check_complete(path)
     }
 
     fn check_wire_size(&mut self, message: &MessageFile, path: &Path, bytes: &[u8]) {
         let Some(named) = message.parsed().field(b'W') else { return };
-        let lines = memchr::memchr_iter(b'\n', bytes).count();
-        let crlf = match memchr::memchr(b'\r', bytes) {
+        let lines = mapped::count_byte(b'\n', bytes);
+        let crlf = match mapped::find_byte(b'\r', bytes) {
             None => 0,
-            Some(_) => memchr::memmem::find_iter(bytes, b"\r\n").count(),
+            Some(_) => mapped::find_all(bytes, b"\r\n").count(),
         };
         let wire = (bytes.len() + lines - crlf) as u64;
         if named != wire {
@@ -335,8 +331,8 @@ impl FileCheck {
             }
             None => {}
         }
-        if let Some(first) = memchr::memchr(0, bytes) {
-            let text = match memchr::memchr_iter(0, bytes).count() {
+        if let Some(first) = mapped::find_byte(0, bytes) {
+            let text = match mapped::count_byte(0, bytes) {
                 1 => "a NUL byte".into(),
                 count => format!("{count} NUL bytes, the first here").into(),
             };
@@ -358,7 +354,8 @@ struct OpenMessage<'a> {
 /// Finds the first line that would certainly be a separator in an mbox. The ones at the head of git patches do not
 /// count: users send those.
 fn find_second_message(bytes: &[u8]) -> Option<u64> {
-    let candidates = scan::scan(bytes, ScanHooks::none()).candidates;
+    let on_release = &|range: std::ops::Range<usize>| mapped::release(&bytes[range]);
+    let candidates = scan::scan(bytes, ScanHooks { on_release, ..ScanHooks::none() }).candidates;
     let is_separator = |c: &&Candidate| {
         let line = &bytes[c.offset as usize..c.end() as usize];
         c.offset > 0 && c.is_confident() && memchr::memmem::find(line, b"Mon Sep 17 00:00:00 2001").is_none()

@@ -24,6 +24,7 @@ use crate::mailbox::maildir::{Entry, FolderVersion, MaildirReader, NoMessage, Su
 use crate::mailbox::maildir::{folders as names, quota};
 use crate::mailbox::manifest::FILE_NAME;
 use crate::mailbox::message::Flags;
+use crate::mailbox::source::Contents;
 use crate::mailbox::text::{display_path, plural, shell_quote};
 use crate::mailbox::tree::renames;
 use crate::mailbox::{Code, Context, Error, Finding, Phase, Result};
@@ -64,7 +65,6 @@ pub(crate) fn verify(
         owner: root.uid(),
         reachable: root.mode() & 0o001 != 0 && is_reachable(path)?,
         hashes: !manifests.is_empty(),
-        from_line: memchr::memmem::Finder::new(b"\nFrom "),
     };
     let mut listed = Vec::new();
     for folder in &folders {
@@ -464,8 +464,8 @@ impl MaildirCheck {
     ) -> Result<Vec<MessageFile>> {
         let chunks = entries.par_chunks(CHUNK).map(|chunk| {
             context.cancel.check()?;
-            let (mut check, mut buffer) = (FileCheck::default(), Vec::new());
-            chunk.iter().for_each(|entry| check.check(folder, entry, &mut buffer));
+            let (mut check, mut contents) = (FileCheck::default(), Contents::default());
+            chunk.iter().for_each(|entry| check.check(folder, entry, &mut contents));
             let bytes = check.messages.iter().map(|m| m.size).sum();
             context.events.advance(bytes, check.messages.len() as u64);
             Ok(check)

@@ -5,6 +5,7 @@
 //! is an error: changed bytes, a message that is gone, and also another base name. A new base name is another message
 //! to every IMAP client and to `convert --exact`.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fmt;
@@ -16,12 +17,13 @@ use super::file::MessageFile;
 use super::options::{Depth, SourceOpener, VerifyOptions};
 use super::report::{SourceStatus, error_text};
 use crate::mailbox::fs::files;
-use crate::mailbox::fs::read_regular;
+use crate::mailbox::fs::{Dir, parent_of};
 use crate::mailbox::maildir::{KeywordSet, KeywordTable, Subdir, list};
 use crate::mailbox::manifest::{
     self, Digest, Gap, ManifestFile, ManifestLocation, MessageRecord, Outline, Section, SectionFooter,
     SectionHeader,
 };
+use crate::mailbox::source::{Contents, mapped};
 use crate::mailbox::text::shell_quote;
 use crate::mailbox::tree::folder::maildirpp_directory;
 use crate::mailbox::{Code, Context, Error, Finding, Result, display_path, escape};
@@ -173,6 +175,8 @@ struct FileIndex<'a> {
     by_name: HashMap<&'a [u8], Vec<usize>>,
     /// Files whose name is in no manifest.
     unnamed: HashMap<Digest, Vec<usize>>,
+    /// The same files, by folder.
+    unnamed_in: Vec<Vec<usize>>,
 }
 
 impl<'a> FileIndex<'a> {
@@ -185,16 +189,18 @@ impl<'a> FileIndex<'a> {
         let records = manifests.iter().flat_map(|m| &m.sections).flat_map(|s| &s.messages);
         let names: HashSet<&[u8]> = records.map(|m| &m.name.0[..]).collect();
         let (mut by_name, mut unnamed) = (HashMap::<_, Vec<usize>>::new(), HashMap::<_, Vec<usize>>::new());
+        let mut unnamed_in = vec![Vec::new(); folders.len()];
         for (n, message) in messages.iter().enumerate() {
             let base = message.parsed().base;
             if names.contains(base) {
                 by_name.entry(base).or_default().push(n);
             } else if let Some(digest) = message.digest {
                 unnamed.entry(digest).or_default().push(n);
+                unnamed_in[message.folder].push(n);
             }
         }
         let by_path = folders.iter().enumerate().map(|(n, folder)| (&**folder, n)).collect();
-        FileIndex { folders, messages, removed, keywords, by_path, by_name, unnamed }
+        FileIndex { folders, messages, removed, keywords, by_path, by_name, unnamed, unnamed_in }
     }
 }
 
@@ -450,15 +456,16 @@ impl<'a> ManifestCheck<'a> {
             if !std::ptr::eq(named.section, section) {
                 continue;
             }
-            let expected = render_from_source(named.record, section, raw);
-            let (Some(expected), Ok(file)) = (expected, read_regular(path)) else { continue };
-            let differs = |(a, b)| a != b;
-            let common = expected.len().min(file.len());
-            let at = expected.iter().zip(&file).position(differs).unwrap_or(common);
+            let mut file = Contents::default();
+            let Some(expected) = SourceParts::new(named.record, section, raw) else { continue };
+            if load_file(path, &mut file).is_err() {
+                continue;
+            }
+            let at = expected.first_difference(&file);
             let (before, now) = (expected.len(), file.len());
             let finding = &mut self.findings[*finding];
             finding.offset = Some(at as u64);
-            finding.line = Some(memchr::memchr_iter(b'\n', &file[..at]).count() as u64 + 1);
+            finding.line = Some(mapped::count_byte(b'\n', &file[..at]) as u64 + 1);
             finding.message = match before == now {
                 true => format!("is not what was converted: other bytes from {at} on"),
                 false => format!(
@@ -517,14 +524,10 @@ impl<'a> ManifestCheck<'a> {
     /// Reports files that no manifest names: copies, and new messages.
     fn check_unnamed(&mut self, taken: &HashSet<usize>) {
         let (mut added, mut first) = (0u64, None::<PathBuf>);
-        let files =
-            self.files.unnamed.iter().flat_map(|(digest, files)| files.iter().map(move |&n| (digest, n)));
-        for (digest, n) in files {
-            if self.file(n).folder != self.manifest.folder || taken.contains(&n) {
-                continue;
-            }
+        let files = self.files;
+        for &n in files.unnamed_in[self.manifest.folder].iter().filter(|n| !taken.contains(n)) {
             let path = self.path(n);
-            match self.by_digest.get(digest) {
+            match self.file(n).digest.and_then(|digest| self.by_digest.get(&digest)) {
                 Some(name) => {
                     let text = format!("is a second copy of {}", escape(name));
                     self.findings.push(Finding::new(Code::MessageCopied, text).in_file(path));
@@ -727,26 +730,69 @@ fn compare_maildir(manifest: &LoadedManifest, section: &Section, source: Option<
     Finding::new(Code::SourceCompared, text).in_file(path)
 }
 
-/// Renders the file of a message from its source. None if its line ends were changed, or if this is another source.
-fn render_from_source(record: &MessageRecord, section: &Section, raw: &[u8]) -> Option<Vec<u8>> {
-    let at = record.at as usize;
-    let mut bytes = raw.get(at..at.checked_add(record.len as usize)?)?.to_vec();
-    let mut quotes: Vec<usize> = Vec::new();
-    for distance in &record.quotes {
-        quotes.push(quotes.last().unwrap_or(&0) + *distance as usize);
+/// Loads a message again.
+fn load_file(path: &Path, contents: &mut Contents) -> Result<()> {
+    let file = Dir::open(parent_of(path))?.open_file(path.file_name().unwrap_or_default())?;
+    let meta = file.metadata().map_err(Error::io("look at", path))?;
+    let size = if meta.is_file() { meta.len() } else { 0 };
+    contents.load(&file, size, path)
+}
+
+/// The parts of a message in its source that its file has.
+struct SourceParts<'r> {
+    parts: Vec<&'r [u8]>,
+    /// The lines end in CR in the source, and in LF in the file.
+    cr_only: bool,
+}
+
+impl<'r> SourceParts<'r> {
+    /// Returns None if the line ends were changed, or if this is another source.
+    fn new(record: &MessageRecord, section: &Section, raw: &'r [u8]) -> Option<SourceParts<'r>> {
+        let at = usize::try_from(record.at).ok()?;
+        let message = raw.get(at..at.checked_add(record.len.try_into().ok()?)?)?;
+        let fields = record.stripped.iter().map(|(at, field)| (*at, field.0.len()));
+        let quotes = record.quotes.iter().scan(0, |at, distance| {
+            *at = u64::saturating_add(*at, *distance);
+            Some((*at, 1))
+        });
+        let (mut parts, mut from) = (Vec::new(), 0);
+        for (at, length) in fields.chain(quotes) {
+            let at = usize::try_from(at).ok()?;
+            parts.push(message.get(from..at)?);
+            from = at.checked_add(length)?;
+        }
+        parts.push(message.get(from..)?);
+        let source = SourceParts { parts, cr_only: section.header.cr_only };
+        let mut hasher = blake3::Hasher::new();
+        source.windows().for_each(|window| {
+            hasher.update(&window);
+        });
+        (Digest::from(hasher.finalize()) == record.file_digest()).then_some(source)
     }
-    let mut quotes = quotes.into_iter().peekable();
-    let fields = record.stripped.iter().map(|(at, field)| *at as usize..*at as usize + field.0.len());
-    let mut fields = fields.peekable();
-    let mut n = 0;
-    bytes.retain(|_| {
-        n += 1;
-        while fields.next_if(|field| field.end < n).is_some() {}
-        let is_stripped = fields.peek().is_some_and(|field| field.contains(&(n - 1)));
-        quotes.next_if_eq(&(n - 1)).is_none() && !is_stripped
-    });
-    if section.header.cr_only {
-        bytes.iter_mut().filter(|b| **b == b'\r').for_each(|b| *b = b'\n');
+
+    fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.len()).sum()
     }
-    (Digest::of(&bytes) == record.file_digest()).then_some(bytes)
+
+    /// Returns the bytes of the file, in order.
+    fn windows(&self) -> impl Iterator<Item = Cow<'r, [u8]>> {
+        let cr_only = self.cr_only;
+        self.parts.iter().flat_map(|part| mapped::windows(part)).map(move |window| match cr_only {
+            true => window.iter().map(|&b| if b == b'\r' { b'\n' } else { b }).collect(),
+            false => Cow::Borrowed(window),
+        })
+    }
+
+    /// Returns the offset of the first byte that differs in a file.
+    fn first_difference(&self, file: &[u8]) -> usize {
+        let mut at = 0;
+        for window in self.windows() {
+            let here = &file[at..file.len().min(at + window.len())];
+            if *here != *window {
+                return at + here.iter().zip(&*window).take_while(|(a, b)| a == b).count();
+            }
+            at += window.len();
+        }
+        at
+    }
 }

@@ -1,6 +1,7 @@
 //! Faults of one message, in an mbox or a Maildir.
 
 use crate::mailbox::message::header;
+use crate::mailbox::source::{ForwardReader, mapped};
 
 /// Longest line of a message without its line end (RFC 5322 §2.1.1).
 const LONGEST_LINE: usize = 998;
@@ -27,14 +28,16 @@ pub(crate) enum HeaderFault {
 pub(crate) fn find_header_fault(message: &[u8]) -> Option<HeaderFault> {
     let mut at = 0;
     let mut fault = None;
+    let mut reader = ForwardReader::new(message);
     while at < message.len() {
+        reader.reached(at);
         let rest = &message[at..];
         if matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..]) {
             return if at == 0 { Some(HeaderFault::Missing) } else { fault };
         }
         let continues = at > 0 && matches!(rest[0], b' ' | b'\t');
         let from = rest.starts_with(b">From ") || (at == 0 && rest.starts_with(b"From "));
-        let end = memchr::memchr(b'\n', rest);
+        let end = mapped::find_byte(b'\n', rest);
         if !continues && !from && !header::is_field_line(rest) {
             match (at, end) {
                 (0, _) => return Some(HeaderFault::Missing),
@@ -63,15 +66,17 @@ pub(crate) struct LongLines {
 pub(crate) fn find_long_lines(text: &[u8]) -> Option<LongLines> {
     let (mut count, mut first) = (0, 0);
     let mut at = 0;
+    let mut reader = ForwardReader::new(text);
     // Jump from the last line end within the limit to the next: most short lines are never read.
     while text.len() - at > LONGEST_LINE {
+        reader.reached(at);
         let reach = &text[at..(at + LONGEST_LINE + 1).min(text.len())];
         if let Some(end) = memchr::memrchr(b'\n', reach) {
             at += end + 1;
             continue;
         }
-        let end =
-            memchr::memchr(b'\n', &text[at + reach.len()..]).map_or(text.len(), |lf| at + reach.len() + lf);
+        let end = mapped::find_byte(b'\n', &text[at + reach.len()..])
+            .map_or(text.len(), |lf| at + reach.len() + lf);
         // The CR of a line end is not part of the line.
         let line = &text[at..end];
         if line.strip_suffix(b"\r").unwrap_or(line).len() > LONGEST_LINE {

@@ -8,6 +8,7 @@
 
 mod against;
 mod back;
+mod bounds;
 mod convert;
 mod copy;
 mod corpus;

@@ -265,6 +265,16 @@ const CASES: &[Case] = &[
         fs::create_dir(d.path(".Maildir.mailferry-partial")).unwrap();
         args([d.with("cur", ":2,S", MESSAGE)])
     }),
+    (Code::FileSparse, &[], |d| {
+        let maildir = d.with("cur", ":2,S", MESSAGE);
+        let message =
+            fs::File::options().write(true).open(maildir.join(format!("cur/{EPOCH}.1.host:2,S"))).unwrap();
+        if message.set_len(2 << 40).is_err() {
+            skip!("the file system has no files of 2 TB");
+        }
+        message.set_modified(epoch()).unwrap();
+        args([maildir])
+    }),
     (Code::MessageEmpty, &[], |d| args([d.with("cur", ":2,S", "")])),
     (Code::MessageNoHeader, &[], |d| args([d.with("cur", ":2,S", "Dear all,\n\nhello\n")])),
     (Code::MessageHeaderLine, &[], |d| args([d.with("cur", ":2,S", "A: 1\nno field here\n\nbody\n")])),

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::Exit;
 use crate::cli::args::{CommonArgs, When};
 use crate::mailbox::finding::Severity;
+use crate::mailbox::source::mapped;
 use crate::mailbox::{Code, Error, Finding, display_path};
 use crate::transport::Failure;
 
@@ -229,7 +230,8 @@ impl Reporter {
         if self.closed {
             return;
         }
-        if let Err(error) = self.out.write_all(bytes) {
+        let written = mapped::windows(bytes).try_for_each(|window| self.out.write_all(window));
+        if let Err(error) = written {
             self.out_failed(&error);
         }
     }

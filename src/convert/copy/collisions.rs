@@ -11,6 +11,7 @@ use crate::mailbox::maildir::{BaseName, Entry, FoundMessage, KeywordSet, Maildir
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::Quoting;
 use crate::mailbox::message::header;
+use crate::mailbox::source::Contents;
 
 /// A message of the destination.
 #[derive(Debug)]
@@ -72,7 +73,7 @@ impl DestinationIndex {
     }
 
     pub(super) fn compare(&self, source: &SourceMaildir, entry: &Entry) -> Result<Collision> {
-        let mut bytes = Vec::new();
+        let mut bytes = Contents::default();
         let Ok(FoundMessage { mtime, .. }) = source.files.read(entry, &mut bytes)? else {
             return Ok(Collision::Unread);
         };
@@ -89,7 +90,7 @@ impl DestinationIndex {
     /// Finds the file with this name and these bytes.
     fn find(&self, base: &[u8], digest: Digest) -> Result<Option<DestinationMessage>> {
         let (Some(files), Some(entries)) = (&self.files, self.entries.get(base)) else { return Ok(None) };
-        let mut bytes = Vec::new();
+        let mut bytes = Contents::default();
         for entry in entries {
             let Ok(found) = files.read(entry, &mut bytes)? else { continue };
             if Digest::of(&bytes) == digest {

@@ -13,6 +13,7 @@ use super::tally::CopyTally;
 use crate::convert::chunks::MessageChunk;
 use crate::convert::{CheckedChunk, DestinationOptions, SectionSource, StagedFile};
 use crate::mailbox::fs::ignore_poison;
+use crate::mailbox::maildir::write::MessageContent;
 use crate::mailbox::maildir::{
     BaseName, Entry, FoundMessage, MaildirWriter, MessagePath, NewMessage, Subdir, Unique, name,
 };
@@ -20,6 +21,7 @@ use crate::mailbox::manifest::{
     ByteCounts, Bytes, Digest, MessageRecord, SectionFooter, SectionHeader, to_line,
 };
 use crate::mailbox::message::Origin;
+use crate::mailbox::source::Contents;
 use crate::mailbox::{Context, Result};
 
 const PROGRAM: &str = concat!("mailferry ", env!("CARGO_PKG_VERSION"));
@@ -58,7 +60,7 @@ struct Outgoing {
     name: OsString,
     /// The name in tmp/.
     base: Vec<u8>,
-    bytes: Vec<u8>,
+    contents: Contents,
     mtime: i64,
 }
 
@@ -110,8 +112,9 @@ impl<'a> CopySection<'a> {
                 chunk.records.push(self.record(there, entry.parsed().base));
                 continue;
             }
-            let mut bytes = Vec::new();
-            let FoundMessage { entry, mtime } = match self.source.files.read_or_explain(entry, &mut bytes)? {
+            let mut contents = Contents::default();
+            let found = self.source.files.read_or_explain(entry, &mut contents)?;
+            let FoundMessage { entry, mtime } = match found {
                 Ok(found) => found,
                 Err(finding) => {
                     chunk.tally.skip(finding);
@@ -121,8 +124,9 @@ impl<'a> CopySection<'a> {
             let original = entry.parsed().base;
             let base = if let Disposition::Rename(base) = disposition { base } else { original };
             let (subdir, name, MappedInfo { letters, unmapped }) = self.final_name(&entry, base);
-            let digest = Digest::of(&bytes);
-            let length = bytes.len() as u64;
+            let digest = Digest::of(&contents);
+            contents.check_complete(&self.source.files.path(&entry))?;
+            let length = contents.len() as u64;
             let message = DestinationMessage { base: base.to_vec(), letters, length, digest };
             chunk.records.push(self.record(&message, original));
             chunk.tally.note_unmapped(unmapped);
@@ -130,7 +134,7 @@ impl<'a> CopySection<'a> {
             chunk.tally.bytes += length;
             chunk.tally.newest = chunk.tally.newest.max(Some(mtime));
             let base = self.tmp_name(n, &message, mtime);
-            outgoing.push(Outgoing { subdir, name, base, bytes, mtime });
+            outgoing.push(Outgoing { subdir, name, base, contents, mtime });
         }
         Ok((chunk, outgoing))
     }
@@ -206,8 +210,8 @@ impl SectionSource for CopySection<'_> {
         self.context.cancel.check()?;
         let (chunk, outgoing) = self.read_chunk(n)?;
         let mut files = Vec::with_capacity(outgoing.len());
-        for Outgoing { subdir, name, bytes, .. } in outgoing {
-            let size = bytes.len() as u64;
+        for Outgoing { subdir, name, contents, .. } in outgoing {
+            let size = contents.len() as u64;
             if !writer.map_or(Ok(true), |writer| {
                 writer.has_message(MessagePath { folder: 0, subdir, name: &name }, size)
             })? {
@@ -261,7 +265,7 @@ impl Outgoing {
             subdir: self.subdir,
             base: self.base.clone(),
             name: self.name.clone(),
-            pieces: vec![&self.bytes],
+            content: MessageContent::Slices(vec![&self.contents]),
             mtime: self.mtime,
             existing: None,
         }

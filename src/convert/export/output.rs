@@ -4,7 +4,7 @@
 //! order is that of the messages, and only the chunks at work are in memory.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -145,6 +145,16 @@ fn set_mode(file: &AtomicFile, options: &ExportOptions<'_>) -> Result<()> {
     durable::set_mode(&file.file, mode).map_err(Error::io("change the mode of", options.destination))
 }
 
+impl Work<'_> {
+    fn write_at(&self, file: &File, bytes: &[u8], at: u64) -> Result<()> {
+        durable::write_all_at(file, bytes, at).map_err(Error::io("write", self.options.destination))?;
+        if self.options.fsync != Fsync::None {
+            durable::begin_writeback(file, at, bytes.len() as u64);
+        }
+        Ok(())
+    }
+}
+
 /// Hands out places in the mbox in the order of the chunks.
 struct Queue<'a> {
     next: AtomicUsize,
@@ -161,6 +171,13 @@ struct Turn<'a> {
     tallies: Vec<Tally>,
 }
 
+impl Turn<'_> {
+    /// Writes to the stream, if there is one.
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.map_or(Ok(()), |stream| ignore_poison(stream.lock()).write_all(bytes))
+    }
+}
+
 impl<'a> Queue<'a> {
     fn turn(&self) -> MutexGuard<'_, Turn<'a>> {
         ignore_poison(self.turn.lock())
@@ -172,7 +189,14 @@ impl<'a> Queue<'a> {
         self.moved.notify_all();
     }
 
-    /// Runs one worker. It holds one chunk. The chunks before it are held by other running workers, so every wait
+    /// Waits for the turn of a chunk; None if there is no next turn.
+    fn wait(&self, chunk: usize) -> Option<MutexGuard<'_, Turn<'a>>> {
+        let is_waiting = |turn: &mut Turn<'_>| turn.chunk != chunk && !turn.failed;
+        let turn = ignore_poison(self.moved.wait_while(self.turn(), is_waiting));
+        (!turn.failed).then_some(turn)
+    }
+
+    /// Runs one worker. It holds one chunk. If that does not fit into memory, the worker keeps its turn meanwhile. The chunks before it are held by other running workers, so every wait
     /// ends.
     fn work(&self, work: &Work<'_>, mut renderer: Renderer, file: Option<&File>) -> Result<()> {
         let failed = || Error::io("write", work.options.destination);
@@ -181,29 +205,29 @@ impl<'a> Queue<'a> {
             let Some(SourceChunk { source, part }) = work.chunks.get(n) else { return Ok(()) };
             work.context.cancel.check()?;
             let ready = &work.sources[*source];
-            let tally = renderer.render(ready, part.messages.clone())?;
+            let mut kept = None;
+            let rendered = renderer.render(ready, part.messages.clone(), &mut |bytes| {
+                work.context.cancel.check()?;
+                // A worker that failed has the error to report.
+                let mut turn = kept.take().or_else(|| self.wait(n)).ok_or(Error::Interrupted)?;
+                turn.write(bytes).map_err(failed())?;
+                file.map_or(Ok(()), |file| work.write_at(file, bytes, turn.at))?;
+                turn.at += bytes.len() as u64;
+                kept = Some(turn);
+                Ok(())
+            });
+            let tally = rendered?;
             let bytes = &renderer.out;
-            let is_waiting = |turn: &mut Turn<'_>| turn.chunk != n && !turn.failed;
-            let mut turn = ignore_poison(self.moved.wait_while(self.turn(), is_waiting));
-            if turn.failed {
-                return Ok(());
-            }
+            let Some(mut turn) = kept.or_else(|| self.wait(n)) else { return Ok(()) };
             let at = turn.at;
             turn.at += bytes.len() as u64;
             turn.chunk += 1;
             turn.tallies[*source] += tally;
             ready.release(part.messages.clone());
-            if let Some(stream) = turn.stream {
-                ignore_poison(stream.lock()).write_all(bytes).map_err(failed())?;
-            }
+            turn.write(bytes).map_err(failed())?;
             drop(turn);
             self.moved.notify_all();
-            if let Some(file) = file {
-                durable::write_all_at(file, bytes, at).map_err(failed())?;
-                if work.options.fsync != Fsync::None {
-                    durable::begin_writeback(file, at, bytes.len() as u64);
-                }
-            }
+            file.map_or(Ok(()), |file| work.write_at(file, bytes, at))?;
             work.context.events.advance(part.size, part.messages.len() as u64);
         }
     }

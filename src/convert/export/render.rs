@@ -1,6 +1,7 @@
 //! The messages of an export in the form of the mbox.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 
@@ -8,47 +9,58 @@ use super::maildir::{SourceMaildir, SourceMessage};
 use super::ready_source::ReadySource;
 use super::tally::Tally;
 use crate::convert::planned::Disposition;
-use crate::convert::render::render;
+use crate::convert::render::{LARGE, Rendered, render};
 use crate::convert::{Eol, RenderOptions};
 use crate::mailbox::maildir::{FoundMessage, KeywordSet, KeywordTable, Subdir, keywords};
 use crate::mailbox::mbox::from_line::{self, LineClass};
-use crate::mailbox::mbox::write::{self, FromLineSpec, MboxMessage, Unrepresentable};
+use crate::mailbox::mbox::write::{self, Changes, FromLineSpec, MboxMessage, Unrepresentable};
 use crate::mailbox::mbox::{Extent, LabelPolicy, Mbox, Quoting, Status, StatusFields, Variant};
 use crate::mailbox::message::header;
+use crate::mailbox::source::Contents;
 use crate::mailbox::{Code, Error, Finding, Result, escape};
+
+/// Writes what does not fit into memory.
+type Relieve<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
 
 /// Renders the messages of one worker.
 pub(super) struct Renderer {
     variant: Variant,
     eol: Eol,
     /// A buffer for one file.
-    file: Vec<u8>,
-    /// The messages of the last chunk.
+    file: Contents,
+    /// The messages of the last chunk that were not written yet.
     pub(super) out: Vec<u8>,
     tally: Tally,
 }
 
 impl Renderer {
     pub(super) fn new(variant: Variant, eol: Eol) -> Renderer {
-        Renderer { variant, eol, file: Vec::new(), out: Vec::new(), tally: Tally::default() }
+        Renderer { variant, eol, file: Contents::default(), out: Vec::new(), tally: Tally::default() }
     }
 
-    /// Renders a chunk of messages, and returns its counts.
-    pub(super) fn render(&mut self, source: &ReadySource<'_>, messages: Range<usize>) -> Result<Tally> {
+    /// Renders a chunk of messages, and returns its counts. `relieve` writes what is too much for the memory.
+    pub(super) fn render(
+        &mut self,
+        source: &ReadySource<'_>,
+        messages: Range<usize>,
+        relieve: Relieve<'_>,
+    ) -> Result<Tally> {
         self.out.clear();
         match source {
             ReadySource::Maildir(maildir) => {
                 let mut file = std::mem::take(&mut self.file);
                 for message in &maildir.messages[messages] {
-                    self.render_file(maildir, message, &mut file)?;
+                    self.render_file(maildir, message, &mut file, relieve)?;
+                    self.relieve(relieve)?;
                 }
                 self.file = file;
             }
             ReadySource::Mbox { input, mbox, plan } => {
                 let planned = plan.messages[messages.clone()].iter().zip(&mbox.messages()[messages]);
                 for (planned, extent) in planned.filter(|(p, _)| p.disposition != Disposition::Pseudo) {
-                    self.render_extent(mbox, extent, planned.epoch)
+                    self.render_extent(mbox, extent, planned.epoch, relieve)?
                         .map_err(|Unrepresentable| Error::unrepresentable(input.source.path()))?;
+                    self.relieve(relieve)?;
                 }
             }
         }
@@ -59,7 +71,8 @@ impl Renderer {
         &mut self,
         maildir: &SourceMaildir,
         message: &SourceMessage,
-        bytes: &mut Vec<u8>,
+        bytes: &mut Contents,
+        relieve: Relieve<'_>,
     ) -> Result<()> {
         let FoundMessage { entry, mtime } = match maildir.files.read_or_explain(&message.entry, bytes)? {
             Ok(found) => found,
@@ -83,11 +96,13 @@ impl Renderer {
         let sender = header::return_path(header).or(message.sender.as_deref()).unwrap_or_default();
         let from_line = FromLineSpec::Generated { sender, epoch: parsed.received_date(mtime, header).0 };
         let name = || escape(entry.name.as_bytes());
-        let text = self.with_line_ends(bytes, Quoting::None);
-        let rendered =
-            MboxMessage { message: &text, from_line, status: Some(status), keywords: keywords.as_deref() };
-        let changes = write::write(self.variant, &rendered, &mut self.out)
-            .map_err(|Unrepresentable| Error::unrepresentable(&maildir.files.path(&entry)))?;
+        let rendered = self.with_line_ends(bytes, Quoting::None);
+        let keywords = keywords.as_deref();
+        let written = MboxMessage { message: &[], from_line, status: Some(status), keywords };
+        let path = maildir.files.path(&entry);
+        let changes = self.write(&rendered, written, relieve)?;
+        let changes = changes.map_err(|Unrepresentable| Error::unrepresentable(&path))?;
+        bytes.check_complete(&path)?;
         self.tally.add(bytes.len(), changes, None, &name);
         if !unnamed.is_empty() {
             let letters = unnamed.into_iter().fold(KeywordSet::default(), KeywordSet::with);
@@ -98,12 +113,18 @@ impl Renderer {
         Ok(())
     }
 
-    fn render_extent(&mut self, mbox: &Mbox<'_>, extent: &Extent, epoch: i64) -> Result<(), Unrepresentable> {
+    fn render_extent(
+        &mut self,
+        mbox: &Mbox<'_>,
+        extent: &Extent,
+        epoch: i64,
+        relieve: Relieve<'_>,
+    ) -> Result<Result<(), Unrepresentable>> {
         let source = extent.message(mbox.text());
         let lines = extent.separator_lines(mbox.text());
         let first = lines.split_inclusive(|&b| b == b'\n').next().unwrap_or_default();
         let from = from_line::parse(first);
-        let text = self.with_line_ends(source, mbox.variant.quoting());
+        let rendered = self.with_line_ends(source, mbox.variant.quoting());
         let from_line = match from.class {
             LineClass::Dated => FromLineSpec::Verbatim(lines),
             LineClass::Known | LineClass::Unknown => {
@@ -112,24 +133,47 @@ impl Renderer {
                 FromLineSpec::Generated { sender: named.or(path).unwrap_or_default(), epoch }
             }
         };
-        let rendered = MboxMessage { message: &text, from_line, status: None, keywords: None };
-        let changes = write::write(self.variant, &rendered, &mut self.out)?;
-        self.tally.add(source.len(), changes, Some(extent.at), &|| "this message".into());
+        let written = MboxMessage { message: &[], from_line, status: None, keywords: None };
+        Ok(self.write(&rendered, written, relieve)?.map(|changes| {
+            self.tally.add(source.len(), changes, Some(extent.at), &|| "this message".into());
+        }))
+    }
+
+    /// Writes a rendered message. `written` has everything but its bytes.
+    fn write(
+        &mut self,
+        rendered: &Rendered<'_>,
+        written: MboxMessage<'_>,
+        relieve: Relieve<'_>,
+    ) -> Result<Result<Changes, Unrepresentable>> {
+        if let Some(message) = rendered.whole().filter(|message| message.len() <= LARGE) {
+            let written = MboxMessage { message: &message, ..written };
+            return Ok(write::write(self.variant, &written, &mut self.out));
+        }
+        let written = MboxMessage { message: &rendered.head(write::HEAD), ..written };
+        write::write_large(self.variant, &written, &|put| rendered.for_each(put), &mut |bytes| {
+            self.out.extend_from_slice(bytes);
+            self.relieve(relieve)
+        })
+    }
+
+    fn relieve(&mut self, relieve: Relieve<'_>) -> Result<()> {
+        if self.out.len() >= LARGE {
+            relieve(&self.out)?;
+            self.out.clear();
+        }
         Ok(())
     }
 
     /// Returns the message without its quoting, with the line ends of `--eol`.
-    fn with_line_ends<'m>(&mut self, message: &'m [u8], quoting: Quoting) -> Cow<'m, [u8]> {
+    fn with_line_ends<'m>(&mut self, message: &'m [u8], quoting: Quoting) -> Rendered<'m> {
         if quoting == Quoting::None && self.eol == Eol::Keep {
-            return Cow::Borrowed(message);
+            return Rendered::unchanged(message);
         }
         let options = RenderOptions { eol: self.eol, ..RenderOptions::default() };
-        let mut rendered = render(message, &header::split(message), quoting, options);
+        let rendered = render(message, &header::split(message), quoting, options);
         self.tally.line_ends += u64::from(rendered.eols);
-        match &mut rendered.pieces[..] {
-            [one] => std::mem::take(one),
-            pieces => Cow::Owned(pieces.concat()),
-        }
+        rendered
     }
 }
 
@@ -141,9 +185,10 @@ fn join_keywords(letters: KeywordSet, table: &KeywordTable, header: &[u8]) -> St
     let fields = header::fields(header).filter(|f| f.is("X-Keywords") || f.is("X-Mozilla-Keys"));
     let mut status = StatusFields::default();
     fields.for_each(|field| status.add(&field, LabelPolicy::Ignore));
+    let mut known: HashSet<String> = keywords.iter().map(|keyword| keyword.to_ascii_lowercase()).collect();
     for keyword in status.keywords {
         let atom = keywords::atom(&keyword).into_owned();
-        if table.number(&atom).is_none() && !keywords.iter().any(|known| known.eq_ignore_ascii_case(&atom)) {
+        if table.number(&atom).is_none() && known.insert(atom.to_ascii_lowercase()) {
             keywords.push(Cow::Owned(atom));
         }
     }

@@ -19,6 +19,7 @@ use rustix::io::{Errno, retry_on_intr};
 use crate::mailbox::error::Error;
 use crate::mailbox::fs::actor;
 use crate::mailbox::fs::actor::Place;
+use crate::mailbox::fs::holes;
 use crate::mailbox::fs::identity::Keeper;
 use crate::mailbox::fs::parent_of;
 
@@ -347,8 +348,8 @@ pub(crate) fn open_with(path: &Path, flags: OFlags) -> io::Result<File> {
     Ok(File::from(fd))
 }
 
-/// Reads a regular file. Another user may have put anything under the name: no FIFO is waited for, and no endless
-/// device is read.
+/// Reads a regular file that is not a message: a list or a manifest. Another user may have put anything under the
+/// name: no FIFO is waited for, and no endless device and no file of holes is read.
 pub(crate) fn read_regular(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     let path = path.as_ref();
     let file = match ROOTS.get() {
@@ -358,6 +359,9 @@ pub(crate) fn read_regular(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     let meta = file.metadata()?;
     if !meta.is_file() {
         return Err(io::Error::other("it is no regular file"));
+    }
+    if holes::exceed(&file, meta.len(), 1 << 20)? {
+        return Err(io::Error::other("it is a sparse file"));
     }
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(usize::try_from(meta.len()).unwrap_or(0).saturating_add(1))?;

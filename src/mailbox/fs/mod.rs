@@ -6,6 +6,7 @@ pub(crate) mod durable;
 pub(crate) mod entries;
 pub(crate) mod files;
 pub(crate) mod foreign;
+pub(crate) mod holes;
 pub(crate) mod identity;
 pub(crate) mod lock;
 pub(crate) mod modes;

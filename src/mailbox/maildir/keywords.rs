@@ -167,7 +167,8 @@ impl KeywordTable {
         if known.is_some() {
             return known;
         }
-        let number = self.free()?;
+        // A longer file is not read back.
+        let number = self.free().filter(|_| self.text.len() + name.len() + 8 <= LONGEST as usize)?;
         if self.text.last().is_some_and(|&last| last != b'\n') {
             self.text.push(b'\n');
         }

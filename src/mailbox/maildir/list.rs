@@ -13,19 +13,17 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use rustix::buffer::spare_capacity;
 use rustix::fs::FileType;
-use rustix::io::retry_on_intr;
 
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable::Dir;
 use crate::mailbox::fs::files;
-use crate::mailbox::fs::ignore_poison;
+use crate::mailbox::fs::{holes, ignore_poison};
 use crate::mailbox::maildir::detect::{DirectoryKind, detect};
 use crate::mailbox::maildir::name;
 use crate::mailbox::maildir::subdir::Subdir;
-use crate::mailbox::source;
+use crate::mailbox::source::{self, Contents};
 
 /// Listings of a folder that changes during each of them. Their union counts as stable.
 const PASSES: usize = 5;
@@ -79,6 +77,8 @@ pub(crate) enum NoMessage {
     DanglingLink,
     /// It is a directory, a FIFO or a device.
     NotAFile,
+    /// It is a file of this size that is mostly holes.
+    Sparse(u64),
 }
 
 impl NoMessage {
@@ -88,6 +88,9 @@ impl NoMessage {
             NoMessage::Removed => (Code::MessageExpunged, "was removed from this folder during the run"),
             NoMessage::DanglingLink => (Code::MaildirNotAFile, "is a link to nothing: it was left out"),
             NoMessage::NotAFile => (Code::MaildirNotAFile, "is not a regular file: it was left out"),
+            NoMessage::Sparse(size) => {
+                return Finding::from(&Error::Sparse { path: path.clone(), size }).in_file(path);
+            }
         };
         Finding::new(code, text).in_file(path)
     }
@@ -374,11 +377,11 @@ impl MaildirReader {
         Ok(LatestListing { number, is_stable, by_base })
     }
 
-    /// Reads a listed message into `bytes`, by its current name.
+    /// Reads a listed message by its current name.
     pub(crate) fn read<'a>(
         &self,
         entry: &'a Entry,
-        bytes: &mut Vec<u8>,
+        contents: &mut Contents,
     ) -> Result<Result<FoundMessage<'a>, NoMessage>> {
         let (entry, file) = match self.locate(entry, Dir::open_message)? {
             Ok(found) => found,
@@ -389,26 +392,19 @@ impl MaildirReader {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Ok(Err(NoMessage::NotAFile));
         }
-        // A message does not grow. Stopping at its size saves the read that would find the end.
-        let size = stat.st_size as usize;
-        bytes.clear();
-        bytes.reserve(size);
-        while bytes.len() < size {
-            let read = || rustix::io::read(&file, spare_capacity(bytes));
-            if retry_on_intr(read).map_err(|e| failed(e.into()))? == 0 {
-                break;
-            }
+        match contents.load(&file, stat.st_size as u64, &self.path(&entry)) {
+            Err(Error::Sparse { size, .. }) => Ok(Err(NoMessage::Sparse(size))),
+            loaded => loaded.map(|()| Ok(FoundMessage { mtime: stat.st_mtime as i64, entry })),
         }
-        Ok(Ok(FoundMessage { mtime: stat.st_mtime as i64, entry }))
     }
 
-    /// Reads a listed message into `bytes`, or returns the finding about an entry without a message.
+    /// Reads a listed message, or returns the finding about an entry without a message.
     pub(crate) fn read_or_explain<'a>(
         &self,
         entry: &'a Entry,
-        bytes: &mut Vec<u8>,
+        contents: &mut Contents,
     ) -> Result<Result<FoundMessage<'a>, Finding>> {
-        Ok(self.read(entry, bytes)?.map_err(|none| none.finding(self.path(entry))))
+        Ok(self.read(entry, contents)?.map_err(|none| none.finding(self.path(entry))))
     }
 
     /// Returns the size of a message without reading it, by its current name.
@@ -417,16 +413,36 @@ impl MaildirReader {
         entry: &'a Entry,
     ) -> Result<Result<(Cow<'a, Entry>, u64), NoMessage>> {
         Ok(match self.locate(entry, Dir::message_size)? {
+            Ok((entry, Some(size))) if size > holes::MAX_HOLES => self.size_without_holes(entry, size)?,
             Ok((entry, Some(size))) => Ok((entry, size)),
             Ok((_, None)) => Err(NoMessage::NotAFile),
             Err(none) => Err(none),
         })
     }
 
-    /// Returns the size of a message for an estimate: its `S=` field, or the file size without one.
+    /// Returns the size of a message that may be mostly holes.
+    fn size_without_holes<'a>(
+        &self,
+        entry: Cow<'a, Entry>,
+        size: u64,
+    ) -> Result<Result<(Cow<'a, Entry>, u64), NoMessage>> {
+        let file = match self.locate(&entry, Dir::open_message)? {
+            Ok((_, file)) => file,
+            Err(none) => return Ok(Err(none)),
+        };
+        match holes::check(&file, size, &self.path(&entry)) {
+            Err(Error::Sparse { size, .. }) => Ok(Err(NoMessage::Sparse(size))),
+            checked => checked.map(|()| Ok((entry, size))),
+        }
+    }
+
+    /// Returns the size of a message for an estimate: its `S=` field, or the file size without one. A file that is
+    /// mostly holes is not written.
     pub(crate) fn size(&self, entry: &Entry) -> u64 {
-        let file = || self.subdirs().ok()?.get(entry.subdir)?.message_size(&entry.name).ok().flatten();
-        entry.parsed().field(b'S').or_else(file).unwrap_or(0)
+        // A name can say anything.
+        let named = entry.parsed().field(b'S').filter(|&size| size <= holes::MAX_HOLES);
+        let file = || self.current_size(entry).ok()?.ok().map(|(_, size)| size);
+        named.or_else(file).unwrap_or(0)
     }
 }
 
@@ -518,7 +534,7 @@ mod tests {
         let reader = folder.open();
         let listed = reader.list().unwrap().messages;
         folder.rename("new/1.a.h", "cur/1.a.h:2,FS");
-        let mut bytes = b"left over".to_vec();
+        let mut bytes = Contents::default();
         let found = reader.read(&listed[0], &mut bytes).unwrap().unwrap();
         assert_eq!(
             (names(&[found.entry.into_owned()]), &bytes[..]),
@@ -539,10 +555,10 @@ mod tests {
         for n in 0..50 {
             folder.rename(&format!("new/{n}.a.h"), &format!("cur/{n}.a.h:2,S"));
         }
-        let mut bytes = Vec::new();
+        let mut bytes = Contents::default();
         for entry in &listed {
             reader.read(entry, &mut bytes).unwrap().unwrap();
-            assert_eq!(bytes, entry.path(Path::new("")).as_os_str().as_bytes());
+            assert_eq!(*bytes, entry.path(Path::new("")).as_os_str().as_bytes()[..]);
         }
         assert_eq!(reader.begun.load(Ordering::SeqCst), 1);
     }
@@ -556,9 +572,9 @@ mod tests {
         folder.rename("cur/1.a.h:2,", "cur/1.a.h:2,S");
         let mut read: Vec<Vec<u8>> = Vec::new();
         for entry in &listed {
-            let mut bytes = Vec::new();
+            let mut bytes = Contents::default();
             reader.read(entry, &mut bytes).unwrap().unwrap();
-            read.push(bytes);
+            read.push(bytes.to_vec());
         }
         read.sort();
         assert_eq!(read, [&b"cur/1.a.h:2,"[..], b"new/1.a.h"]);
@@ -587,7 +603,10 @@ mod tests {
         std::os::unix::fs::symlink("nowhere", folder.path("cur/1.a.h:2,")).unwrap();
         let reader = folder.open();
         let listed = reader.list().unwrap().messages;
-        assert_eq!(reader.read(&listed[0], &mut Vec::new()).unwrap().unwrap_err(), NoMessage::DanglingLink);
+        assert_eq!(
+            reader.read(&listed[0], &mut Contents::default()).unwrap().unwrap_err(),
+            NoMessage::DanglingLink
+        );
         assert_eq!(reader.begun.load(Ordering::SeqCst), 0);
     }
 }

@@ -8,6 +8,7 @@ use data_encoding::HEXLOWER;
 
 use super::keywords::KeywordSet;
 use crate::mailbox::message::{DateFields, Flags, Origin, header};
+use crate::mailbox::source::mapped;
 
 /// Unique part of a name: 96 bits of BLAKE3(From_ line ‖ source bytes). The same message of the same source
 /// has the same name on any machine, with any number of workers.
@@ -19,7 +20,7 @@ impl Unique {
     /// hashing the From_ line and the rest separately costs 50% more.
     pub(crate) fn of(from_line_and_message: &[u8]) -> Unique {
         let mut bits = [0; 12];
-        bits.copy_from_slice(&blake3::hash(from_line_and_message).as_bytes()[..12]);
+        bits.copy_from_slice(&mapped::hash(from_line_and_message).as_bytes()[..12]);
         Unique(bits)
     }
 }

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IoSlice, Read};
+use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -38,6 +38,7 @@ use crate::mailbox::maildir::destination::{DestinationState, check_destination};
 use crate::mailbox::maildir::detect;
 use crate::mailbox::maildir::subdir::Subdir;
 use crate::mailbox::manifest::{ManifestAppender, ManifestLocation};
+use crate::mailbox::source::{Contents, mapped};
 
 /// When bytes are brought to stable storage.
 // Doc comments of the variants would be the help of --fsync.
@@ -66,12 +67,26 @@ pub(crate) struct NewMessage<'a> {
     pub base: Vec<u8>,
     /// The complete name.
     pub name: OsString,
-    /// The bytes, in order.
-    pub pieces: Vec<&'a [u8]>,
+    pub content: MessageContent<'a>,
     /// The modification time, in seconds since 1970.
     pub mtime: i64,
     /// A file of the Maildir, relative to it, to link to instead of writing these bytes.
     pub existing: Option<&'a Path>,
+}
+
+/// The bytes of a message to write.
+#[derive(Debug)]
+pub(crate) enum MessageContent<'a> {
+    /// In memory or mapped, in order.
+    Slices(Vec<&'a [u8]>),
+    /// Too large for the memory.
+    Stream(&'a dyn MessageStream),
+}
+
+/// A message whose bytes come in chunks.
+pub(crate) trait MessageStream: std::fmt::Debug + Sync {
+    /// Passes on the bytes, in order.
+    fn for_each(&self, put: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>;
 }
 
 /// Updates a quota after messages were published. A failure does not fail the conversion: the next delivery counts.
@@ -451,17 +466,24 @@ impl MaildirWriter {
 
     fn write_file(&self, message: &NewMessage<'_>, file: OwnedFd) -> Result<()> {
         let failed = |action| Error::io(action, self.path_of(message));
-        let mut there = Vec::new();
-        let mut slices: Vec<IoSlice<'_>> = match message.existing {
-            None => message.pieces.iter().map(|p| IoSlice::new(p)).collect(),
-            Some(path) => {
-                let mut file = self.root().open_file(path.as_os_str())?;
-                let path = self.root().path().join(path);
-                file.read_to_end(&mut there).map_err(Error::io("read", path))?;
-                vec![IoSlice::new(&there)]
+        let mut put = |bytes: &[u8]| durable::write_all(&file, bytes).map_err(failed("write"));
+        match (&message.content, message.existing) {
+            (_, Some(path)) => {
+                let existing = self.root().open_file(path.as_os_str())?;
+                let (path, mut contents) = (self.root().path().join(path), Contents::default());
+                let size = existing.metadata().map_err(Error::io("look at", &path))?.len();
+                contents.load(&existing, size, &path)?;
+                mapped::windows(&contents).try_for_each(put)?;
             }
-        };
-        durable::write_vectored_all(&file, &mut slices).map_err(failed("write"))?;
+            (MessageContent::Stream(stream), None) => stream.for_each(&mut put)?,
+            (MessageContent::Slices(slices), None) if slices.iter().any(|s| s.len() > mapped::WINDOW) => {
+                slices.iter().flat_map(|slice| mapped::windows(slice)).try_for_each(put)?;
+            }
+            (MessageContent::Slices(slices), None) => {
+                let mut slices: Vec<IoSlice<'_>> = slices.iter().map(|slice| IoSlice::new(slice)).collect();
+                durable::write_vectored_all(&file, &mut slices).map_err(failed("write"))?;
+            }
+        }
         durable::set_mtime(&file, message.mtime).map_err(failed("set the time of"))?;
         if self.flushes_each() {
             durable::sync_file(&file).map_err(failed("flush"))?;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::byte_counts::ByteCounts;
 
 use crate::mailbox::escape;
+use crate::mailbox::source::mapped;
 
 /// The version that this module writes, and the only one that it reads.
 pub(crate) const VERSION: u32 = 1;
@@ -30,7 +31,7 @@ pub(crate) struct Digest(pub [u8; 32]);
 
 impl Digest {
     pub(crate) fn of(bytes: &[u8]) -> Digest {
-        Digest(*blake3::hash(bytes).as_bytes())
+        mapped::hash(bytes).into()
     }
 }
 

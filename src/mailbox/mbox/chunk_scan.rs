@@ -32,6 +32,47 @@ impl HeaderEnd {
     }
 }
 
+/// Counts the lines `>From ` in the chunks of a body. The state is the number of bytes of that seen in the current
+/// line, if it begins so.
+#[derive(Debug)]
+pub(super) struct QuotedLines {
+    seen: Option<usize>,
+    count: u32,
+}
+
+impl Default for QuotedLines {
+    fn default() -> QuotedLines {
+        QuotedLines { seen: Some(0), count: 0 }
+    }
+}
+
+impl QuotedLines {
+    pub(super) fn push(&mut self, mut chunk: &[u8]) {
+        const QUOTED: &[u8] = b">From ";
+        while let [byte, rest @ ..] = chunk {
+            self.seen = match self.seen {
+                _ if matches!(byte, b'\n' | 0) => Some(0),
+                Some(seen) if *byte == QUOTED[seen] => Some(seen + 1),
+                _ => None,
+            };
+            if self.seen == Some(QUOTED.len()) {
+                self.count += 1;
+                self.seen = None;
+            }
+            // After the start of a line, a search is many times faster than single bytes.
+            let next = match self.seen {
+                None => memchr::memchr2(b'\n', 0, rest).unwrap_or(rest.len()),
+                Some(_) => 0,
+            };
+            chunk = &rest[next..];
+        }
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+}
+
 /// Finds a line of four ^A in the chunks of a message, as [`frame_lines`](super::frames::frame_lines) does. The
 /// state is the number of ^A in the current line, if only blanks follow them.
 #[derive(Debug)]

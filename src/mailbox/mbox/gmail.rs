@@ -106,14 +106,24 @@ const CATEGORIES: &str = "\
 pub(crate) fn parse_labels(value: &[u8]) -> Vec<String> {
     let list = header::decode_text(value);
     let (mut labels, mut label, mut quoted) = (Vec::new(), String::new(), false);
+    let mut is_blank = true;
     let mut rest = list.chars().peekable();
     while let Some(c) = rest.next() {
         match c {
-            '"' if quoted && rest.peek() == Some(&'"') => label.extend(rest.next()),
+            '"' if quoted && rest.peek() == Some(&'"') => {
+                label.extend(rest.next());
+                is_blank = false;
+            }
             '"' if quoted => quoted = false,
-            '"' if label.trim().is_empty() => quoted = true,
-            ',' if !quoted => labels.push(std::mem::take(&mut label)),
-            _ => label.push(c),
+            '"' if is_blank => quoted = true,
+            ',' if !quoted => {
+                labels.push(std::mem::take(&mut label));
+                is_blank = true;
+            }
+            _ => {
+                label.push(c);
+                is_blank &= c.is_whitespace();
+            }
         }
     }
     labels.push(label);

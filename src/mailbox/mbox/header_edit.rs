@@ -18,12 +18,20 @@ pub(crate) enum HeaderEdit<'a> {
         flag_fields: FlagFields<'a>,
         /// The value of Content-Length. By default there is no such field.
         length: Option<usize>,
-        /// The body, if it is known. A field Lines stays if its number of lines is right.
-        body: Option<&'a [u8]>,
+        /// A field Lines stays if its number of lines is right.
+        body: BodyLines<'a>,
     },
     /// As qmail-local writes: these lines, then the chunks, which begin with the first byte of the message.
     /// Each line `>*From ` of the chunks is quoted, in the header too. Nothing else changes.
     Verbatim(&'a [u8]),
+}
+
+/// The lines of a body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum BodyLines<'a> {
+    Unknown,
+    Of(&'a [u8]),
+    Count(usize),
 }
 
 /// The treatment of the fields that contain flags and keywords.
@@ -67,7 +75,8 @@ impl<'a> HeaderEdit<'a> {
     ) -> (HeaderEdit<'a>, &'a [u8]) {
         let split = header::split(start);
         let complete = whole || split.closed;
-        let (lines, body) = (split.header, whole.then_some(split.body));
+        let (lines, body) =
+            (split.header, if whole { BodyLines::Of(split.body) } else { BodyLines::Unknown });
         let flag_fields = FlagFields::Reset(status.unwrap_or_default());
         (HeaderEdit::Rewrite { lines, complete, flag_fields, length: None, body }, &start[lines.len()..])
     }
@@ -77,7 +86,7 @@ impl<'a> HeaderEdit<'a> {
 pub(super) struct FieldValues<'a> {
     pub(super) flag_fields: FlagFields<'a>,
     pub(super) length: Option<usize>,
-    pub(super) body: Option<&'a [u8]>,
+    pub(super) body: BodyLines<'a>,
 }
 
 /// Returns the values of Status and X-Status (mbox(5) of mutt, UW-IMAP and Dovecot). P has no letter.
@@ -204,8 +213,12 @@ fn has_bits(field: &Field<'_>, now: Option<Status>) -> bool {
     now.is_some_and(|now| status::update_field(field, now.flags).is_some())
 }
 
-fn has_line_count(field: &Field<'_>, body: Option<&[u8]>) -> bool {
-    let number = body.map(|body| memchr::memchr_iter(b'\n', body).count());
+fn has_line_count(field: &Field<'_>, body: BodyLines<'_>) -> bool {
+    let number = match body {
+        BodyLines::Unknown => None,
+        BodyLines::Of(body) => Some(memchr::memchr_iter(b'\n', body).count()),
+        BodyLines::Count(lines) => Some(lines),
+    };
     let value = std::str::from_utf8(field.value.trim_ascii()).ok().and_then(|value| value.parse().ok());
     number.is_some() && value == number
 }

@@ -1,6 +1,6 @@
 //! Quoting: the `>` that an mbox writer adds to body lines that look like a separator.
 
-use memchr::memmem;
+use crate::mailbox::source::mapped;
 
 /// The quoting that a reader removes from the lines of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,7 +16,7 @@ pub(crate) enum Quoting {
 /// Returns the offsets in `body` of the `>` that `quoting` removes.
 pub(crate) fn quote_offsets<'a>(body: &'a [u8], quoting: Quoting) -> impl Iterator<Item = usize> + use<'a> {
     // The needle has a rare byte pair, so replies full of `>` cost nothing.
-    let finder = memmem::find_iter(body, b">From ");
+    let finder = mapped::find_all(body, b">From ");
     finder.take_while(move |_| quoting != Quoting::None).filter_map(move |at| {
         let depth = body[..at].iter().rev().take_while(|&&b| b == b'>').count();
         let start = at - depth;
@@ -30,7 +30,7 @@ pub(crate) fn offsets_to_quote<'a>(
     body: &'a [u8],
     quoting: Quoting,
 ) -> impl Iterator<Item = usize> + use<'a> {
-    let finder = memmem::find_iter(body, b"From ");
+    let finder = mapped::find_all(body, b"From ");
     finder.take_while(move |_| quoting != Quoting::None).filter_map(move |at| {
         let depth = body[..at].iter().rev().take_while(|&&b| b == b'>').count();
         (is_line_start(body, at - depth) && (depth == 0 || quoting == Quoting::Any)).then_some(at - depth)

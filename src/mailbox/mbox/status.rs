@@ -1,5 +1,7 @@
 //! Flags and keywords in the header fields of an mbox.
 
+use std::collections::HashSet;
+
 use super::gmail::{self, SystemLabel};
 use crate::mailbox::message::{Field, Flags, header};
 
@@ -85,6 +87,8 @@ pub(crate) struct StatusFields {
     pub deleted: bool,
     /// The keywords of the header, in order. Not all of them are IMAP atoms.
     pub keywords: Vec<String>,
+    /// The keywords in lower case. A header can have a hundred thousand.
+    known: HashSet<String>,
     /// Gmail does not label it as unread. Status takes precedence.
     read_at_gmail: bool,
     has_status: bool,
@@ -150,7 +154,7 @@ impl StatusFields {
 
     /// Adds a keyword if it is new. Case does not matter. Several fields may contain the same keyword.
     fn add_keyword(&mut self, keyword: String) {
-        if !self.keywords.iter().any(|known| known.eq_ignore_ascii_case(&keyword)) {
+        if self.known.insert(keyword.to_ascii_lowercase()) {
             self.keywords.push(keyword);
         }
     }

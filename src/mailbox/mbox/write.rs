@@ -4,14 +4,15 @@
 //! with a line of four ^A, which MMDF cannot represent.
 
 pub(crate) use super::chunk_scan::Unrepresentable;
-use super::chunk_scan::{FrameLines, HeaderEnd};
+use super::chunk_scan::{FrameLines, HeaderEnd, QuotedLines};
 pub(crate) use super::from_line::FromLineSpec;
+pub(crate) use super::header_edit::{BodyLines, FlagFields, HeaderEdit};
 use super::header_edit::{EditedHeader, FieldValues};
-pub(crate) use super::header_edit::{FlagFields, HeaderEdit};
 use super::lines::FRAME;
 use super::quote::{self, Quoter, Quoting};
 use super::status::Status;
 use super::variant::Variant;
+use crate::mailbox::error::Result;
 use crate::mailbox::message::header;
 
 /// A message to write.
@@ -24,6 +25,15 @@ pub(crate) struct MboxMessage<'a> {
     pub status: Option<Status>,
     /// The keywords in a Maildir, separated by blanks. By default those of the header stay.
     pub keywords: Option<&'a str>,
+}
+
+impl<'a> MboxMessage<'a> {
+    fn flag_fields(&self) -> FlagFields<'a> {
+        match self.status {
+            None => FlagFields::Keep,
+            Some(status) => FlagFields::Set { status, keywords: self.keywords },
+        }
+    }
 }
 
 /// The changes to a message that a reader does not undo.
@@ -53,13 +63,10 @@ pub(crate) fn write(
         header: HeaderEdit::Rewrite {
             lines: split.header,
             complete: true,
-            flag_fields: match message.status {
-                None => FlagFields::Keep,
-                Some(status) => FlagFields::Set { status, keywords: message.keywords },
-            },
+            flag_fields: message.flag_fields(),
             length: has_length(variant)
                 .then(|| ended() + quote::offsets_to_quote(split.body, quoting).count()),
-            body: Some(split.body),
+            body: BodyLines::Of(split.body),
         },
         eol,
     };
@@ -71,6 +78,112 @@ pub(crate) fn write(
         Quoting::Any | Quoting::None => 0,
     };
     Ok(Changes { ambiguous, ..changes })
+}
+
+/// Passes on chunks of bytes, in order.
+pub(crate) type ChunkSink<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
+
+/// How much of a large message is in memory, besides a chunk. A longer header is copied without new fields.
+pub(crate) const HEAD: usize = 1 << 20;
+
+/// Writes a message that is too large for the memory. `message` has only its first part, of [`HEAD`] bytes.
+/// `for_each` passes on all of it, and is called twice.
+pub(crate) fn write_large(
+    variant: Variant,
+    message: &MboxMessage<'_>,
+    for_each: &dyn Fn(ChunkSink<'_>) -> Result<()>,
+    put: ChunkSink<'_>,
+) -> Result<Result<Changes, Unrepresentable>> {
+    let (split, eol) = (header::split(message.message), line_ending(message.message));
+    let body_at = split.body_at(message.message);
+    let mut body = BodyCounts::new(variant);
+    after(body_at, for_each, &mut |chunk| {
+        body.push(chunk);
+        Ok(())
+    })?;
+    let (lines, ambiguous) = (body.lines, body.quoted.count());
+    let length = body.finish(eol);
+    let head = MessageHead {
+        from_line: message.from_line,
+        header: HeaderEdit::Rewrite {
+            lines: split.header,
+            complete: split.closed,
+            flag_fields: message.flag_fields(),
+            length: (has_length(variant) && split.closed).then_some(length),
+            body: if split.closed { BodyLines::Count(lines) } else { BodyLines::Unknown },
+        },
+        eol,
+    };
+    let mut out = Vec::new();
+    let Ok(mut writer) = MessageWriter::begin(variant, &head, &mut out) else {
+        return Ok(Err(Unrepresentable));
+    };
+    let mut written = Ok(());
+    after(split.header.len(), for_each, &mut |chunk| {
+        if written.is_ok() {
+            written = writer.push(chunk, &mut out);
+            put(&out)?;
+            out.clear();
+        }
+        Ok(())
+    })?;
+    let changes = written.and_then(|()| writer.finish(&mut out));
+    put(&out)?;
+    let ambiguous = if variant.quoting() == Quoting::One { ambiguous } else { 0 };
+    Ok(changes.map(|changes| Changes { ambiguous, ..changes }))
+}
+
+/// Passes on the bytes after the first `skipped` ones.
+fn after(
+    mut skipped: usize,
+    for_each: &dyn Fn(ChunkSink<'_>) -> Result<()>,
+    put: ChunkSink<'_>,
+) -> Result<()> {
+    for_each(&mut |chunk| {
+        let skip = skipped.min(chunk.len());
+        skipped -= skip;
+        put(&chunk[skip..])
+    })
+}
+
+/// Counts in the body of a large message.
+struct BodyCounts {
+    quoter: Quoter,
+    quoted: QuotedLines,
+    /// The bytes when it is quoted.
+    length: usize,
+    lines: usize,
+    last: Option<u8>,
+    out: Vec<u8>,
+}
+
+impl BodyCounts {
+    fn new(variant: Variant) -> BodyCounts {
+        let quoter = Quoter::new(variant.quoting());
+        BodyCounts {
+            quoter,
+            quoted: QuotedLines::default(),
+            length: 0,
+            lines: 0,
+            last: None,
+            out: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, chunk: &[u8]) {
+        self.quoter.push(chunk, &mut self.out);
+        self.length += self.out.len();
+        self.out.clear();
+        self.quoted.push(chunk);
+        self.lines += memchr::memchr_iter(b'\n', chunk).count();
+        self.last = chunk.last().copied().or(self.last);
+    }
+
+    /// Returns the length of the body with its last line end.
+    fn finish(mut self, eol: &'static [u8]) -> usize {
+        self.quoter.finish(&mut self.out);
+        self.length + self.out.len() + missing_line_end(self.last.as_ref(), eol).len()
+    }
 }
 
 fn write_whole(

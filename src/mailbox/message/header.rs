@@ -3,6 +3,13 @@
 
 use std::ops::Range;
 
+use crate::mailbox::source::mapped::{self, ForwardReader};
+
+/// A longer field is copied, but not interpreted: nobody reads it, and its parts would take many times its memory.
+const MAX_FIELD: usize = 2 << 20;
+/// A longer word before a colon is not the name of a field.
+const MAX_NAME: usize = 1 << 16;
+
 /// A message divided into header and body. The empty line between them is in neither.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Split<'a> {
@@ -24,13 +31,15 @@ impl Split<'_> {
 /// Splits a message at its first empty line (LF or CRLF).
 pub(crate) fn split(message: &[u8]) -> Split<'_> {
     let mut at = 0;
+    let mut reader = ForwardReader::new(message);
     loop {
+        reader.reached(at);
         let rest = &message[at..];
         let empty = empty_line(rest);
         if empty > 0 {
             return Split { header: &message[..at], body: &rest[empty..], closed: true };
         }
-        match memchr::memchr(b'\n', rest) {
+        match mapped::find_byte(b'\n', rest) {
             Some(end) => at += end + 1,
             None => return Split { header: message, body: &[], closed: false },
         }
@@ -84,9 +93,10 @@ pub(crate) fn is_volatile(field: &Field<'_>) -> bool {
 
 /// Returns the ranges of the volatile fields in a header, each with its continuation lines and line end.
 pub(crate) fn volatile(header: &[u8]) -> impl Iterator<Item = Range<usize>> {
-    let mut at = 0;
+    let (mut at, mut reader) = (0, ForwardReader::new(header));
     std::iter::from_fn(move || {
         while at < header.len() {
+            reader.reached(at);
             let start = at;
             at += field_len(&header[start..]);
             if field(&header[start..at]).is_some_and(|f| is_volatile(&f)) {
@@ -124,7 +134,7 @@ pub(crate) fn return_path(header: &[u8]) -> Option<&[u8]> {
 /// Splits a header into logical lines: each with its continuation lines, and the field if it is one. Their
 /// concatenation is the header. Stops at the empty line.
 pub(crate) fn logical_lines(header: &[u8]) -> LogicalLines<'_> {
-    LogicalLines { whole: header, rest: header }
+    LogicalLines { whole: header, rest: header, reader: ForwardReader::new(header) }
 }
 
 /// See [`logical_lines`].
@@ -132,6 +142,7 @@ pub(crate) fn logical_lines(header: &[u8]) -> LogicalLines<'_> {
 pub(crate) struct LogicalLines<'a> {
     whole: &'a [u8],
     rest: &'a [u8],
+    reader: ForwardReader<'a>,
 }
 
 impl<'a> Iterator for LogicalLines<'a> {
@@ -141,6 +152,7 @@ impl<'a> Iterator for LogicalLines<'a> {
         if empty_line(self.rest) > 0 || self.rest.is_empty() {
             return None;
         }
+        self.reader.reached(self.whole.len() - self.rest.len());
         let (lines, rest) = self.rest.split_at(field_len(self.rest));
         self.rest = rest;
         Some((lines, field(lines)))
@@ -156,8 +168,9 @@ pub(crate) fn fields(header: &[u8]) -> Fields<'_> {
 impl<'a> Fields<'a> {
     /// Reads the rest of the header, and splits the message as [`split`] does.
     pub(crate) fn split(self) -> Split<'a> {
-        let LogicalLines { whole, mut rest } = self.parts;
+        let LogicalLines { whole, mut rest, mut reader } = self.parts;
         while empty_line(rest) == 0 && !rest.is_empty() {
+            reader.reached(whole.len() - rest.len());
             rest = &rest[field_len(rest)..];
         }
         let header = &whole[..whole.len() - rest.len()];
@@ -183,7 +196,7 @@ impl<'a> Iterator for Fields<'a> {
 fn field_len(bytes: &[u8]) -> usize {
     let mut end = 0;
     loop {
-        match memchr::memchr(b'\n', &bytes[end..]) {
+        match mapped::find_byte(b'\n', &bytes[end..]) {
             None => return bytes.len(),
             Some(lf) => end += lf + 1,
         }
@@ -194,6 +207,9 @@ fn field_len(bytes: &[u8]) -> usize {
 }
 
 fn field(whole: &[u8]) -> Option<Field<'_>> {
+    if whole.len() > MAX_FIELD {
+        return None;
+    }
     let name_len = name_len(whole)?;
     let colon = name_len + whole[name_len..].iter().position(|&b| b == b':')?;
     let mut value = &whole[colon + 1..];
@@ -209,6 +225,7 @@ pub(crate) fn is_field_line(line: &[u8]) -> bool {
 }
 
 fn name_len(line: &[u8]) -> Option<usize> {
+    let line = &line[..line.len().min(MAX_NAME)];
     let len = line.iter().position(|&b| b == b':' || !(33..=126).contains(&b))?;
     let after = line[len..].iter().find(|&&b| b != b' ' && b != b'\t');
     (len > 0 && after == Some(&b':')).then_some(len)

@@ -6,12 +6,128 @@ use std::ops::{Deref, Range};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use memchr::memmem;
 use memmap2::{Mmap, MmapOptions, UncheckedAdvice};
 
 use crate::mailbox::{Error, Result};
 
 /// The unit in which pages are released. Each release interrupts every core that mailferry runs on.
 const BLOCK: usize = 4 << 20;
+
+/// How much of a message is read between two releases of its pages.
+pub(crate) const WINDOW: usize = BLOCK;
+
+/// Divides bytes into windows. Each is released before the next one, if the bytes are in a mapping. A message of
+/// the usual size is one window, and its pages are released with those of its neighbours.
+pub(crate) fn windows(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut reader = ForwardReader::new(bytes);
+    (0..bytes.len()).step_by(WINDOW).map(move |start| {
+        reader.reached(start);
+        &bytes[start..bytes.len().min(start + WINDOW)]
+    })
+}
+
+/// Finds the first `needle`, and releases what was searched before.
+pub(crate) fn find_byte(needle: u8, bytes: &[u8]) -> Option<usize> {
+    if bytes.len() <= WINDOW {
+        return memchr::memchr(needle, bytes);
+    }
+    let mut windows = windows(bytes).enumerate();
+    windows.find_map(|(n, window)| Some(n * WINDOW + memchr::memchr(needle, window)?))
+}
+
+/// Finds the last `needle`.
+pub(crate) fn find_last_byte(needle: u8, bytes: &[u8]) -> Option<usize> {
+    let mut end = bytes.len();
+    while end > 0 {
+        let start = end.saturating_sub(WINDOW);
+        if let Some(at) = memchr::memrchr(needle, &bytes[start..end]) {
+            return Some(start + at);
+        }
+        if bytes.len() > WINDOW {
+            release(&bytes[start..end]);
+        }
+        end = start;
+    }
+    None
+}
+
+/// Hashes bytes with BLAKE3, and releases what was read.
+pub(crate) fn hash(bytes: &[u8]) -> blake3::Hash {
+    if bytes.len() <= WINDOW {
+        return blake3::hash(bytes);
+    }
+    let mut hasher = blake3::Hasher::new();
+    windows(bytes).for_each(|window| {
+        hasher.update(window);
+    });
+    hasher.finalize()
+}
+
+/// Counts a byte, and releases what was read.
+pub(crate) fn count_byte(byte: u8, bytes: &[u8]) -> usize {
+    windows(bytes).map(|window| memchr::memchr_iter(byte, window).count()).sum()
+}
+
+/// Finds every `needle`, and releases what was searched. Matches do not overlap, as no needle here overlaps itself.
+pub(crate) fn find_all<'a>(bytes: &'a [u8], needle: &'static [u8]) -> impl Iterator<Item = usize> + use<'a> {
+    let (finder, mut reader, mut at) = (memmem::Finder::new(needle), ForwardReader::new(bytes), 0);
+    std::iter::from_fn(move || {
+        while at < bytes.len() {
+            reader.reached(at);
+            let end = bytes.len().min(at + WINDOW + needle.len() - 1);
+            if let Some(found) = finder.find(&bytes[at..end]) {
+                at += found + needle.len();
+                return Some(at - needle.len());
+            }
+            at = (at + WINDOW).min(bytes.len());
+        }
+        None
+    })
+}
+
+/// Releases the pages of bytes that are read once, from the first to the last. Other bytes than those of a mapping
+/// stay in memory.
+#[derive(Debug, Clone)]
+pub(crate) struct ForwardReader<'a> {
+    bytes: &'a [u8],
+    released: usize,
+}
+
+impl<'a> ForwardReader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> ForwardReader<'a> {
+        ForwardReader { bytes, released: 0 }
+    }
+
+    /// Releases what is before `at`, if it is much.
+    pub(crate) fn reached(&mut self, at: usize) {
+        if at >= self.released + WINDOW {
+            release(&self.bytes[self.released..at]);
+            self.released = at;
+        }
+    }
+}
+
+/// Releases the pages that are wholly or partly in `bytes`, if they are in a mapping.
+#[allow(unsafe_code)]
+pub(crate) fn release(bytes: &[u8]) {
+    /// A multiple of every page size.
+    const ALIGNMENT: usize = 1 << 16;
+    let (address, end) = (bytes.as_ptr().addr(), bytes.as_ptr().addr() + bytes.len());
+    let map = SLOTS.iter().find_map(|slot| {
+        let (start, length) = (slot.start.load(Ordering::SeqCst), slot.length.load(Ordering::SeqCst));
+        (start > TAKEN && address >= start && end <= start + length).then_some(start)
+    });
+    if let Some(map) = map {
+        let before = address - map.max(address / ALIGNMENT * ALIGNMENT);
+        // SAFETY: `bytes` borrows from the mapping of this slot, so the range stays mapped while this runs. As in
+        // `MappedFile::release`, the next access reads the same bytes again.
+        unsafe {
+            let start = bytes.as_ptr().sub(before).cast_mut();
+            libc::madvise(start.cast(), bytes.len() + before, libc::MADV_DONTNEED);
+        }
+    }
+}
 
 /// A read-only mapping of a file.
 #[derive(Debug)]

@@ -5,6 +5,7 @@
 //! [`Source::raw`].
 
 mod compression;
+mod contents;
 pub(crate) mod input;
 pub(crate) mod mapped;
 mod origin;
@@ -17,8 +18,11 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use crate::mailbox::fs::holes;
 use crate::mailbox::{Error, Finding, LockOptions, Result};
 pub(crate) use compression::Compression;
+pub(crate) use contents::Contents;
+pub(crate) use mapped::ForwardReader;
 use mapped::MappedFile;
 use origin::Origin;
 pub(crate) use spool::SpoolOptions;
@@ -71,7 +75,10 @@ impl Source {
         let is_compressed = Compression::detect(&origin.head(path)?).is_some();
         let (raw, compression) = match is_compressed {
             true => spool_reader(&origin.file, path, spooling)?,
-            false => (MappedFile::map(&origin.file, origin.first.size, path)?, None),
+            false => {
+                holes::check(&origin.file, origin.first.size, path)?;
+                (MappedFile::map(&origin.file, origin.first.size, path)?, None)
+            }
         };
         if live && !is_compressed {
             origin.lock = None;

@@ -9,15 +9,17 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::options::CompareOptions;
-use super::text::{Digest, Text};
+use super::text::{Digest, MessageBytes, Text};
 use crate::mailbox::fs::Dir;
 use crate::mailbox::fs::files;
-use crate::mailbox::maildir::{Entry, FoundMessage, KeywordTable, MaildirReader, Subdir, keywords};
+use crate::mailbox::maildir::{
+    Entry, FoundMessage, KeywordTable, MaildirReader, NoMessage, Subdir, keywords,
+};
 use crate::mailbox::mbox::{
     DeletedPolicy, Extent, LabelPolicy, Mbox, Quoting, Status, StatusFields, from_line, status,
 };
 use crate::mailbox::message::{DateFields, DateRules, FromLineDates, Origin, Stamp, header, received};
-use crate::mailbox::source::Source;
+use crate::mailbox::source::{Contents, Source};
 use crate::mailbox::{Context, Error, Result};
 use crate::verify::options::SourceOpener;
 
@@ -393,6 +395,7 @@ impl<'a> Part<'a> {
             }
             bytes += text.raw_len() as u64;
             scanned.digests.push(text.digest());
+            text.check_unchanged(location.path())?;
             scanned.traits.push(traits);
         }
         if let Location::Mbox { source, mbox, skipped } = self.location {
@@ -413,21 +416,24 @@ impl<'a> Part<'a> {
         match &self.location {
             Location::Mbox { source, mbox, skipped } => Ok(Some(mbox_message(source, mbox, n + skipped))),
             Location::Maildir { path, reader, entries, keywords, .. } => {
-                let mut raw = Vec::new();
-                let Ok(FoundMessage { entry, mtime }) = reader.read(&entries[n], &mut raw)? else {
-                    return Ok(None);
+                let mut raw = Contents::default();
+                let FoundMessage { entry, mtime } = match reader.read(&entries[n], &mut raw)? {
+                    Ok(found) => found,
+                    // Nothing is said about a message that was not read.
+                    Err(NoMessage::Sparse(size)) => {
+                        return Err(Error::Sparse { path: reader.path(&entries[n]), size });
+                    }
+                    Err(_) => return Ok(None),
                 };
                 Ok(Some(StoredMessage {
-                    text: Text::new(Cow::Owned(raw), 0, Quoting::None),
+                    text: Text::new(MessageBytes::File(raw), 0, Quoting::None),
                     location: MessageLocation::File { path: entry.path(path), entry, mtime, keywords },
                 }))
             }
             Location::Files { files, open, .. } => {
                 let source = open(&files[n])?;
-                let text = source.text().to_vec();
-                source.check_unchanged()?;
                 Ok(Some(StoredMessage {
-                    text: Text::new(Cow::Owned(text), 0, Quoting::None),
+                    text: Text::new(MessageBytes::Source(Box::new(source)), 0, Quoting::None),
                     location: MessageLocation::WholeFile { path: &files[n] },
                 }))
             }
@@ -501,7 +507,7 @@ fn mbox_message<'a>(source: &'a Source, mbox: &'a Mbox<'_>, n: usize) -> StoredM
     let extent = mbox.messages()[n];
     let (raw, from_line) = (extent.message(mbox.text()), extent.separator_lines(mbox.text()));
     StoredMessage {
-        text: Text::new(Cow::Borrowed(raw), extent.start, mbox.variant.quoting()),
+        text: Text::new(MessageBytes::Mbox(raw), extent.start, mbox.variant.quoting()),
         location: MessageLocation::Mbox { path: source.path(), number: n + 1, extent, from_line },
     }
 }

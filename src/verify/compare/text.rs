@@ -1,20 +1,42 @@
 //! Content of a message: its bytes without the quoting and the fields that readers rewrite, and forms of it without
 //! harmless differences.
 
-use std::borrow::Cow;
 use std::ops::Range;
+use std::path::Path;
 
 use super::both::Both;
+use crate::mailbox::Result;
 use crate::mailbox::escape;
 use crate::mailbox::mbox::{Quoting, quote};
 use crate::mailbox::message::header;
+use crate::mailbox::source::{Contents, ForwardReader, Source, mapped};
 
 /// BLAKE3 of the content, truncated to 128 bits: enough against mail that was made to collide.
 pub(crate) type Digest = [u8; 16];
 
+/// The bytes of a message: a part of an mbox, or a file.
+pub(crate) enum MessageBytes<'a> {
+    Mbox(&'a [u8]),
+    File(Contents),
+    /// A file that is read as an mbox.
+    Source(Box<Source>),
+}
+
+impl std::ops::Deref for MessageBytes<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            MessageBytes::Mbox(bytes) => bytes,
+            MessageBytes::File(contents) => contents,
+            MessageBytes::Source(source) => source.text(),
+        }
+    }
+}
+
 /// A message as stored in its file.
 pub(crate) struct Text<'a> {
-    raw: Cow<'a, [u8]>,
+    raw: MessageBytes<'a>,
     /// Offset in the file.
     start: u64,
     header_len: usize,
@@ -56,7 +78,7 @@ pub(crate) struct DiffPoint {
 
 impl<'a> Text<'a> {
     /// Takes a message at offset `start` of its file.
-    pub(super) fn new(raw: Cow<'a, [u8]>, start: u64, quoting: Quoting) -> Text<'a> {
+    pub(super) fn new(raw: MessageBytes<'a>, start: u64, quoting: Quoting) -> Text<'a> {
         let split = header::split(&raw);
         let (header_len, body_at) = (split.header.len(), split.body_at(&raw));
         Text { raw, start, header_len, body_at, quoting }
@@ -64,6 +86,16 @@ impl<'a> Text<'a> {
 
     pub(super) fn header(&self) -> &[u8] {
         &self.raw[..self.header_len]
+    }
+
+    /// Fails if the file changed, or could not be read completely.
+    pub(super) fn check_unchanged(&self, path: &Path) -> Result<()> {
+        match &self.raw {
+            // The whole mbox is checked at the end.
+            MessageBytes::Mbox(_) => Ok(()),
+            MessageBytes::File(contents) => contents.check_complete(path),
+            MessageBytes::Source(source) => source.check_unchanged(),
+        }
     }
 
     /// Returns the length in the file.
@@ -93,8 +125,8 @@ impl<'a> Text<'a> {
     /// Returns the hash of the content.
     pub(super) fn digest(&self) -> Digest {
         let mut hasher = blake3::Hasher::new();
-        self.ranges().for_each(|range| {
-            hasher.update(&self.raw[range]);
+        self.ranges().flat_map(|range| mapped::windows(&self.raw[range])).for_each(|window| {
+            hasher.update(window);
         });
         truncate(hasher.finalize())
     }
@@ -136,9 +168,11 @@ impl<'a> Text<'a> {
         let mut hasher = blake3::Hasher::new();
         let mut line_end: &[u8] = b"";
         for range in ranges {
-            let mut rest = &self.raw[range];
+            let text = &self.raw[range];
+            let (mut rest, mut reader) = (text, ForwardReader::new(text));
             while !rest.is_empty() {
-                let end = memchr::memchr(b'\n', rest);
+                reader.reached(text.len() - rest.len());
+                let end = mapped::find_byte(b'\n', rest);
                 let mut line = &rest[..end.unwrap_or(rest.len())];
                 rest = &rest[end.map_or(rest.len(), |lf| lf + 1)..];
                 hasher.update(line_end);
@@ -150,7 +184,9 @@ impl<'a> Text<'a> {
                     line_end = if tolerance.line_ends { b"\n" } else { b"\r\n" };
                     line = if tolerance.line_ends { &line[..bare] } else { &line[..one_less] };
                 }
-                hasher.update(if tolerance.quoting { unquote(line) } else { line });
+                mapped::windows(if tolerance.quoting { unquote(line) } else { line }).for_each(|window| {
+                    hasher.update(window);
+                });
             }
         }
         if !tolerance.final_newline {
@@ -168,14 +204,17 @@ impl<'a> Text<'a> {
     fn find_difference(&self, other: &Text<'_>) -> Option<Both<usize>> {
         let (mut ranges, mut others) = (self.ranges(), other.ranges());
         let (mut here, mut there) = (0..0, 0..0);
+        let (mut reader, mut other_reader) = (ForwardReader::new(&self.raw), ForwardReader::new(&other.raw));
         loop {
+            reader.reached(here.start);
+            other_reader.reached(there.start);
             if here.is_empty() {
                 here = ranges.next().unwrap_or(self.raw.len()..self.raw.len());
             }
             if there.is_empty() {
                 there = others.next().unwrap_or(other.raw.len()..other.raw.len());
             }
-            let both = here.len().min(there.len());
+            let both = here.len().min(there.len()).min(mapped::WINDOW);
             let same = {
                 let (a, b) = (&self.raw[here.clone()][..both], &other.raw[there.clone()][..both]);
                 if a == b { both } else { a.iter().zip(b).take_while(|(a, b)| a == b).count() }
@@ -200,10 +239,10 @@ impl<'a> Text<'a> {
 
     fn diff_point(&self, at: usize) -> DiffPoint {
         const SHOWN: usize = 24;
-        let line_start = memchr::memrchr(b'\n', &self.raw[..at]).map_or(0, |lf| lf + 1);
+        let line_start = mapped::find_last_byte(b'\n', &self.raw[..at]).map_or(0, |lf| lf + 1);
         DiffPoint {
             offset: (at - self.quotes().take_while(|&quote| quote < at).count()) as u64,
-            line: memchr::memchr_iter(b'\n', &self.raw[..at]).count() as u64 + 1,
+            line: mapped::count_byte(b'\n', &self.raw[..at]) as u64 + 1,
             file_offset: self.start + at as u64,
             in_header: at < self.header_len,
             before: escape(&self.raw[line_start.max(at.saturating_sub(SHOWN))..at]),
