@@ -15,7 +15,7 @@ use super::{
     Input, KeywordLetters, LabelFolders, NameTable, OpenDestination, Outcome, Plan, PlanOptions,
     PlannedMessage, PlannedSource, Report, ResumePoint, Totals, labels,
 };
-use crate::mailbox::maildir::{KeywordTable, Leftover, MaildirWriter, detect, write};
+use crate::mailbox::maildir::{KeywordTable, Leftover, MaildirWriter, write};
 use crate::mailbox::manifest::{Digest, ManifestLocation};
 use crate::mailbox::mbox::Mbox;
 use crate::mailbox::message::DateRules;
@@ -81,11 +81,6 @@ impl<'a> Import<'a> {
         let Import { inputs, options, context, .. } = *self;
         let destination = Destination::look(&options.destination)?;
         let path = options.destination.path;
-        if options.render.labels.are_folders() && detect::is_maildirpp_folder(path) {
-            let reason =
-                "is a folder of a Maildir, and folders lie beside each other; name the Maildir".into();
-            return Err(Error::Destination { path: path.to_owned(), reason }.into());
-        }
         if let Some(known) = self.find_all_known(&destination)? {
             return Ok(known);
         }

@@ -54,11 +54,12 @@ impl<'a> Job<'a> {
         }
         refuse_twice(sources)?;
         let are_maildirs = sources.iter().map(MailboxArg::is_maildir).collect::<Result<Vec<bool>>>()?;
-        if is_tree(args, mailboxes, &are_maildirs)? {
-            check_tree(args, mailboxes)?;
+        let maildirs = are_maildirs.iter().filter(|is_maildir| **is_maildir).count();
+        let choice = Choice { args, sources, destination, maildirs };
+        if choice.is_tree(&are_maildirs)? {
+            choice.check_tree()?;
             return Ok(Job::Tree(import(), export()));
         }
-        let maildirs = are_maildirs.iter().filter(|is_maildir| **is_maildir).count();
         if args.live && (maildirs > 0 || sources.iter().any(MailboxArg::is_standard_stream)) {
             let reason = "is for mboxes: nothing else has locks that could be given back";
             return Err(Error::usage("--live", reason));
@@ -66,142 +67,150 @@ impl<'a> Job<'a> {
         if args.boundaries.is_some() && sources.len() > 1 {
             return Err(Error::usage("--boundaries", "is for one source; convert the sources one by one"));
         }
-        if is_for_maildir(mailboxes, maildirs)? {
-            check_maildir_destination(args, mailboxes, maildirs)?;
-            return Ok(match maildirs {
-                0 => Job::Import(import()),
-                _ => {
-                    let destination = args.maildir_options(&destination.path);
-                    Job::Copy(&sources[0].path, CopyOptions { destination })
-                }
-            });
+        if !choice.is_for_maildir()? {
+            choice.check_mbox_destination()?;
+            return Ok(Job::Export(export()));
         }
-        check_mbox_destination(args, mailboxes, maildirs)?;
-        Ok(Job::Export(export()))
+        choice.check_maildir_destination()?;
+        Ok(match maildirs {
+            0 => Job::Import(import()),
+            _ => {
+                let destination = args.maildir_options(&destination.path);
+                Job::Copy(&sources[0].path, CopyOptions { destination })
+            }
+        })
+    }
+}
+
+/// What the choice depends on.
+struct Choice<'a> {
+    args: &'a ConvertArgs,
+    sources: &'a [MailboxArg],
+    destination: &'a MailboxArg,
+    /// How many of the sources are Maildirs.
+    maildirs: usize,
+}
+
+impl Choice<'_> {
+    /// Reports whether the job is about folders, and not about one mailbox: a tree, or a Maildir with folders that goes
+    /// into another one or into a directory.
+    fn is_tree(&self, are_maildirs: &[bool]) -> Result<bool> {
+        let Choice { args, sources, destination, .. } = self;
+        let is_directory = |source: &MailboxArg| {
+            !source.is_standard_stream() && source.format.is_none() && files::is_dir(&source.path)
+        };
+        let has_folders =
+            |source: &MailboxArg| find_nested_folders(&source.path).is_ok_and(|found| found.is_some());
+        let to_maildir = destination.format == Some(Format::Maildir);
+        let to_directory = !to_maildir && destination.is_directory() && !is_maildir(&destination.path)?;
+        let is_tree = |(source, is_maildir): (&MailboxArg, &bool)| match is_maildir {
+            true => to_directory || to_maildir && has_folders(source),
+            false => is_directory(source),
+        };
+        Ok(args.tree.is_used() || sources.iter().zip(are_maildirs).any(is_tree))
+    }
+
+    fn check_tree(&self) -> Result<()> {
+        let Choice { args, sources, destination, .. } = self;
+        args.given.check(TREE)?;
+        if args.labels.are_folders() {
+            let reason = "makes folders of one mbox, and a folder of a tree can hold none; convert that mbox by itself";
+            return Err(Error::usage("--labels", reason));
+        }
+        if destination.is_standard_stream() {
+            return refuse(destination, "folders cannot be written to standard output");
+        }
+        if let Some(stdin) = sources.iter().find(|source| source.is_standard_stream()) {
+            return refuse(
+                stdin,
+                "standard input is one mailbox, and goes into one; name the Maildir of the folder",
+            );
+        }
+        refuse_within(sources)?;
+        sources.iter().try_for_each(|source| refuse_inside(source, destination))
+    }
+
+    /// Reports whether the destination is a Maildir. Its format is the other one, unless a prefix names it.
+    fn is_for_maildir(&self) -> Result<bool> {
+        let Choice { sources, destination, maildirs, .. } = self;
+        match destination.format {
+            Some(Format::Maildir) => Ok(true),
+            Some(Format::Variant(Variant::Rfc822)) => {
+                refuse(destination, "an rfc822 file holds one message; name an mbox")
+            }
+            Some(Format::Mbox | Format::Variant(_)) => Ok(false),
+            None if *maildirs == 0 => Ok(true),
+            None if *maildirs == sources.len() => Ok(false),
+            None => {
+                refuse(destination, "is to come from mboxes and Maildirs; say mbox: or maildir: before it")
+            }
+        }
+    }
+
+    fn check_maildir_destination(&self) -> Result<()> {
+        let Choice { args, sources, destination, maildirs } = *self;
+        if destination.is_standard_stream() {
+            let reason =
+                "a Maildir cannot be written to standard output; an mbox can, with mbox: before the -";
+            return refuse(destination, reason);
+        }
+        if maildirs > 0 && sources.len() > 1 {
+            let reason = "a Maildir is copied by itself: name one as the source, and the others in commands of their own";
+            return refuse(destination, reason);
+        }
+        args.given.check(if maildirs > 0 { COPY } else { IMPORT })?;
+        if maildirs > 0 && file_id(&sources[0]).is_some() && file_id(&sources[0]) == file_id(destination) {
+            return refuse(destination, "is the source itself; a Maildir cannot be copied into itself");
+        }
+        if !args.labels.are_folders() {
+            return Ok(());
+        }
+        if is_maildirpp_folder(&destination.path) {
+            let path = display_path(&destination.path);
+            let reason = format!(
+                "makes folders, and {path} is a folder of a Maildir, and folders lie beside each other; name the Maildir"
+            );
+            return Err(Error::usage("--labels", reason));
+        }
+        let reason = "is not for folders of labels; run the command as that user";
+        match () {
+            () if args.mode != 0o600 => Err(Error::usage("--mode", reason)),
+            () => Ok(()),
+        }
+    }
+
+    fn check_mbox_destination(&self) -> Result<()> {
+        let Choice { args, sources, destination, maildirs } = *self;
+        if is_maildir(&destination.path)? {
+            return refuse(
+                destination,
+                "is a Maildir, and an mbox is a file; say maildir: before it to copy into it",
+            );
+        }
+        let of_maildirs = if maildirs > 0 { EXPORT_MAILDIR } else { 0 };
+        let of_mboxes = if maildirs < sources.len() { EXPORT_MBOX } else { 0 };
+        args.given.check(of_maildirs | of_mboxes)?;
+        if destination.is_standard_stream() {
+            args.given.check(STREAM)?;
+        }
+        let file = |mailbox: &MailboxArg| files::canonicalize(&mailbox.path).ok();
+        let is_source =
+            sources.iter().any(|source| file(source).is_some() && file(source) == file(destination));
+        match is_source {
+            true if args.append => {
+                refuse(destination, "is a source too; an mbox cannot be appended to itself")
+            }
+            true if args.force => {
+                refuse(destination, "is a source too, and a source is never changed; name another file")
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 /// A usage error about a mailbox that was named.
 fn refuse<T>(mailbox: &MailboxArg, reason: &str) -> Result<T> {
     Err(Error::usage(display_path(&mailbox.path), reason))
-}
-
-/// Reports whether the job is about folders, and not about one mailbox: a tree, or a Maildir with folders that goes
-/// into another one or into a directory.
-fn is_tree(
-    args: &ConvertArgs,
-    Mailboxes { sources, destination }: &Mailboxes,
-    are_maildirs: &[bool],
-) -> Result<bool> {
-    let is_directory = |source: &MailboxArg| {
-        !source.is_standard_stream() && source.format.is_none() && files::is_dir(&source.path)
-    };
-    let has_folders =
-        |source: &MailboxArg| find_nested_folders(&source.path).is_ok_and(|found| found.is_some());
-    let to_maildir = destination.format == Some(Format::Maildir);
-    let to_directory = !to_maildir && destination.is_directory() && !is_maildir(&destination.path)?;
-    let is_tree = |(source, is_maildir): (&MailboxArg, &bool)| match is_maildir {
-        true => to_directory || to_maildir && has_folders(source),
-        false => is_directory(source),
-    };
-    Ok(args.tree.is_used() || sources.iter().zip(are_maildirs).any(is_tree))
-}
-
-fn check_tree(args: &ConvertArgs, Mailboxes { sources, destination }: &Mailboxes) -> Result<()> {
-    args.given.check(TREE)?;
-    if args.labels.are_folders() {
-        let reason =
-            "makes folders of one mbox, and a folder of a tree can hold none; convert that mbox by itself";
-        return Err(Error::usage("--labels", reason));
-    }
-    if destination.is_standard_stream() {
-        return refuse(destination, "folders cannot be written to standard output");
-    }
-    if let Some(stdin) = sources.iter().find(|source| source.is_standard_stream()) {
-        return refuse(
-            stdin,
-            "standard input is one mailbox, and goes into one; name the Maildir of the folder",
-        );
-    }
-    refuse_within(sources)?;
-    sources.iter().try_for_each(|source| refuse_inside(source, destination))
-}
-
-/// Reports whether the destination is a Maildir. Its format is the other one, unless a prefix names it.
-fn is_for_maildir(Mailboxes { sources, destination }: &Mailboxes, maildirs: usize) -> Result<bool> {
-    match destination.format {
-        Some(Format::Maildir) => Ok(true),
-        Some(Format::Variant(Variant::Rfc822)) => {
-            refuse(destination, "an rfc822 file holds one message; name an mbox")
-        }
-        Some(Format::Mbox | Format::Variant(_)) => Ok(false),
-        None if maildirs == 0 => Ok(true),
-        None if maildirs == sources.len() => Ok(false),
-        None => refuse(destination, "is to come from mboxes and Maildirs; say mbox: or maildir: before it"),
-    }
-}
-
-fn check_maildir_destination(
-    args: &ConvertArgs,
-    Mailboxes { sources, destination }: &Mailboxes,
-    maildirs: usize,
-) -> Result<()> {
-    if destination.is_standard_stream() {
-        let reason = "a Maildir cannot be written to standard output; an mbox can, with mbox: before the -";
-        return refuse(destination, reason);
-    }
-    if maildirs > 0 && sources.len() > 1 {
-        let reason =
-            "a Maildir is copied by itself: name one as the source, and the others in commands of their own";
-        return refuse(destination, reason);
-    }
-    args.given.check(if maildirs > 0 { COPY } else { IMPORT })?;
-    if maildirs > 0 && file_id(&sources[0]).is_some() && file_id(&sources[0]) == file_id(destination) {
-        return refuse(destination, "is the source itself; a Maildir cannot be copied into itself");
-    }
-    if !args.labels.are_folders() {
-        return Ok(());
-    }
-    if is_maildirpp_folder(&destination.path) {
-        let path = display_path(&destination.path);
-        let reason = format!(
-            "makes folders, and {path} is a folder of a Maildir, and folders lie beside each other; name the Maildir"
-        );
-        return Err(Error::usage("--labels", reason));
-    }
-    let reason = "is not for folders of labels; run the command as that user";
-    match () {
-        () if args.mode != 0o600 => Err(Error::usage("--mode", reason)),
-        () => Ok(()),
-    }
-}
-
-fn check_mbox_destination(
-    args: &ConvertArgs,
-    Mailboxes { sources, destination }: &Mailboxes,
-    maildirs: usize,
-) -> Result<()> {
-    if is_maildir(&destination.path)? {
-        return refuse(
-            destination,
-            "is a Maildir, and an mbox is a file; say maildir: before it to copy into it",
-        );
-    }
-    let of_maildirs = if maildirs > 0 { EXPORT_MAILDIR } else { 0 };
-    let of_mboxes = if maildirs < sources.len() { EXPORT_MBOX } else { 0 };
-    args.given.check(of_maildirs | of_mboxes)?;
-    if destination.is_standard_stream() {
-        args.given.check(STREAM)?;
-    }
-    let file = |mailbox: &MailboxArg| files::canonicalize(&mailbox.path).ok();
-    let is_source = sources.iter().any(|source| file(source).is_some() && file(source) == file(destination));
-    match is_source {
-        true if args.append => refuse(destination, "is a source too; an mbox cannot be appended to itself"),
-        true if args.force => {
-            refuse(destination, "is a source too, and a source is never changed; name another file")
-        }
-        _ => Ok(()),
-    }
 }
 
 fn refuse_twice(sources: &[MailboxArg]) -> Result<()> {

@@ -123,7 +123,7 @@ impl TreeReport {
             for report in &row.reports {
                 reporter.findings(&report.path, &report.findings);
             }
-            reporter.findings(&row.entry.found.path, renamed(row, self.layout).as_slice());
+            reporter.findings(&row.entry.mailbox.path, renamed(row, self.layout).as_slice());
         }
         self.trees.iter().for_each(|tree| report_skipped(tree, reporter));
         reporter.findings(Path::new(""), &self.outcome.findings);
@@ -132,13 +132,13 @@ impl TreeReport {
     /// A line a folder.
     pub(super) fn table(&self, reporter: &mut Reporter, dry_run: bool) {
         let names: Vec<String> =
-            self.outcome.folders.iter().map(|row| row.entry.named.folder.to_string()).collect();
+            self.outcome.folders.iter().map(|row| row.entry.name.folder.to_string()).collect();
         let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).clamp(6, 40);
         let verb = if dry_run { "to write" } else { "written" };
         reporter.line(&format!("{:width$}  {:>9}  {verb:>9}  {:>9}  from", "folder", "found", "skipped"));
         for (row, name) in self.outcome.folders.iter().zip(&names) {
             let totals = &row.totals;
-            let why = match (row.failed, row.entry.named.rename_reason) {
+            let why = match (row.failed, row.entry.name.rename_reason) {
                 (true, _) => "  (not all of it: see above)".to_owned(),
                 (false, Some(why)) => format!("  (renamed: {why})"),
                 (false, None) => String::new(),
@@ -148,7 +148,7 @@ impl TreeReport {
                 grouped(totals.messages_found),
                 grouped(totals.written),
                 grouped(totals.skipped + totals.duplicates),
-                display_path(&row.entry.found.path),
+                display_path(&row.entry.mailbox.path),
             ));
         }
         let passed_over = self.trees.iter().map(|tree| tree.skipped.len() as u64).sum::<u64>();
@@ -165,13 +165,13 @@ impl TreeReport {
     /// The same for programs.
     pub(super) fn folders(&self) -> Vec<Value> {
         let folder = |row: &FolderOutcome| {
-            let FolderOutcome { entry: TreeEntry { found, named, .. }, totals, failed, .. } = row;
+            let FolderOutcome { entry: TreeEntry { mailbox, name, .. }, totals, failed, .. } = row;
             json!({
-                "folder": named.folder.to_string(),
-                "directory": display_path(&named.directory),
-                "source": display_path(&found.path),
-                "source_folder": found.folder.to_string(),
-                "renamed": named.rename_reason,
+                "folder": name.folder.to_string(),
+                "directory": display_path(&name.directory),
+                "source": display_path(&mailbox.path),
+                "source_folder": mailbox.folder.to_string(),
+                "renamed": name.rename_reason,
                 "messages_found": totals.messages_found,
                 "written": totals.written,
                 "already_present": totals.already_present,
@@ -186,15 +186,15 @@ impl TreeReport {
 
 /// The parts of a name that could not be kept.
 fn renamed(row: &FolderOutcome, layout: Layout) -> Option<Finding> {
-    let TreeEntry { found, named, .. } = &row.entry;
-    let why = match named.rename_reason {
+    let TreeEntry { mailbox, name, .. } = &row.entry;
+    let why = match name.rename_reason {
         Some(why) => why,
-        None if named.directory.as_os_str().as_bytes().contains(&b'\\') => match layout {
+        None if name.directory.as_os_str().as_bytes().contains(&b'\\') => match layout {
             Layout::MaildirPlusPlus => "Maildir++ cannot say all of its name",
             Layout::Fs | Layout::Mboxes => "no file can have all of its name",
         },
         None => return None,
     };
-    let message = format!("{} is called {}: {why}", found.folder, display_path(&named.directory));
+    let message = format!("{} is called {}: {why}", mailbox.folder, display_path(&name.directory));
     Some(Finding::new(Code::FolderRenamed, message))
 }

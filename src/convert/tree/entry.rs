@@ -1,0 +1,105 @@
+//! The mailboxes of a tree, and the folders that they become.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::mailbox::fs::files;
+use crate::mailbox::manifest;
+use crate::mailbox::tree::naming::{self, FolderName};
+use crate::mailbox::tree::{Folder, Layout, MailboxKind, TreeMailbox};
+
+/// Folders that the user renames.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FolderMapping {
+    /// The one folder for all of them.
+    pub into: Option<Folder>,
+    /// Pairs: a folder, and those in it, become the second.
+    pub map: Vec<(Folder, Folder)>,
+}
+
+/// A mailbox and the folder that it becomes.
+#[derive(Debug, Clone)]
+pub(crate) struct TreeEntry {
+    /// The mailbox.
+    pub mailbox: TreeMailbox,
+    /// Its folder.
+    pub name: FolderName,
+    /// Bytes of the file, for a mailbox that is a file.
+    pub(super) size: u64,
+    /// Device and inode, whatever links led to it.
+    pub(super) file_id: Option<(u64, u64)>,
+    /// All files that go into the folder. None of them is a copy of another, even with the same content.
+    pub(super) siblings: Arc<[PathBuf]>,
+    /// The user chose the folder.
+    pub(super) is_mapped: bool,
+    /// The other folder that an earlier run put it into.
+    pub(super) previous: Option<PathBuf>,
+}
+
+impl TreeEntry {
+    /// Reports whether it goes into the root itself.
+    pub(super) fn is_inbox(&self) -> bool {
+        self.name.directory.as_os_str().is_empty()
+    }
+}
+
+/// Names the folders. Two mailboxes become one folder only where the user asks for it.
+pub(crate) fn assign_folders(
+    found: Vec<TreeMailbox>,
+    mapping: &FolderMapping,
+    layout: Layout,
+) -> Vec<TreeEntry> {
+    let mapped: Vec<(Folder, bool)> = found.iter().map(|found| mapping.map_folder(&found.folder)).collect();
+    let mut folders: Vec<Folder> = Vec::new();
+    let mut numbers: Vec<usize> = vec![0; mapped.len()];
+    // The folders that the user chose come last.
+    for is_mapped in [false, true] {
+        for (n, (folder, _)) in mapped.iter().enumerate().filter(|(_, (_, mapped))| *mapped == is_mapped) {
+            let shared = is_mapped.then(|| folders.iter().position(|other| other == folder)).flatten();
+            numbers[n] = shared.unwrap_or(folders.len());
+            if shared.is_none() {
+                folders.push(folder.clone());
+            }
+        }
+    }
+    let names = naming::assign_names(&folders, layout);
+    let mut files: Vec<Vec<PathBuf>> = vec![Vec::new(); folders.len()];
+    for (found, &n) in found.iter().zip(&numbers) {
+        match &found.kind {
+            MailboxKind::Mbox => files[n].push(manifest::source_name(&found.path)),
+            MailboxKind::Messages(messages) => {
+                files[n].extend(messages.iter().map(|path| manifest::source_name(path)));
+            }
+            MailboxKind::Maildir => {}
+        }
+    }
+    let files: Vec<Arc<[PathBuf]>> = files.into_iter().map(Arc::from).collect();
+    let entry = |((found, n), (_, is_mapped)): ((TreeMailbox, usize), (Folder, bool))| {
+        let meta = files::metadata(&found.path).ok();
+        let size = meta.as_ref().filter(|meta| meta.is_file()).map_or(0, |meta| meta.len());
+        let file_id = meta.map(|meta| (meta.dev(), meta.ino()));
+        let (name, siblings) = (names[n].clone(), files[n].clone());
+        TreeEntry { mailbox: found, name, size, file_id, siblings, is_mapped, previous: None }
+    };
+    let mut entries: Vec<TreeEntry> = found.into_iter().zip(numbers).zip(mapped).map(entry).collect();
+    // A folder comes before those in it.
+    entries.sort_by(|a, b| a.name.folder.cmp(&b.name.folder));
+    entries
+}
+
+impl FolderMapping {
+    /// Returns the folder that `folder` becomes, and whether the user chose it.
+    pub(crate) fn map_folder(&self, folder: &Folder) -> (Folder, bool) {
+        if let Some(into) = &self.into {
+            return (into.clone(), true);
+        }
+        // The longest is the most specific.
+        let matches =
+            self.map.iter().filter_map(|(from, to)| Some((from, to, naming::levels_below(from, folder)?)));
+        match matches.max_by_key(|(from, ..)| from.0.len()) {
+            Some((_, to, rest)) => (Folder([&to.0[..], rest].concat()), true),
+            None => (folder.clone(), false),
+        }
+    }
+}

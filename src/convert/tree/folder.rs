@@ -1,0 +1,158 @@
+//! The conversion of one mailbox of a tree.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::entry::TreeEntry;
+use super::options::TreeOptions;
+use crate::convert::copy::copy_maildir;
+use crate::convert::export::export;
+use crate::convert::import::import_mboxes;
+use crate::convert::{
+    CopyOptions, ExportOptions, ExportSource, ImportOptions, Input, Outcome, Report, Totals,
+};
+use crate::mailbox::fs::ignore_poison;
+use crate::mailbox::mbox::Variant;
+use crate::mailbox::tree::{Layout, MailboxKind};
+use crate::mailbox::{Code, Context, Error, Events, Finding, Phase, Result};
+
+/// Single messages that are read at once.
+const MESSAGES_AT_ONCE: usize = 128;
+
+/// The outcome of one mailbox.
+#[derive(Debug)]
+pub(crate) struct FolderOutcome {
+    /// The mailbox.
+    pub entry: TreeEntry,
+    /// One report for each source.
+    pub reports: Vec<Report>,
+    /// The totals over its sources.
+    pub totals: Totals,
+    /// Some of it could not be converted; the findings say why.
+    pub failed: bool,
+}
+
+/// An error after which no other folder can fare better.
+pub(super) type StopAll = Mutex<Option<Error>>;
+
+/// The conversion of one mailbox into one folder.
+pub(super) struct FolderConversion<'a> {
+    pub(super) options: &'a TreeOptions<'a>,
+    pub(super) context: Context<'a>,
+    pub(super) import: ImportOptions<'a>,
+    pub(super) export: ExportOptions<'a>,
+    pub(super) stop: &'a StopAll,
+    pub(super) outcome: FolderOutcome,
+}
+
+impl FolderConversion<'_> {
+    pub(super) fn convert(&mut self, entry: &TreeEntry) {
+        match &entry.mailbox.kind {
+            MailboxKind::Messages(files) => {
+                // An mbox appears complete, and only once.
+                let is_mbox = self.options.layout == Layout::Mboxes;
+                let at_once = if is_mbox { files.len() } else { MESSAGES_AT_ONCE };
+                files.chunks(at_once).for_each(|files| self.convert_messages(files));
+            }
+            MailboxKind::Mbox => match (self.options.open)(&entry.mailbox.path, None) {
+                Ok(input) => self.convert_inputs(vec![input]),
+                Err(error) => self.outcome.add(Err(error), self.stop),
+            },
+            MailboxKind::Maildir => {
+                let path = &entry.mailbox.path;
+                let outcome = match self.options.layout {
+                    Layout::Mboxes => {
+                        export(&[ExportSource::Maildir(path.clone())], &self.export, &self.context).0
+                    }
+                    _ => {
+                        let options = CopyOptions { destination: self.import.destination.clone() };
+                        copy_maildir(path, &options, &self.context)
+                    }
+                };
+                self.outcome.add(Ok(outcome), self.stop);
+            }
+        }
+    }
+
+    /// Converts files that are a message each, some at a time: each is a source.
+    fn convert_messages(&mut self, files: &[PathBuf]) {
+        let mut inputs = Vec::with_capacity(files.len());
+        for file in files {
+            match (self.options.open)(file, Some(Variant::Rfc822)) {
+                Ok(input) => inputs.push(input),
+                Err(error) => self.outcome.add(Err(error), self.stop),
+            }
+        }
+        self.convert_inputs(inputs);
+    }
+
+    fn convert_inputs(&mut self, inputs: Vec<Input>) {
+        let outcome = match self.options.layout {
+            Layout::Mboxes => {
+                let sources = inputs.into_iter().map(|input| ExportSource::Mbox(Box::new(input)));
+                export(&sources.collect::<Vec<_>>(), &self.export, &self.context).0
+            }
+            _ => import_mboxes(&inputs, &self.import, &self.context),
+        };
+        self.outcome.add(Ok(outcome), self.stop);
+    }
+}
+
+impl FolderOutcome {
+    pub(super) fn add(&mut self, outcome: Result<Outcome>, stop: &StopAll) {
+        let error = match outcome {
+            Ok(Outcome { mut reports, totals, error, folders: _ }) => {
+                // The folders of a Maildir have outcomes of their own.
+                reports.iter_mut().for_each(|report| report.findings.retain(|f| f.code != Code::FoldersLeft));
+                self.reports.extend(reports);
+                let left_out = Totals { bytes_source: 0, bytes_not_reached: 0, ..totals };
+                self.totals += if error.is_some() { &left_out } else { &totals };
+                error
+            }
+            Err(error) => {
+                self.totals.sources += 1;
+                Some(error)
+            }
+        };
+        let Some(error) = error else { return };
+        self.failed = true;
+        if stops_all(&error) {
+            ignore_poison(stop.lock()).get_or_insert(error);
+            return;
+        }
+        self.reports.push(Report::new(&self.entry.mailbox.path, vec![Finding::from(&error)]));
+    }
+}
+
+/// Reports whether no other folder can fare better.
+fn stops_all(error: &Error) -> bool {
+    match error {
+        Error::Interrupted | Error::InterruptedStage { .. } | Error::InsufficientSpace { .. } => true,
+        Error::Io { source, .. } => {
+            matches!(
+                source.raw_os_error(),
+                Some(libc::ENOSPC | libc::EDQUOT | libc::EROFS | libc::EMFILE | libc::ENFILE)
+            )
+        }
+        _ => false,
+    }
+}
+
+/// Reports the progress of one folder as a part of the tree: what it writes.
+pub(super) struct FolderEvents<'a> {
+    pub(super) events: &'a dyn Events,
+    pub(super) is_writing: AtomicBool,
+}
+
+impl Events for FolderEvents<'_> {
+    fn begin(&self, phase: Phase, _: u64) {
+        self.is_writing.store(phase == Phase::Writing, Ordering::Relaxed);
+    }
+
+    fn advance(&self, bytes: u64, messages: u64) {
+        if self.is_writing.load(Ordering::Relaxed) {
+            self.events.advance(bytes, messages);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What the root of a tree keeps for its folders: their former names, and the subscriptions.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use super::Conversion;
+use super::entry::TreeEntry;
+use crate::mailbox::fs::{Dir, read_regular};
+use crate::mailbox::maildir::Fsync;
+use crate::mailbox::manifest::{self, ManifestLocation};
+use crate::mailbox::tree::{Folder, MailboxKind, naming, renames, subscriptions};
+use crate::mailbox::{Code, Error, Finding, Result, display_path};
+
+impl Conversion<'_> {
+    /// Finds mailboxes that an earlier run put into another folder. The name of a folder depends on the mailboxes next
+    /// to it. Under a second name its mail would be there twice, perhaps among that of another mailbox.
+    pub(super) fn find_previous(&self, entries: &mut [TreeEntry]) -> Result<()> {
+        if self.destination.manifest != ManifestLocation::InMaildir {
+            return Ok(());
+        }
+        let renamed = renames::read(self.destination.path)?;
+        for entry in entries.iter_mut().filter(|entry| !entry.is_mapped) {
+            let (folder, now) = (&entry.mailbox.folder, &entry.name.directory);
+            let recorded = renamed.iter().filter(|(_, name)| *name == folder);
+            let mut directories: Vec<PathBuf> = recorded.map(|(directory, _)| directory.clone()).collect();
+            if entry.name.rename_reason.is_some() {
+                let layout = self.options.layout;
+                directories.push(layout.path(&folder.0));
+                directories.extend(naming::may_be_inbox(folder).then(|| layout.path(&[])));
+            }
+            let path = match &entry.mailbox.kind {
+                MailboxKind::Messages(files) => files.first().unwrap_or(&entry.mailbox.path),
+                MailboxKind::Mbox | MailboxKind::Maildir => &entry.mailbox.path,
+            };
+            let name = manifest::source_name(path);
+            let has_it = |directory: &PathBuf| {
+                let manifest = ManifestLocation::InMaildir.read(&self.destination.path.join(directory));
+                let headers = manifest.ok().flatten().map(|manifest| manifest.headers()).unwrap_or_default();
+                headers.iter().any(|header| header.source.is_path(&name))
+            };
+            let previous = directories.into_iter().filter(|directory| directory != now).find(has_it);
+            entry.previous = previous.filter(|_| !has_it(now));
+        }
+        Ok(())
+    }
+
+    pub(super) fn refuse_moved(&self, entry: &TreeEntry) -> Result<()> {
+        let Some(previous) = &entry.previous else { return Ok(()) };
+        let directory = |folder| display_path(&self.destination.path.join(folder));
+        let reason = format!(
+            "was converted into {} before, and would be in {} now, for other mailboxes lie beside it than did then; \
+             convert it by itself into the former, or say by --map which folder is which",
+            directory(previous),
+            directory(&entry.name.directory)
+        );
+        Err(Error::destination(&entry.mailbox.path, reason))
+    }
+
+    /// Records the names of folders that could not keep them.
+    pub(super) fn record_renames(&self, entries: &[TreeEntry]) -> Result<()> {
+        let renamed = entries.iter().filter(|entry| entry.name.rename_reason.is_some());
+        let new: renames::Renames =
+            renamed.map(|entry| (entry.name.directory.clone(), entry.mailbox.folder.clone())).collect();
+        let before = renames::read(self.destination.path)?;
+        let all: renames::Renames = before.clone().into_iter().chain(new).collect();
+        if all == before {
+            return Ok(());
+        }
+        let root = Dir::open(self.destination.path)?;
+        renames::write(&root, &all)?;
+        self.sync(&root)
+    }
+
+    /// Merges the list of subscribed folders into that of the destination. A dry run reports what would be lost.
+    pub(super) fn subscribe(&self, entries: &[TreeEntry], findings: &mut Vec<Finding>) -> Result<()> {
+        let Some(subscribed) = self.options.subscribed else { return Ok(()) };
+        let (file, separator) = subscriptions::file_for(self.options.layout);
+        let path = self.destination.path.join(file);
+        let mut list = match read_regular(&path) {
+            Ok(text) => subscriptions::parse(&text, separator),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(e) => return Err(Error::io("read", &path)(e)),
+        };
+        let before = list.len();
+        let now = |folder: &[Vec<u8>]| {
+            entries
+                .iter()
+                .find(|entry| entry.mailbox.folder.0 == folder)
+                .map(|entry| entry.name.folder.clone())
+        };
+        for folder in subscribed {
+            // UW-IMAP lists them relative to the home directory.
+            let named = now(&folder.0).or_else(|| folder.0.get(1..).filter(|f| !f.is_empty()).and_then(now));
+            let named = named.or_else(|| (*folder == Folder::INBOX).then_some(Folder::INBOX));
+            match named {
+                Some(named) if !list.contains(&named) => list.push(named),
+                Some(_) => {}
+                None => {
+                    let message = format!("{folder} is subscribed to, and is not there");
+                    findings.push(Finding::new(Code::SubscriptionLost, message).in_file(&path));
+                }
+            }
+        }
+        if list.len() == before || self.destination.dry_run {
+            return Ok(());
+        }
+        let text = subscriptions::format(&list, self.options.layout);
+        let root = Dir::open(self.destination.path)?;
+        root.write_atomic(&root, OsStr::new(file), &text, 0o666)?;
+        self.sync(&root)
+    }
+
+    fn sync(&self, root: &Dir) -> Result<()> {
+        if self.destination.fsync == Fsync::None { Ok(()) } else { root.sync() }
+    }
+}
