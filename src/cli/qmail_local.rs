@@ -6,15 +6,17 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::clock::now;
+use super::identity::{self, Privilege};
 use super::inject_env::default_queue_program;
 use super::invocation::program_name;
 use super::open::{self, Locks, delivery_context};
+
 use super::signals;
 use crate::cli::ui::{Exit, ExitCodes};
 use crate::deliver::dot_qmail::line::Fault;
@@ -123,12 +125,20 @@ fn deliver(arguments: &Arguments) -> Result<Vec<u8>, Failure> {
     } else if is_sticky {
         return Err(failure(&DotQmailError::HomeSticky { home: home.clone() }));
     }
+    // qmail-lspawn has become the user; anything else that root starts it from has not.
+    let user = OsStr::from_bytes(&recipient.user);
+    let privilege = identity::become_home_owner(home, Some(user))
+        .map_err(|error| temporary(format!("Uh-oh: {}. (#4.3.5)", error.text)))?;
+    let trust = match privilege {
+        Privilege::User => Trust::Owner,
+        Privilege::Root => Trust::RootOnly,
+    };
     let message = if *dry_run { None } else { Some(read_message(&cancel)?) };
     if message.as_ref().is_some_and(|message| is_looping(message, recipient)) {
         return Err(permanent("This message is looping: it already has my Delivered-To line. (#5.4.6)"));
     }
-    let route = Route::find(home, recipient, default, Trust::Owner, &mut Vec::new())
-        .map_err(|error| failure(&error))?;
+    let route =
+        Route::find(home, recipient, default, trust, &mut Vec::new()).map_err(|error| failure(&error))?;
     let Some(message) = message else { return Ok(dry_run_report(&route)) };
     let time = now();
     let epoch = time.as_secs() as i64;
@@ -142,7 +152,12 @@ fn deliver(arguments: &Arguments) -> Result<Vec<u8>, Failure> {
         return_path: line(envelope::return_path(&recipient.sender)),
         delivered_to: line(envelope::delivered_to(&recipient.address())),
     };
-    let options = RunOptions { epoch, output: OutputMode::Inherit, program_time: ONE_DAY };
+    // A program could read what is typed at a terminal that it inherits.
+    let output = match io::stdout().is_terminal() || io::stderr().is_terminal() {
+        true => OutputMode::Capture,
+        false => OutputMode::Inherit,
+    };
+    let options = RunOptions { epoch, output, program_time: ONE_DAY };
     let summary =
         run::run(&route, recipient, options, &mut executor, &cancel).map_err(|error| failure(&error))?;
     Ok(summary_report(&summary))
@@ -337,7 +352,7 @@ fn failure(error: &DotQmailError) -> Failure {
             unable_to("open", name.as_bytes(), source, "4.3.0")
         }
         DotQmailError::FileWritable { .. } => temporary("Uh-oh: .qmail file is writable. (#4.7.0)"),
-        // Not with Trust::Owner: qmail-lspawn has become the user.
+        // Only as root.
         DotQmailError::NotRootOnly { .. } => temporary("Uh-oh: not only root may write this. (#4.7.0)"),
         DotQmailError::FileTooLarge { .. } => temporary("Uh-oh: .qmail file is too large. (#4.3.0)"),
         DotQmailError::NoMailbox { .. } => permanent("Sorry, no mailbox here by that name. (#5.1.1)"),
@@ -347,13 +362,13 @@ fn failure(error: &DotQmailError) -> Failure {
             Fault::ProgramInForwardOnly => "Uh-oh: .qmail has prog delivery but has x bit set. (#4.7.0)",
             Fault::Nul => "Uh-oh: .qmail file has a NUL. (#4.2.1)",
         }),
-        DotQmailError::Program { outcome, .. } => match outcome {
-            // The program has reported its reason itself.
-            ProgramOutcome::Refused(_) => permanent(""),
+        DotQmailError::Program { outcome, output, .. } => match outcome {
+            // The program has reported its reason itself, unless its output was captured.
+            ProgramOutcome::Refused(_) => permanent(&escape(output.trim_ascii())),
             ProgramOutcome::Crashed(_) => temporary("Aack, child crashed. (#4.3.0)"),
             ProgramOutcome::TimeLimit => temporary("Program took too long. (#4.3.0)"),
             ProgramOutcome::Interrupted => temporary("Interrupted. (#4.3.2)"),
-            _ => temporary(""),
+            _ => temporary(escape(output.trim_ascii())),
         },
         DotQmailError::ProgramNotStarted { source, .. } => unable_to("run", b"/bin/sh", source, "4.3.0"),
         DotQmailError::Queue(refusal) => {

@@ -756,3 +756,36 @@ fn a_program_does_not_reach_the_terminal() {
     assert_ne!(account.read("opened"), "0\n");
     assert!(!account.read("open").contains("/dev/pts/"), "{}", account.read("open"));
 }
+
+/// qmail-lspawn starts qmail-local as the user. Root that starts it by hand becomes the user all the same.
+#[test]
+fn qmail_local_runs_no_program_of_a_user_as_root() {
+    if !rustix::process::geteuid().is_root() {
+        skip!("not root");
+    }
+    let account = Account::with(&[(".qmail", "|id -u > got\n"), ("got", "")]);
+    let link = account.path("qmail-local");
+    std::os::unix::fs::symlink(BINARY, &link).unwrap();
+    let deliver = || {
+        let mut command = Command::new(&link);
+        command.arg("joe").arg(account.home()).args([
+            "joe",
+            "",
+            "",
+            "h.example",
+            "s@x.example",
+            "./Maildir/",
+        ]);
+        command.env_clear().env("PATH", "/usr/bin:/bin");
+        run_with_stdin(command, MESSAGE)
+    };
+    for name in ["", ".qmail", "got"] {
+        chown(account.home().join(name), Some(65534), Some(65534)).unwrap();
+    }
+    assert_eq!(deliver().exits(0).text(), "did 0+0+1\n");
+    assert_eq!(account.read("got"), "65534\n");
+    // In a home of root's, a file that a user may have written is not followed.
+    chown(account.home(), Some(0), Some(0)).unwrap();
+    deliver().exits(111);
+    assert_eq!(account.read("got"), "65534\n");
+}
