@@ -27,44 +27,27 @@ pub(crate) fn open_and_compare(
         MailboxKind::Maildir | MailboxKind::Messages(_) => Ok(None),
     };
     let sources = sides.try_map(|side| side.iter().map(open_source).collect::<Result<Vec<_>>>())?;
-    let mboxes =
-        sides.zip(sources.as_ref()).try_map(|(side, sources)| read_mboxes(side, sources, context))?;
-    let opened = Both {
-        here: open_side(sides.here, &sources.here, &mboxes.here, open),
-        there: open_side(sides.there, &sources.there, &mboxes.there, open),
-    };
-    compare(opened.as_ref().map(|side| &side[..]), options, context, report)
+    // The pass over the messages reports the progress.
+    let quiet = Context { events: &NoEvents, ..*context };
+    let opened = sides.zip(sources.as_ref()).try_map(|(side, sources)| {
+        let mailboxes = side.iter().zip(sources);
+        mailboxes.map(|(mailbox, source)| open_mailbox(mailbox, source.as_ref(), open, &quiet)).collect()
+    })?;
+    compare(opened.as_ref().map(|side: &Vec<OpenMailbox<'_>>| &side[..]), options, context, report)
 }
 
-/// Divides the mboxes of a side into messages.
-fn read_mboxes<'a>(
-    side: &[MailboxRef],
-    sources: &'a [Option<Source>],
-    context: &Context<'_>,
-) -> Result<Vec<Option<Mbox<'a>>>> {
-    let mboxes = side.iter().zip(sources).map(|(mailbox, source)| {
-        let Some(source) = source else { return Ok(None) };
-        let options = ReadOptions { variant: mailbox.variant, ..ReadOptions::default() };
-        // The pass over the messages reports the progress.
-        Mbox::read(source, &options, &Context { events: &NoEvents, ..*context }).map(Some)
-    });
-    mboxes.collect()
-}
-
-fn open_side<'a>(
-    side: &'a [MailboxRef],
-    sources: &'a [Option<Source>],
-    mboxes: &'a [Option<Mbox<'a>>],
+fn open_mailbox<'a>(
+    mailbox: &'a MailboxRef,
+    source: Option<&'a Source>,
     open: SourceOpener<'a>,
-) -> Vec<OpenMailbox<'a>> {
-    let opened = side.iter().zip(sources).zip(mboxes).map(|((mailbox, source), mbox)| {
-        match (&mailbox.kind, source, mbox) {
-            (MailboxKind::Messages(files), _, _) => OpenMailbox::Messages { files, open },
-            (MailboxKind::Mbox, Some(source), Some(mbox)) => OpenMailbox::Mbox { source, mbox },
-            _ => OpenMailbox::Maildir(&mailbox.path),
-        }
-    });
-    opened.collect()
+    context: &Context<'_>,
+) -> Result<OpenMailbox<'a>> {
+    let read_options = ReadOptions { variant: mailbox.variant, ..ReadOptions::default() };
+    Ok(match (&mailbox.kind, source) {
+        (MailboxKind::Messages(files), _) => OpenMailbox::Messages { files, open },
+        (_, Some(source)) => OpenMailbox::Mbox { source, mbox: Mbox::read(source, &read_options, context)? },
+        (_, None) => OpenMailbox::Maildir(&mailbox.path),
+    })
 }
 
 /// Compares two sides, each of one or more mailboxes taken together (a Maildir and its folders).

@@ -29,22 +29,16 @@ pub(crate) const CHUNK: usize = 64;
 pub(crate) const NO_DATE: i64 = i64::MIN;
 
 /// An open mailbox.
-#[derive(Clone, Copy)]
 pub(crate) enum OpenMailbox<'a> {
-    /// An mbox of any variant.
     Mbox {
-        /// Bytes of the mbox.
         source: &'a Source,
-        /// Messages of the mbox.
-        mbox: &'a Mbox<'a>,
+        mbox: Mbox<'a>,
     },
     /// A Maildir without its folders: each folder is a mailbox of its own.
     Maildir(&'a Path),
     /// Files that are one message each. They are opened one by one, since a process cannot open all of them.
     Messages {
-        /// Paths of the files.
         files: &'a [PathBuf],
-        /// Opens a file.
         open: SourceOpener<'a>,
     },
 }
@@ -160,11 +154,11 @@ impl<'a> Side<'a> {
     ///
     /// # Errors
     /// [`Error::NotAMailbox`] for a directory without cur/ and new/, [`Error::Io`].
-    pub(super) fn open(mailboxes: &[OpenMailbox<'a>], now: i64) -> Result<Side<'a>> {
+    pub(super) fn open(mailboxes: &'a [OpenMailbox<'a>], now: i64) -> Result<Side<'a>> {
         let (mut parts, mut first) = (Vec::with_capacity(mailboxes.len()), 0);
         let mut root: Option<&Path> = None;
         for mailbox in mailboxes {
-            let (location, len) = match *mailbox {
+            let (location, len) = match mailbox {
                 OpenMailbox::Mbox { source, mbox } => {
                     let skipped = usize::from(mbox.pseudo_message().is_some());
                     (Location::Mbox { source, mbox, skipped }, mbox.messages().len() - skipped)

@@ -1,5 +1,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::slice::from_ref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -105,8 +106,7 @@ fn on_disk<T>(mail: &Mail, with: impl FnOnce(OpenMailbox<'_>) -> T) -> T {
         Mail::Maildir(_) => with(OpenMailbox::Maildir(&path)),
         Mail::Mbox(variant, _) => {
             let source = open(&path);
-            let mbox = read_mbox(&source, *variant);
-            with(OpenMailbox::Mbox { source: &source, mbox: &mbox })
+            with(OpenMailbox::Mbox { source: &source, mbox: read_mbox(&source, *variant) })
         }
     }
 }
@@ -116,8 +116,13 @@ fn compared(here: &Mail, there: &Mail, metadata: bool) -> (MessageTotals, Vec<Di
     let totals = on_disk(here, |here| {
         on_disk(there, |there| {
             let report = &mut |difference| differences.push(difference);
-            compare(Both { here: &[here], there: &[there] }, &options(metadata), &context(&events), report)
-                .unwrap()
+            compare(
+                Both { here: from_ref(&here), there: from_ref(&there) },
+                &options(metadata),
+                &context(&events),
+                report,
+            )
+            .unwrap()
         })
     });
     assert!(events.advanced.into_inner() <= events.begun.into_inner());
@@ -478,7 +483,7 @@ fn every_kind_of_difference_is_in_the_last_sentence() {
 #[test]
 fn only_regular_files_of_a_maildir_are_messages() {
     on_disk(&maildir(&[A]), |mailbox| {
-        let OpenMailbox::Maildir(path) = mailbox else { unreachable!() };
+        let OpenMailbox::Maildir(path) = &mailbox else { unreachable!() };
         fs::create_dir(path.join("cur/1.directory.h:2,")).unwrap();
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mknodat(
@@ -489,7 +494,7 @@ fn only_regular_files_of_a_maildir_are_messages() {
             0,
         )
         .unwrap();
-        let totals = compare_with(mailbox, mailbox, Cancel::never());
+        let totals = compare_with(&mailbox, &mailbox, Cancel::never());
         assert_eq!(totals.unwrap().same, 1);
     });
 }
@@ -499,8 +504,8 @@ fn a_message_that_moves_while_it_is_listed_is_found() {
     on_disk(
         &Mail::Maildir(vec![("new/1.a.h".into(), A.into()), ("new/2.b.h".into(), B.into())]),
         |mailbox| {
-            let OpenMailbox::Maildir(path) = mailbox else { unreachable!() };
-            let side = Side::open(&[mailbox], NO_CLOCK).unwrap();
+            let OpenMailbox::Maildir(path) = &mailbox else { unreachable!() };
+            let side = Side::open(from_ref(&mailbox), NO_CLOCK).unwrap();
             fs::rename(path.join("new/1.a.h"), path.join("cur/1.a.h:2,S")).unwrap();
             let events = CountingEvents::default();
             let scanned = side.scan(&options(true), &context(&events)).unwrap();
@@ -518,31 +523,36 @@ fn a_message_that_moves_while_it_is_listed_is_found() {
 fn no_maildir_is_no_empty_one() {
     let temp = tempfile::tempdir().unwrap();
     let empty = OpenMailbox::Maildir(temp.path());
-    assert!(matches!(compare_with(empty, empty, Cancel::never()), Err(Error::NotAMailbox { .. })));
+    assert!(matches!(compare_with(&empty, &empty, Cancel::never()), Err(Error::NotAMailbox { .. })));
     let gone = temp.path().join("nothing");
     let gone = OpenMailbox::Maildir(&gone);
-    assert!(matches!(compare_with(gone, gone, Cancel::never()), Err(Error::Io { .. })));
+    assert!(matches!(compare_with(&gone, &gone, Cancel::never()), Err(Error::Io { .. })));
 }
 
 fn compare_with(
-    here: OpenMailbox<'_>,
-    there: OpenMailbox<'_>,
+    here: &OpenMailbox<'_>,
+    there: &OpenMailbox<'_>,
     cancel: &Cancel,
 ) -> crate::mailbox::error::Result<MessageTotals> {
     let events = CountingEvents::default();
     let context = Context { cancel, ..context(&events) };
-    compare(Both { here: &[here], there: &[there] }, &options(true), &context, &mut |_| panic!())
+    compare(
+        Both { here: from_ref(here), there: from_ref(there) },
+        &options(true),
+        &context,
+        &mut |_| panic!(),
+    )
 }
 
 #[test]
 fn a_changed_source_and_a_signal_end_it() {
     on_disk(&rd(&[A]), |mailbox| {
-        let ended = compare_with(mailbox, mailbox, Cancel::requested());
+        let ended = compare_with(&mailbox, &mailbox, Cancel::requested());
         assert!(matches!(ended, Err(Error::Interrupted)));
-        let OpenMailbox::Mbox { source, .. } = mailbox else { unreachable!() };
+        let OpenMailbox::Mbox { source, .. } = &mailbox else { unreachable!() };
         fs::write(source.path().with_extension("new"), A).unwrap();
         fs::rename(source.path().with_extension("new"), source.path()).unwrap();
-        let ended = compare_with(mailbox, mailbox, Cancel::never());
+        let ended = compare_with(&mailbox, &mailbox, Cancel::never());
         assert!(matches!(ended, Err(Error::Changed { .. })));
     });
 }
