@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::mailbox::Cancel;
 use crate::mailbox::fs::Modes;
-use crate::mailbox::maildir::write::{Fsync, MaildirWriter, NewMessage, WriterOptions};
-use crate::mailbox::maildir::{BaseName, Subdir, Unique, name};
+use crate::mailbox::maildir::write::WriterOptions;
+use crate::mailbox::maildir::{BaseName, Fsync, MaildirWriter, NewMessage, Subdir, Unique, name};
 use crate::mailbox::manifest::{self, Bytes, Digest, MessageRecord};
 use crate::mailbox::mbox::scan::scan;
 use crate::mailbox::mbox::verdict::{BoundaryOptions, Overrides};

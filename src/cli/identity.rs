@@ -10,11 +10,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::actor::{self, Actor, Place};
 use crate::mailbox::fs::files::{self, Root};
 use crate::mailbox::fs::identity::{self, By, Identity, Keeper, account, group_of};
-use crate::mailbox::text::display_path;
+use crate::mailbox::{Error, Result, display_path};
 use crate::transport::failure::{Failure, FailureReason};
 
 /// Variables that a command in a user's place keeps: they are about the terminal, the language and the time zone.

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::ops::Range;
 
-use super::render::Rendered;
+use super::Rendered;
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::message::header;
 use crate::mailbox::source::mapped;

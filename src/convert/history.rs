@@ -8,10 +8,9 @@ use rayon::prelude::*;
 
 use super::dedupe::content_digest;
 use super::identity::{IdentityQuery, identify};
-use super::render::RenderOptions;
 use super::{
     Dedupe, DestinationOptions, Fingerprint, Identity, ImportOptions, Input, LabelFolders, NameTable,
-    PreviousMessages, labels,
+    PreviousMessages, RenderOptions, labels,
 };
 use crate::mailbox::maildir::{
     DestinationState, Entry, FoundMessage, Fsync, KeywordSet, MaildirReader, list,

@@ -15,8 +15,9 @@ use super::render::LARGE;
 use crate::mailbox::fs::atomic_file::AtomicFile;
 use crate::mailbox::fs::{durable, ignore_poison};
 use crate::mailbox::maildir::{Entry, MaildirReader, NoMessage, list};
-use crate::mailbox::manifest::SectionHeader;
-use crate::mailbox::manifest::{self, Digest, Gap, ManifestLocation, MessageRecord, Outline, Section};
+use crate::mailbox::manifest::{
+    self, Digest, Gap, ManifestLocation, MessageRecord, Outline, Section, SectionHeader,
+};
 use crate::mailbox::source::{Contents, mapped};
 use crate::mailbox::{Code, Context, Error, Finding, Phase, Result, display_path};
 

@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::PreparedMessage;
 use super::prepared_message::MboxEntry;
-use crate::mailbox::fs::Dir;
-use crate::mailbox::fs::holes;
 use crate::mailbox::fs::lock::{self, DirLock};
+use crate::mailbox::fs::{Dir, holes};
 use crate::mailbox::maildir::MaildirReader;
 use crate::mailbox::mbox::write::{MessageWriter, Unrepresentable};
 use crate::mailbox::mbox::{MboxAppender, ReadOptions, ScanHooks, read};

@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{DeliveryTarget, PreparedMessage, dedupe};
-use crate::mailbox::fs::files;
 use crate::mailbox::fs::foreign::{refuse_foreign_links, refuse_foreign_maildir};
 use crate::mailbox::fs::lock::DirLock;
-use crate::mailbox::fs::{Dir, parent_of};
+use crate::mailbox::fs::{Dir, files, parent_of};
 use crate::mailbox::maildir::deliver::{Delivery, MessageMeta, Stamp};
 use crate::mailbox::maildir::quota::{Limits, OverQuota, Quota};
 use crate::mailbox::maildir::{create, detect};

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use super::InjectError;
 use bstr::ByteSlice;
 
+use super::InjectError;
 use crate::mailbox::message::header;
 use crate::transport::{MessageSpool, SpooledMessage};
 

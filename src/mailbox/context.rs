@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::mailbox::{Error, Result, escape};
+use super::{Error, Result, escape};
 
 /// Everything an operation needs besides its options.
 #[derive(Clone, Copy)]

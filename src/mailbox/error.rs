@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::finding::{Code, Finding};
-use crate::mailbox::display_path;
+use super::{Code, Finding, display_path};
 
 /// The result of an operation on files.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::mailbox::Result;
+use super::Result;
 
 /// Passes on the results of chunks in the order of the chunks.
 pub(crate) struct Reorder<'a, T> {

@@ -8,16 +8,15 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::fmt;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use super::file::MessageFile;
-use super::options::{Depth, SourceOpener, VerifyOptions};
-use super::report::{SourceStatus, error_text};
-use crate::mailbox::fs::files;
-use crate::mailbox::fs::{Dir, parent_of};
+use super::options::SourceOpener;
+use super::report::error_text;
+use super::{Depth, SourceStatus, VerifyOptions};
+use crate::mailbox::fs::{Dir, files, parent_of};
 use crate::mailbox::maildir::{KeywordSet, KeywordTable, Subdir, list};
 use crate::mailbox::manifest::{
     self, Digest, Gap, ManifestFile, ManifestLocation, MessageRecord, Outline, Section, SectionFooter,

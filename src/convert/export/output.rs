@@ -9,15 +9,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
-use super::options::{ExportOptions, OutputMode};
+use super::OutputMode;
 use super::ready_source::ReadySource;
 use super::render::Renderer;
 use super::tally::Tally;
+use crate::convert::ExportOptions;
 use crate::convert::chunks::MessageChunk;
 use crate::convert::read_back::{self, WrittenMbox};
 use crate::mailbox::fs::atomic_file::AtomicFile;
-use crate::mailbox::fs::files;
-use crate::mailbox::fs::{durable, ignore_poison};
+use crate::mailbox::fs::{durable, files, ignore_poison};
 use crate::mailbox::maildir::Fsync;
 use crate::mailbox::mbox::{MboxAppender, Variant};
 use crate::mailbox::{Context, Error, Finding, Result};

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::entry::TreeEntry;
-use super::options::TreeOptions;
+use super::{TreeEntry, TreeOptions};
 use crate::convert::copy::copy_maildir;
 use crate::convert::export::export;
 use crate::convert::import::import_mboxes;

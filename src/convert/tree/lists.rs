@@ -3,8 +3,7 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use super::Conversion;
-use super::entry::TreeEntry;
+use super::{Conversion, TreeEntry};
 use crate::mailbox::fs::{Dir, read_regular};
 use crate::mailbox::maildir::Fsync;
 use crate::mailbox::manifest::{self, ManifestLocation};

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::{DestinationOptions, ExportOptions, ImportOptions, Totals};
+use crate::convert::{DestinationOptions, ExportOptions, ImportOptions, Totals};
 use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::fs::{Dir, files, ignore_poison, parent_of};
 use crate::mailbox::maildir::destination::check_destination;

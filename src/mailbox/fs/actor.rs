@@ -14,9 +14,8 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::identity::mail_group;
-use crate::mailbox::text::display_path;
+use crate::mailbox::{Error, Result, display_path};
 
 /// Symbolic links in one path, as many as Linux follows.
 const MAX_LINKS: u32 = 40;

@@ -6,15 +6,12 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::mailbox::context::Cancel;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::fs::durable;
-use crate::mailbox::fs::durable::{Dir, FileId};
-use crate::mailbox::fs::files;
-use crate::mailbox::fs::lock;
-use crate::mailbox::fs::lock::DirLock;
+use super::Dir;
+use crate::mailbox::fs::durable::{self, FileId};
+use crate::mailbox::fs::lock::{self, DirLock};
 use crate::mailbox::fs::modes::FILE_MODE;
-use crate::mailbox::fs::parent_of;
+use crate::mailbox::fs::{files, parent_of};
+use crate::mailbox::{Cancel, Error, Result};
 
 /// A file that is being written. Dropped before [`AtomicFile::commit`] it is removed.
 #[derive(Debug)]

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FileType;
 use walkdir::WalkDir;
 
-use crate::mailbox::error::Error;
-use crate::mailbox::fs::durable::{Dir, FileId};
+use super::Dir;
+use crate::mailbox::Error;
+use crate::mailbox::fs::durable::FileId;
 use crate::mailbox::fs::files;
 
 /// A file, directory or link below the directory that is walked.

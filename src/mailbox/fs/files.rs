@@ -12,16 +12,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
-use rustix::fs::{Gid, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::mailbox::error::Error;
-use crate::mailbox::fs::actor;
-use crate::mailbox::fs::actor::Place;
-use crate::mailbox::fs::holes;
+use crate::mailbox::Error;
+use crate::mailbox::fs::actor::{self, Place};
 use crate::mailbox::fs::identity::Keeper;
-use crate::mailbox::fs::parent_of;
+use crate::mailbox::fs::{holes, parent_of};
 
 /// Which symbolic links are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

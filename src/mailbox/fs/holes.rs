@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::mailbox::error::{Error, Result};
+use crate::mailbox::{Error, Result};
 
 /// The holes that are read as NULs. A crash leaves holes in mail, but never this many.
 pub(crate) const MAX_HOLES: u64 = 1 << 30;

@@ -5,11 +5,9 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, OsStr};
-use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::mpsc;
-use std::sync::{Arc, OnceLock};
-use std::thread;
+use std::sync::{Arc, OnceLock, mpsc};
+use std::{io, thread};
 
 use rustix::process::{DumpableBehavior, Gid, Uid};
 use rustix::thread::{

@@ -14,14 +14,12 @@ use std::time::{Duration, Instant};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use crate::mailbox::context::{Cancel, LockMethod, LockOptions};
-use crate::mailbox::error::{Error, Result, cause};
-use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::fs::durable;
-use crate::mailbox::fs::durable::{Dir, FileId};
-use crate::mailbox::fs::files;
-use crate::mailbox::fs::ignore_poison;
-use crate::mailbox::text::{display_path, escape};
+use super::Dir;
+use crate::mailbox::context::LockMethod;
+use crate::mailbox::error::cause;
+use crate::mailbox::fs::durable::{self, FileId};
+use crate::mailbox::fs::{files, ignore_poison};
+use crate::mailbox::{Cancel, Code, Error, Finding, LockOptions, Result, display_path, escape};
 
 /// A delivery holds the lock on a quota for less than this.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);

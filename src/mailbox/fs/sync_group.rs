@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard};
 
-use crate::mailbox::fs::durable::Dir;
+use super::Dir;
 use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::{Error, Result};
 

@@ -7,8 +7,8 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::KeywordSet;
 use crate::mailbox::fs::{Dir, durable};
-use crate::mailbox::maildir::keywords::KeywordSet;
 use crate::mailbox::maildir::name;
 use crate::mailbox::message::Flags;
 use crate::mailbox::{Error, Result};

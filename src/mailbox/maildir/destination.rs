@@ -4,11 +4,9 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::fs::files;
-use crate::mailbox::fs::parent_of;
+use crate::mailbox::fs::{Dir, files, parent_of};
 use crate::mailbox::maildir::detect;
+use crate::mailbox::{Error, Result};
 
 /// The state of a destination before anything is written.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,8 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{DirEntry, FileType};
 
 use crate::mailbox::fs::entries::{self, Entry};
-use crate::mailbox::fs::files;
-use crate::mailbox::fs::parent_of;
+use crate::mailbox::fs::{files, parent_of};
 use crate::mailbox::maildir::name;
 use crate::mailbox::source::Compression;
 use crate::mailbox::text::shell_quote;

@@ -13,9 +13,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::folders;
-use crate::mailbox::fs::lock::LockMode;
+use crate::mailbox::fs::lock::{self, LockMode};
 use crate::mailbox::fs::modes::FILE_MODE;
-use crate::mailbox::fs::{Dir, durable, lock};
+use crate::mailbox::fs::{Dir, durable};
 use crate::mailbox::{Cancel, Code, Error, Finding, LockOptions, Result, escape};
 
 /// The name of the file in a Maildir and in each of its folders.

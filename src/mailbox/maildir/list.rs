@@ -15,15 +15,12 @@ use std::sync::{Arc, Mutex};
 
 use rustix::fs::FileType;
 
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::finding::{Code, Finding};
-use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::fs::files;
-use crate::mailbox::fs::{holes, ignore_poison};
+use super::Subdir;
+use crate::mailbox::fs::{Dir, files, holes, ignore_poison};
 use crate::mailbox::maildir::detect::{DirectoryKind, detect};
 use crate::mailbox::maildir::name;
-use crate::mailbox::maildir::subdir::Subdir;
 use crate::mailbox::source::{self, Contents};
+use crate::mailbox::{Code, Error, Finding, Result};
 
 /// Listings of a folder that changes during each of them. Their union counts as stable.
 const PASSES: usize = 5;

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use data_encoding::HEXLOWER;
 
-use super::keywords::KeywordSet;
+use super::KeywordSet;
 use crate::mailbox::message::{DateFields, Flags, Origin, header};
 use crate::mailbox::source::mapped;
 

@@ -27,19 +27,15 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, Stat};
 use rustix::io::Errno;
 
-use super::name;
-use crate::mailbox::context::Cancel;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::fs::durable;
-use crate::mailbox::fs::durable::{Dir, FileId};
-use crate::mailbox::fs::files;
-use crate::mailbox::fs::lock;
-use crate::mailbox::fs::lock::DirLock;
-use crate::mailbox::fs::parent_of;
+use super::{MaildirReader, name};
+use crate::mailbox::fs::durable::{self, FileId};
+use crate::mailbox::fs::lock::{self, DirLock};
+use crate::mailbox::fs::{Dir, files, parent_of};
 use crate::mailbox::maildir::detect;
-use crate::mailbox::maildir::list::{self, MaildirReader, NO_CLOCK};
-use crate::mailbox::message::flags::Flags;
+use crate::mailbox::maildir::list::{self, NO_CLOCK};
+use crate::mailbox::message::Flags;
 use crate::mailbox::text::plural;
+use crate::mailbox::{Cancel, Error, Result};
 
 /// The name of the file, in the Maildir itself and never in one of its folders.
 pub(crate) const FILE_NAME: &str = "maildirsize";

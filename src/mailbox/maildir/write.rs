@@ -16,29 +16,19 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::keywords::{self, KeywordSet, KeywordTable, SharedKeywords};
-use super::name;
+use super::keywords::{self, SharedKeywords};
 use super::quota::Quota;
-use crate::mailbox::context::Cancel;
-use crate::mailbox::context::LockOptions;
-use crate::mailbox::error::{Error, Result};
-use crate::mailbox::fs::durable;
-use crate::mailbox::fs::durable::Dir;
-use crate::mailbox::fs::files;
+use super::{DestinationState, KeywordSet, KeywordTable, Subdir, name};
 use crate::mailbox::fs::foreign::{refuse_foreign_links, refuse_foreign_maildir};
-use crate::mailbox::fs::ignore_poison;
-use crate::mailbox::fs::lock;
-use crate::mailbox::fs::lock::DirLock;
-use crate::mailbox::fs::modes::{DIR_MODE, Modes};
-use crate::mailbox::fs::parent_of;
+use crate::mailbox::fs::lock::{self, DirLock};
+use crate::mailbox::fs::modes::DIR_MODE;
 use crate::mailbox::fs::sync_group::SyncGroup;
-use crate::mailbox::fs::sync_parent;
-use crate::mailbox::maildir::create;
-use crate::mailbox::maildir::destination::{DestinationState, check_destination};
-use crate::mailbox::maildir::detect;
-use crate::mailbox::maildir::subdir::Subdir;
+use crate::mailbox::fs::{Dir, Modes, durable, files, ignore_poison, parent_of, sync_parent};
+use crate::mailbox::maildir::destination::check_destination;
+use crate::mailbox::maildir::{create, detect};
 use crate::mailbox::manifest::{ManifestAppender, ManifestLocation};
 use crate::mailbox::source::{Contents, mapped};
+use crate::mailbox::{Cancel, Error, LockOptions, Result};
 
 /// When bytes are brought to stable storage.
 // Doc comments of the variants would be the help of --fsync.

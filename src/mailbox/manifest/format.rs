@@ -8,8 +8,7 @@ use std::path::Path;
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
-use super::byte_counts::ByteCounts;
-
+use super::ByteCounts;
 use crate::mailbox::escape;
 use crate::mailbox::source::mapped;
 

@@ -6,12 +6,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::read::{Outline, outline, read_headers};
-use super::{ManifestAppender, SectionHeader};
-use crate::mailbox::fs::durable::{self, Dir, FileId};
-use crate::mailbox::fs::files;
+use super::read::read_headers;
+use super::{ManifestAppender, Outline, SectionHeader, outline};
+use crate::mailbox::fs::durable::{self, FileId};
 use crate::mailbox::fs::lock::{self, DirLock};
-use crate::mailbox::fs::{parent_of, read_regular};
+use crate::mailbox::fs::{Dir, files, parent_of, read_regular};
 use crate::mailbox::{Cancel, Error, Result};
 
 /// The name of the manifest in a Maildir.

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use super::format::{Bytes, Digest, Gap, MessageRecord, SectionFooter, SectionHeader, VERSION, before_end};
+use super::format::before_end;
 use super::source_name::short_source;
+use super::{Bytes, Digest, Gap, MessageRecord, SectionFooter, SectionHeader, VERSION};
 use crate::mailbox::{Error, Result};
 
 /// A parsed section.

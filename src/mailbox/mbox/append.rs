@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use super::Variant;
 use super::tail::{self, Tail};
-use super::variant::Variant;
-use super::write::{Changes, MessageHead, MessageWriter, Unrepresentable};
-use crate::mailbox::fs::durable::{self, Dir, FileId};
-use crate::mailbox::fs::files;
+use super::write::{Changes, MessageHead, MessageWriter};
+use crate::mailbox::fs::durable::{self, FileId};
 use crate::mailbox::fs::foreign::{refuse_foreign_links, refuse_foreign_mbox};
 use crate::mailbox::fs::lock::{self, LockMode, MailboxLock};
-use crate::mailbox::fs::parent_of;
+use crate::mailbox::fs::{Dir, files, parent_of};
+use crate::mailbox::mbox::write::Unrepresentable;
 use crate::mailbox::source::mapped::MappedFile;
 use crate::mailbox::{Cancel, Error, Finding, LockOptions, Result};
 

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::{Reason, Verdict};
 use crate::mailbox::mbox::lines::is_line_start;
-use crate::mailbox::mbox::verdict::{Decision, Overrides, Reason, Verdict};
+use crate::mailbox::mbox::verdict::{Decision, Overrides};
 use crate::mailbox::{Error, Result, escape};
 
 /// Parses a list for the source `text`. Every offset must be that of a line that begins with `From `, and the size

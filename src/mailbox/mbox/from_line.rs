@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::lines::line_end;
-use crate::mailbox::message::date;
-use crate::mailbox::message::date::{Form, Order, ParsedDate, Stamp, Weekday, ZonePosition};
+use crate::mailbox::message::Stamp;
+use crate::mailbox::message::date::{self, Form, Order, ParsedDate, Weekday, ZonePosition};
 
 /// How far from its end a line is searched for the start of a date. The longest date, with a zone spelled out in a
 /// comment, takes about 80 bytes. The length of a sender is not limited.

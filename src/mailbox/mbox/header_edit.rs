@@ -1,8 +1,7 @@
 //! The header of a message in an mbox: flags, keywords and lengths are written into its fields.
 
 use super::from_line::{self, LineClass};
-use super::quote::{self, Quoting};
-use super::status::{self, Status};
+use super::{Quoting, Status, quote, status};
 use crate::mailbox::message::{Field, Flags, header};
 
 /// The header of a message, and how it is written. The body, or the whole message, follows in chunks.

@@ -9,11 +9,9 @@ use memchr::{memchr, memmem};
 use rayon::prelude::*;
 
 use super::attachment::attached_above;
-use super::candidate::{Candidate, NextLine};
 use super::from_line::{self, LineClass};
-use super::length;
 use super::lines::{BOM, FRAME, closing_blank, is_line_start, line_before, line_end};
-use super::scan_hooks::ScanHooks;
+use super::{Candidate, NextLine, ScanHooks, length};
 use crate::mailbox::message::header;
 
 /// Small enough to stay in the cache between the searches over it.

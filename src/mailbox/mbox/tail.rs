@@ -6,10 +6,9 @@ use std::path::Path;
 
 use super::frames::frame_lines;
 use super::lines::{FRAME, closing_blank};
-use super::read::{self, NotAMailbox, ReadOptions};
-use super::scan_hooks::ScanHooks;
-use super::variant::Variant;
+use super::read::{self, NotAMailbox};
 use super::write::line_ending;
+use super::{ReadOptions, ScanHooks, Variant};
 use crate::mailbox::source::Compression;
 use crate::mailbox::{Cancel, Error, Result};
 

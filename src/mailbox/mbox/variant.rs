@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::quote::Quoting;
+use super::Quoting;
 
 /// The variants of mbox (RFC 4155, mmdf(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

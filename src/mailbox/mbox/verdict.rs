@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::candidate::Candidate;
+use super::Candidate;
 use crate::mailbox::Finding;
 
 /// The decision about a candidate.

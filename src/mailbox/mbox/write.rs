@@ -4,16 +4,17 @@
 //! with a line of four ^A, which MMDF cannot represent.
 
 pub(crate) use super::chunk_scan::Unrepresentable;
+
 use super::chunk_scan::{FrameLines, HeaderEnd, QuotedLines};
-pub(crate) use super::from_line::FromLineSpec;
-pub(crate) use super::header_edit::{BodyLines, FlagFields, HeaderEdit};
 use super::header_edit::{EditedHeader, FieldValues};
 use super::lines::FRAME;
-use super::quote::{self, Quoter, Quoting};
-use super::status::Status;
-use super::variant::Variant;
-use crate::mailbox::error::Result;
+use super::quote::{self, Quoter};
+use super::{Quoting, Status, Variant};
+use crate::mailbox::Result;
 use crate::mailbox::message::header;
+
+pub(crate) use super::from_line::FromLineSpec;
+pub(crate) use super::header_edit::{BodyLines, FlagFields, HeaderEdit};
 
 /// A message to write.
 #[derive(Debug, Clone, Copy)]

@@ -5,9 +5,8 @@ use std::collections::HashMap;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use super::{Field, Stamp};
 use crate::mailbox::message::date;
-use crate::mailbox::message::date::Stamp;
-use crate::mailbox::message::header::Field;
 use crate::mailbox::{Code, Finding};
 
 /// The origin of a received date.

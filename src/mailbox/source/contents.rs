@@ -8,8 +8,8 @@ use rustix::buffer::spare_capacity;
 use rustix::io::retry_on_intr;
 
 use super::mapped::MappedFile;
-use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::holes;
+use crate::mailbox::{Error, Result};
 
 /// A larger message is mapped. Reading a small one is faster.
 const MAPPED_FROM: u64 = 1 << 18;

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::folder::{Folder, Layout, NAME_MAX, SUBFOLDERS_SUFFIX};
+use super::folder::{NAME_MAX, SUBFOLDERS_SUFFIX};
+use super::{Folder, Layout};
 use crate::mailbox::manifest::Digest;
 
 /// The name of a folder in the destination.

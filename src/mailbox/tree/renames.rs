@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::folder::Folder;
+use super::Folder;
 use crate::mailbox::fs::{Dir, read_regular};
 use crate::mailbox::manifest::Bytes;
 use crate::mailbox::{Error, Result};

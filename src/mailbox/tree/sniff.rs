@@ -4,8 +4,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::mailbox::fs::files;
-use crate::mailbox::mbox::ScanHooks;
-use crate::mailbox::mbox::read::{self, ContentGuess, NotAMailbox, ReadOptions};
+use crate::mailbox::mbox::read::{self, ContentGuess, NotAMailbox};
+use crate::mailbox::mbox::{ReadOptions, ScanHooks};
 use crate::mailbox::source::{Compression, Source, SpoolOptions};
 use crate::mailbox::{Error, LockOptions, Result};
 

@@ -1,6 +1,7 @@
 //! Subscribed folders: a list in the root, in one of several formats.
 
-use super::folder::{Folder, Layout, decode_level};
+use super::folder::decode_level;
+use super::{Folder, Layout};
 
 /// The names of lists, and the separator of levels in each.
 pub(crate) const FILES: [(&str, u8); 4] = [

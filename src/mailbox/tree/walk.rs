@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FileType;
 
-use super::folder::{self, Folder, SUBFOLDERS_SUFFIX};
+use super::folder::{self, SUBFOLDERS_SUFFIX};
 use super::renames::{self, Renames};
 use super::sniff::{self, sniff};
-use super::subscriptions;
+use super::{Folder, subscriptions};
 use crate::mailbox::fs::entries::{self, Entry, Unreadable};
 use crate::mailbox::fs::files;
 use crate::mailbox::maildir::detect::{DirectoryKind, begins_as_mbox, detect, remnant};

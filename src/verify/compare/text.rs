@@ -5,11 +5,10 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::both::Both;
-use crate::mailbox::Result;
-use crate::mailbox::escape;
 use crate::mailbox::mbox::{Quoting, quote};
 use crate::mailbox::message::header;
 use crate::mailbox::source::{Contents, ForwardReader, Source, mapped};
+use crate::mailbox::{Result, escape};
 
 /// BLAKE3 of the content, truncated to 128 bits: enough against mail that was made to collide.
 pub(crate) type Digest = [u8; 16];

@@ -3,9 +3,10 @@
 use jiff::civil::{Date, DateTime};
 use jiff::tz::Offset;
 
-use super::form::{Form, Order, ParsedDate, Stamp, Weekday, ZonePosition};
 use super::names::{MONTHS, ZONES, is_english_weekday, is_name_or_abbreviation};
 use super::scanner::Scanner;
+use super::{Form, Order, ParsedDate, Weekday, ZonePosition};
+use crate::mailbox::message::Stamp;
 
 /// Parses the date at the start of `bytes`.
 pub(crate) fn parse_prefix(bytes: &[u8]) -> Option<ParsedDate<'_>> {

@@ -20,10 +20,11 @@ mod scanner;
 use jiff::Timestamp;
 use jiff::tz::Offset;
 
-pub(crate) use form::{Form, Order, ParsedDate, Stamp, Weekday, ZonePosition};
-pub(crate) use grammar::parse_prefix;
 use names::{MONTHS, WEEKDAYS};
 use scanner::Scanner;
+
+pub(crate) use form::{Form, Order, ParsedDate, Stamp, Weekday, ZonePosition};
+pub(crate) use grammar::parse_prefix;
 
 /// Parses a `Date:` value, or the tail of a `Received:` value after its last `;`.
 ///
