@@ -17,7 +17,7 @@ use crate::support::*;
 /// Dovecot's IMAP server on standard input and output, as its login process starts it.
 const IMAP: &str = "/usr/lib/dovecot/imap";
 
-const NOBODY: u32 = 65534;
+pub(crate) const NOBODY: u32 = 65534;
 
 /// Every flag that has an mbox field, and From_ dates with and without zone; then what IMAP must show.
 const FLAGS_AND_DATES: [(&str, &str, &str, &str); 12] = [
@@ -111,7 +111,7 @@ fn mboxes(directory: &Path) -> Vec<PathBuf> {
 
 /// Returns a program that runs for a user with this home. If the test runs as root, which has no mail in
 /// Dovecot, another user gets all files there. The program ends by itself or by the time limit.
-fn peer(program: &str, home: &Path) -> Command {
+pub(crate) fn peer(program: &str, home: &Path) -> Command {
     let mut command = Command::new("timeout");
     command.args(["60", program]);
     command.env_clear().envs([("TZ", "UTC"), ("LANG", "C"), ("TERM", "dumb"), ("USER", "ada")]);
@@ -523,7 +523,7 @@ fn same_mail<M: Ord + std::fmt::Debug>(
     assert_eq!(got.len(), expected.len(), "{what}");
 }
 
-fn have_mutt() -> bool {
+pub(crate) fn have_mutt() -> bool {
     let absent =
         [("mutt", "-v"), ("script", "--version")].into_iter().find(|(name, ask)| !have(name, &[ask]));
     if let Some((name, _)) = absent {

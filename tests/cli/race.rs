@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::peers::{Dovecot, NOBODY, have_dovecot, have_mutt, peer};
 use crate::strace::Stopped;
 use crate::support::*;
 
@@ -265,6 +267,10 @@ impl Job {
     #[track_caller]
     fn check(self, mailbox: &Mailbox, what: &str) {
         let json = |args: &[&str]| mailbox.run(&[args, &["--json"]].concat());
+        for name in ["out", "C", "D"] {
+            let path = mailbox.path(name);
+            if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { drop(fs::remove_file(path)) }
+        }
         match self {
             Job::Export | Job::ExportTree => {
                 let (from, to, out) = match self {
@@ -318,6 +324,74 @@ impl Job {
             }
         }
     }
+}
+
+/// Gives the Maildir to the user as whom a test by root runs other programs.
+fn give_away(maildir: &Path) {
+    if rustix::process::geteuid().is_root() {
+        let paths = tree(maildir).into_keys().map(|path| maildir.join(path));
+        for path in paths.chain([maildir.to_owned()]) {
+            std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
+}
+
+/// Runs commands while `session` of a real mail program is repeated, from the end of the first one on.
+fn check_with(mailbox: &Mailbox, what: &str, session: impl Fn() + Sync) {
+    let (stop, sessions) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        let program = scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                session();
+                sessions.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        wait_for("its first session", || sessions.load(Ordering::Relaxed) > 0 || program.is_finished());
+        let checked = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            for round in 0..samples(2, 4, 20) {
+                for job in [Job::Export, Job::Copy, Job::Verify, Job::Inspect] {
+                    job.check(mailbox, &format!("{job:?} with {what}, round {round}"));
+                }
+            }
+        }));
+        stop.store(true, Ordering::Relaxed);
+        checked.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    note!("{} sessions of {what}", sessions.into_inner());
+}
+
+#[test]
+fn no_command_misses_mail_while_dovecot_changes_flags() {
+    if !have_dovecot() {
+        return;
+    }
+    let (mailbox, home) = (Mailbox::new(KEPT), scratch());
+    give_away(&mailbox.maildir());
+    let dovecot = Dovecot::over(&format!("maildir:{}", mailbox.maildir().display()), home.path());
+    check_with(&mailbox, "Dovecot", || {
+        let store = |sign: char| format!("STORE 1:* {sign}FLAGS.SILENT (\\Seen \\Flagged)\r\n");
+        let session = format!("1 SELECT INBOX\r\n2 {}3 {}4 LOGOUT\r\n", store('+'), store('-'));
+        dovecot.answers(&session);
+    });
+}
+
+#[test]
+fn no_command_misses_mail_while_mutt_changes_flags() {
+    if !have_mutt() {
+        return;
+    }
+    let (mailbox, home) = (Mailbox::new(KEPT), scratch());
+    give_away(&mailbox.maildir());
+    let settings = "set mbox_type=Maildir folder=. spoolfile=none record=\"\" header_cache=\"\"\n\
+                    set move=no delete=no wait_key=no auto_tag=no quit=yes\n\
+                    push <tag-pattern>~A<enter><tag-prefix><flag-message><sync-mailbox><exit>\n";
+    fs::write(home.path().join("muttrc"), settings).unwrap();
+    let maildir = mailbox.maildir();
+    check_with(&mailbox, "mutt", || {
+        let mut command = peer("script", home.path());
+        command.args(["-qec", &format!("exec mutt -n -F muttrc -f {}", maildir.display()), "/dev/null"]);
+        run(command).exits(0);
+    });
 }
 
 /// The message that is delivered again.
