@@ -126,7 +126,7 @@ impl<'a> Message<'a> {
 /// let entries = maildir.entries()?;
 /// assert_eq!(entries[0].path(), path);
 /// let findings = maildir.verify(std::time::SystemTime::now())?;
-/// assert!(findings.iter().all(|finding| finding.code.severity() != mailferry::Severity::Error));
+/// assert!(findings.iter().all(|finding| finding.severity != mailferry::Severity::Error));
 /// # Ok::<(), mailferry::Error>(())
 /// ```
 #[derive(Debug)]

@@ -176,7 +176,7 @@ impl Listing<'_> {
 }
 
 fn count_warnings(findings: &[Finding], is_counted: impl Fn(Severity) -> bool) -> u64 {
-    findings.iter().filter(|finding| is_counted(finding.code.severity())).count() as u64
+    findings.iter().filter(|finding| is_counted(finding.severity)).count() as u64
 }
 
 fn show_maildir(
@@ -201,7 +201,7 @@ fn show_maildir(
         reporter.findings(maildir, &findings);
         return Ok(rows.len());
     }
-    findings.retain(|finding| finding.code.severity() == Severity::Error);
+    findings.retain(|finding| finding.severity == Severity::Error);
     if !findings.is_empty() {
         reporter.errors += findings.len() as u64;
         let n = grouped(findings.len() as u64);

@@ -94,7 +94,7 @@ pub(super) const SUMMARY: &[SummaryKey] = &[
     key("command", "verify"),
     key("dry_run", "whether -n was given"),
     key("mailboxes", "how many were named"),
-    key("sound", "how many of them have no errors"),
+    key("sound", "how many of them have neither errors nor warnings"),
     key("folders", "folders looked at; an mbox is one; with --against not those of OTHER"),
     key(
         "folders_missing",
@@ -489,8 +489,7 @@ impl Run<'_> {
     fn report(&mut self, report: &VerifyReport) -> (bool, String) {
         let reporter = &mut self.reporter;
         reporter.findings(&report.path, &report.findings);
-        let count =
-            |severity| report.findings.iter().filter(|f| f.code.severity() == severity).count() as u64;
+        let count = |severity| report.findings.iter().filter(|f| f.severity == severity).count() as u64;
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
         let path = display_path(&report.path);
         for folder in &report.folders {
@@ -511,7 +510,7 @@ impl Run<'_> {
             (grouped_plural(errors, "error"), grouped_plural(warnings, "warning"));
         let state = match (errors, warnings) {
             (0, 0) => "sound".to_owned(),
-            (0, _) => format!("sound, {warning_count}"),
+            (0, _) => warning_count,
             (_, 0) => error_count,
             (_, _) => format!("{error_count}, {warning_count}"),
         };
@@ -519,15 +518,24 @@ impl Run<'_> {
             (grouped_plural(messages, "message"), grouped_plural(bytes, "byte"));
         let mut verdict = format!("{path}: {message_count} in {byte_count}; {state}.");
         reporter.line(&verdict);
+        // The sentence about a source counts its messages, and no other errors.
+        let others = errors - report.findings.iter().filter(|f| is_counted(f.code)).count() as u64;
         for source in &report.sources {
-            verdict = source_sentence(source);
+            let others = if report.sources.len() == 1 { others } else { 0 };
+            verdict = source_sentence(&display_path(&source.source), source, others);
+            reporter.line(&verdict);
+        }
+        if let [first, _, ..] = &report.sources[..] {
+            let mut all = SourceStatus::new(PathBuf::new(), &report.path, first.depth);
+            report.sources.iter().for_each(|source| all.add(source));
+            verdict = source_sentence(&format!("{} sources", report.sources.len()), &all, others);
             reporter.line(&verdict);
         }
         self.totals.folders += report.folders.len() as u64;
         self.totals.messages += messages;
         self.totals.bytes += bytes;
         self.totals.sources.extend(report.sources.iter().cloned());
-        (errors == 0, verdict)
+        (errors + warnings == 0, verdict)
     }
 
     fn summary(&self) -> serde_json::Value {
@@ -568,13 +576,19 @@ impl Run<'_> {
     }
 }
 
-/// Returns the sentence about one source.
-fn source_sentence(source: &SourceStatus) -> String {
+/// Reports whether the sentence about a source counts the messages with this error.
+fn is_counted(code: Code) -> bool {
+    use Code::{MessageChanged, MessageGone, MessageRenamed, MessageSwapped};
+    matches!(code, MessageChanged | MessageGone | MessageRenamed | MessageSwapped)
+}
+
+/// Returns the sentence about one source, or several. `others` are the errors that are about no message of them.
+fn source_sentence(name: &str, source: &SourceStatus, others: u64) -> String {
     let mut sentence = format!(
         "{} of {} of {} {} in {}",
         grouped(source.intact),
         grouped_plural(source.messages, "message"),
-        display_path(&source.source),
+        name,
         is_or_are(source.intact, source.messages),
         display_path(&source.maildir),
     );
@@ -582,7 +596,7 @@ fn source_sentence(source: &SourceStatus) -> String {
         Depth::Contents => ", byte for byte",
         Depth::Structure => ", by their names",
     });
-    let others: Vec<String> = [
+    let counts: Vec<String> = [
         (source.changed, "changed"),
         (source.gone, "gone"),
         (source.renamed, "renamed"),
@@ -593,8 +607,11 @@ fn source_sentence(source: &SourceStatus) -> String {
     .filter(|(count, _)| *count > 0)
     .map(|(count, what)| format!("{} {what}", grouped(*count)))
     .collect();
-    if !others.is_empty() {
-        sentence.push_str(&format!("; {}", others.join(", ")));
+    if !counts.is_empty() {
+        sentence.push_str(&format!("; {}", counts.join(", ")));
+    }
+    if others > 0 {
+        sentence.push_str(&format!("; {}", grouped_plural(others, "other error")));
     }
     sentence.push('.');
     sentence

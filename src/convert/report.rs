@@ -4,6 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::{FolderCount, Totals};
+use crate::mailbox::finding::Severity;
 use crate::mailbox::manifest;
 use crate::mailbox::mbox::{Mbox, ReadOptions, Variant};
 use crate::mailbox::source::Source;
@@ -99,6 +100,9 @@ impl Input {
             Ok(mut mbox) => {
                 report.variant = Some(mbox.variant);
                 report.evidence = mbox.evidence.clone();
+                // Other damage comes over as it is. Junk is left out.
+                let junk = mbox.findings.iter_mut().filter(|finding| finding.code == Code::MboxJunk);
+                junk.for_each(|finding| finding.severity = Severity::Error);
                 report.findings.append(&mut mbox.findings);
                 if source.is_cr_only() {
                     let message = "every line ends in CR, as on a classic Mac; the messages get LF";

@@ -60,7 +60,7 @@ codes! {
         NotAMailbox "not-a-mailbox" Error "The input holds no mailbox of a known format; nothing was written.",
         MboxVariant "mbox-variant" Info "Which mbox variant the file is, and by what evidence.",
         MboxVotesSplit "mbox-votes-split" Warning "The quoted lines disagree about the variant; the majority was followed.",
-        MboxJunk "mbox-junk" Warning "Bytes before the first separator (or between frames) that belong to no message.",
+        MboxJunk "mbox-junk" Warning "Bytes before the first separator (or between frames) that belong to no message: an error in convert and verify.",
         MboxBom "mbox-bom" Warning "A byte order mark at the start of the file.",
         MboxBlankLead "mbox-blank-lead" Info "Blank lines before the first separator.",
         MboxNoBlankLine "mbox-no-blank-line" Warning "A separator without a blank line before it.",
@@ -71,14 +71,14 @@ codes! {
         MboxUnquotedFrom "mbox-unquoted-from" Warning "A line of a body that begins with \"From \" unquoted; other readers may begin a message there.",
         MboxAttachedFrom "mbox-attached-from" Warning "A From_ line at the head of an attached message, left in the body.",
         MboxCoveredFrom "mbox-covered-from" Warning "A From_ line inside a frame or under a validated Content-Length, left in the body.",
-        MboxContentLength "mbox-content-length" Warning "A Content-Length that does not end at a separator; it was ignored.",
+        MboxContentLength "mbox-content-length" Warning "A Content-Length that does not end at a separator; it was ignored. If the last message is cut off, an error in verify.",
         MboxLengthNoBlank "mbox-length-no-blank" Warning "A Content-Length that ends at a From_ line without a blank line between.",
-        MmdfUnclosed "mmdf-unclosed" Warning "An MMDF frame that is never closed; it was read up to the end of the file.",
+        MmdfUnclosed "mmdf-unclosed" Warning "An MMDF frame that is never closed; it was read up to the end of the file. An error in verify.",
         MboxPseudo "mbox-pseudo" Info "UW-IMAP's pseudo message: not mail, skipped.",
         MboxCrOnly "mbox-cr-only" Warning "Every line ends in CR; the messages were turned to LF.",
         MboxLoneCr "mbox-lone-cr" Warning "Lone CRs in a file of LF lines; they were kept.",
-        MboxNul "mbox-nul" Warning "NUL bytes; they were kept.",
-        MboxHeaderCut "mbox-header-cut" Warning "The file ends inside the header of its last message.",
+        MboxNul "mbox-nul" Warning "NUL bytes; they were kept. 64 in a row are an error in verify.",
+        MboxHeaderCut "mbox-header-cut" Warning "The file ends inside the header of its last message: inside a line, an error in verify.",
         MboxNoFinalNewline "mbox-no-final-newline" Warning "The mbox does not end with a line end: what is appended carelessly sticks to its last line.",
         MboxNoFinalBlank "mbox-no-final-blank" Info "The mbox does not end with a blank line.",
         MaildirNoDirectory "maildir-no-directory" Error "One of tmp/, new/ and cur/ is missing.",
@@ -102,8 +102,8 @@ codes! {
         MessageEmpty "message-empty" Error "A message file without a byte in it, by a name that does not say so.",
         MessageNoHeader "message-no-header" Warning "A message that does not begin with a header, or is empty as its name says.",
         MessageHeaderLine "message-header-line" Warning "A line in a header that is no field: readers end the header there, or pass over it.",
-        MessageHeaderCut "message-header-cut" Warning "A message file that ends in the middle of a header line.",
-        MessageNul "message-nul" Warning "NUL bytes in a message file, as a crash leaves them.",
+        MessageHeaderCut "message-header-cut" Warning "A message file that ends in the middle of a header line: an error in verify.",
+        MessageNul "message-nul" Warning "NUL bytes in a message file, as a crash leaves them. 64 in a row are an error in verify.",
         MessageFromLine "message-from-line" Warning "A message file that begins with a From_ line: an mbox remains in it.",
         MessageFromInside "message-from-inside" Warning "A From_ line with a header behind it inside a message file: two messages may be in it.",
         MessageLongLine "message-long-line" Info "Lines of more than 998 bytes (RFC 5322).",
@@ -145,6 +145,10 @@ codes! {
         MboxUserBoundary "mbox-user-boundary" Info "A boundary was decided by --boundaries.",
         DateMissing "date-missing" Warning "A message has no date that is real, and its source has no modification time; it is dated 0.",
         DateFromMtime "date-from-mtime" Info "Messages without a date that is real; they are dated as the source file.",
+        DateFromFields "date-from-fields" Info "Messages without a real date in their From_ line; they are dated by Received or Date fields.",
+        DateZoneAssumed "date-zone-assumed" Info "From_ lines without a zone; they were taken as UTC.",
+        FlagsRead "flags-read" Info "Flags that were read from header fields, how many, and from which fields.",
+        DeletedFlagged "deleted-flagged" Info "Messages that a mail program has marked as deleted were converted, with the flag T or without.",
         DeletedSkipped "deleted-skipped" Info "Messages that a mailer has marked as deleted were left out, as --deleted skip has it.",
         KeywordRenamed "keyword-renamed" Info "A keyword or label that is no word to IMAP; what it is called instead.",
         KeywordsOverflow "keywords-overflow" Warning "More keywords than the 26 that a Maildir has letters for; messages came without the others.",
@@ -188,6 +192,10 @@ codes! {
 pub struct Finding {
     /// The kind.
     pub code: Code,
+    /// The severity: that of the kind, or of damage in a verification.
+    pub severity: Severity,
+    /// The mail is damaged. Where it is converted as it is, this is a warning; where it is verified, an error.
+    pub is_damage: bool,
     /// The file, if it is not the mailbox of the report.
     pub path: Option<PathBuf>,
     /// The byte offset in the uncompressed source, counted from 0.
@@ -206,7 +214,18 @@ impl Finding {
     /// Returns a finding about a whole file.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Finding {
         let message = message.into();
-        Finding { code, path: None, offset: None, line: None, message, hint: None, retry: false }
+        let severity = code.severity();
+        Finding {
+            code,
+            severity,
+            is_damage: false,
+            path: None,
+            offset: None,
+            line: None,
+            message,
+            hint: None,
+            retry: false,
+        }
     }
 
     /// Returns a finding at a byte of the source.
@@ -220,6 +239,11 @@ impl Finding {
         self
     }
 
+    /// Marks the mail as damaged.
+    pub fn as_damage(self) -> Finding {
+        Finding { is_damage: true, ..self }
+    }
+
     /// Sets the remedy.
     pub fn with_hint(mut self, hint: impl Into<Cow<'static, str>>) -> Finding {
         self.hint = Some(hint.into());
@@ -228,7 +252,7 @@ impl Finding {
 
     /// Returns the JSON object in reports. `path` is that of the mailbox. `mend` is the old name of `hint`.
     pub fn to_json(&self, path: Option<&Path>) -> Value {
-        let severity = self.code.severity();
+        let severity = self.severity;
         let mut object = json!({
             "type": "finding",
             "code": self.code.name(),

@@ -15,6 +15,7 @@ use crate::mailbox::fs::files;
 use crate::mailbox::maildir::{Entry, MaildirReader, NoMessage, Subdir, list, name};
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::{Candidate, ScanHooks, scan};
+use crate::mailbox::message::has_hole;
 use crate::mailbox::source::{Contents, mapped};
 use crate::mailbox::{Code, Error, Finding, Result, escape};
 
@@ -316,7 +317,9 @@ impl FileCheck {
 
     fn check_bytes(&mut self, path: &Path, bytes: &[u8]) {
         let mut note = |code, at: usize, text: Cow<'static, str>| {
-            self.findings.push(Finding::at(code, at as u64, text).in_file(path));
+            let finding = Finding::at(code, at as u64, text).in_file(path);
+            let is_damage = code == Code::MessageHeaderCut || code == Code::MessageNul && has_hole(bytes);
+            self.findings.push(if is_damage { finding.as_damage() } else { finding });
         };
         if bytes.starts_with(b"From ") {
             note(Code::MessageFromLine, 0, "begins with a From_ line: an mbox remains in it".into());

@@ -16,7 +16,7 @@ use super::folder_names::check_folder_names;
 use super::manifest;
 use super::options::VerifyOptions;
 use super::repair::{LOST_DIR, REPAIR_COMMAND, RepairStep};
-use super::report::{FolderSummary, VerifyReport, error_text};
+use super::report::{FolderSummary, VerifyReport, error_text, raise_damage};
 use crate::mailbox::fs::files;
 use crate::mailbox::fs::{Dir, parent_of, read_regular};
 use crate::mailbox::maildir::detect::{DirectoryKind, detect, is_damaged_folder, remnant, require_maildir};
@@ -94,6 +94,7 @@ pub(crate) fn verify(
     let MaildirCheck { mut findings, steps, refused, .. } = check;
     findings
         .extend(refused.into_iter().map(|error| Finding::from(&error).in_file(error.path().unwrap_or(path))));
+    raise_damage(&mut findings);
     findings.sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
     // The mailbox is repaired, not a file in it.
     for finding in findings.iter_mut().filter(|finding| finding.hint.as_deref() == Some(REPAIR_COMMAND)) {

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::message::{self, HeaderFault};
 use super::options::Depth;
 use super::repair::{self, REPAIR_COMMAND, RepairStep};
-use super::report::{FolderSummary, VerifyReport};
+use super::report::{FolderSummary, VerifyReport, raise_damage};
 use crate::mailbox::mbox::{Extent, Mbox, NextLine, ReadOptions, Reason, Variant, Verdict};
 use crate::mailbox::source::Source;
 use crate::mailbox::text::shell_quote;
@@ -52,6 +52,7 @@ pub(crate) fn verify(
     if depth == Depth::Contents {
         findings.extend(check_contents(source, &mbox, &findings, context)?);
     }
+    raise_damage(&mut findings);
     finding::number_lines(&mut findings, text, &|range| source.release(range));
     source.check_unchanged()?;
     let folder = FolderSummary {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::options::Depth;
 use super::repair::RepairStep;
+use crate::mailbox::finding::Severity;
 use crate::mailbox::mbox::Variant;
 use crate::mailbox::{Code, Error, Finding};
 
@@ -37,6 +38,11 @@ impl VerifyReport {
         }
         VerifyReport { path, folders: vec![folder], findings, steps, sources: Vec::new() }
     }
+}
+
+/// Makes damage an error. A conversion brings damaged mail over as it is, but a verification must not call it sound.
+pub(crate) fn raise_damage(findings: &mut [Finding]) {
+    findings.iter_mut().filter(|finding| finding.is_damage).for_each(|f| f.severity = Severity::Error);
 }
 
 /// Counts of one folder.

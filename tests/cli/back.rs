@@ -592,7 +592,7 @@ fn the_pseudo_message_is_skipped_in_an_export() {
                   This text is part of the internal format of your mail folder.\n\n";
     let (scratch, source) = file("old.mbox", format!("junk\n\n{pseudo}{OLD}\n"));
     let out = scratch.path().join("out");
-    let run = convert([source.as_os_str(), format!("mboxcl2:{}", out.display()).as_ref()]);
+    let run = convert_junk([source.as_os_str(), format!("mboxcl2:{}", out.display()).as_ref()]);
     let summary = run.summary();
     assert_eq!(["messages_found", "written", "skipped"].map(|key| count(&summary, key)), [2, 1, 1]);
     assert_eq!(count(&summary, "bytes_junk"), 6);

@@ -144,7 +144,7 @@ fn a_list_of_boundaries_that_was_edited_is_obeyed() {
             broken.as_os_str(),
             maildir.as_os_str(),
         ];
-        let summary = convert(args).summary();
+        let summary = convert_junk(args).summary();
         assert_eq!(
             (count(&summary, "written"), messages(&maildir).len()),
             (expected, expected as usize),

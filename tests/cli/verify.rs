@@ -427,6 +427,9 @@ const CASES: &[Case] = &[
     (Code::RepairDone, &[], |d| Some(vec!["--repair".into(), d.mbox(format!("{FROM}{MESSAGE}")).into()])),
 ];
 
+/// Codes of damaged mail, which are warnings where it is converted.
+const DAMAGE: [Code; 4] = [Code::MboxJunk, Code::MmdfUnclosed, Code::MboxHeaderCut, Code::MessageHeaderCut];
+
 /// Returns the codes in the manual page of verify.
 fn codes_in_manual() -> Vec<String> {
     let page = include_str!("../../man/mailferry-verify.1");
@@ -440,7 +443,10 @@ fn codes_in_manual() -> Vec<String> {
 #[test]
 fn every_finding_has_a_mailbox_with_it_alone() {
     let covered: Vec<&str> = CASES.iter().map(|(code, ..)| code.name()).collect();
-    assert_eq!(covered, codes_in_manual(), "a case for every code, in the order of the manual");
+    let mut in_manual = codes_in_manual();
+    // It takes a mail reader at work: see race.rs.
+    in_manual.retain(|code| code != Code::MessageExpunged.name());
+    assert_eq!(covered, in_manual, "a case for every code, in the order of the manual");
     for (code, besides, make) in CASES {
         let scratch = scratch();
         let Some(args) = make(&Workdir(scratch.path())) else { continue };
@@ -449,7 +455,8 @@ fn every_finding_has_a_mailbox_with_it_alone() {
         let all = run.findings();
         let finding = all.iter().find(|f| f["code"] == code.name());
         let finding = finding.unwrap_or_else(|| panic!("{} was not found in {}", code.name(), run.text()));
-        assert_eq!(finding["severity"], code.severity().name());
+        let severity = if DAMAGE.contains(code) { "error" } else { code.severity().name() };
+        assert_eq!(finding["severity"], severity, "{finding}");
         let message = finding["message"].as_str().unwrap();
         assert!(!message.is_empty() && !message.contains('\n'), "{message}");
         let mut want: BTreeSet<String> = besides.iter().map(|c| c.name().to_owned()).collect();
@@ -553,12 +560,42 @@ fn a_bare_message_is_checked_like_any_other() {
     }
 }
 
+/// A crash or a full disk leaves holes, and files that end early. All other odd bytes are as someone sent them.
+#[test]
+fn damage_is_an_error_and_odd_mail_is_not() {
+    let scratch = scratch();
+    let dir = Workdir(scratch.path());
+    let nuls = |n: usize| "\0".repeat(n);
+    let whole = format!("{FROM}{MESSAGE}\n");
+    let with_length = |n: usize| format!("{FROM}Content-Length: {n}\nA: 1\n\nbody\n");
+    for (mbox, code) in [
+        (format!("{FROM}A: 1\n\na{}b{}c\n\n", nuls(63), nuls(63)), 0),
+        (format!("{FROM}A: 1\n\na{}b\n\n", nuls(64)), 1),
+        (format!("{whole}{}", nuls(4096)), 1),
+        (whole.trim_end().to_owned(), 0),
+        (with_length(5), 0),
+        // The line end at the end is missing, or was counted twice.
+        (with_length(7), 0),
+        (with_length(500), 1),
+        (format!("{}\n{whole}", with_length(50_000)), 0),
+        (format!("\n\n{whole}"), 0),
+        (format!("\u{feff}{whole}"), 0),
+    ] {
+        let run = verify([dir.mbox(&mbox)]);
+        assert_eq!(run.code, Some(code), "{:?}: {}", &mbox[..mbox.len().min(200)], run.text());
+    }
+    let hole = format!("A: 1\n\n{}\n", nuls(64));
+    let run = verify([dir.with("cur", ":2,S", hole)]).exits(1);
+    assert_eq!(run.complaints(), ["message-nul"]);
+}
+
 #[test]
 fn a_cut_header_is_distinguished_from_a_complete_one() {
     let scratch = scratch();
     let dir = Workdir(scratch.path());
     for (end, cut) in [("Subject: he", true), ("Subject: hello\n", false)] {
-        let findings = verify([dir.mbox(format!("{FROM}{MESSAGE}\n{FROM}{end}"))]).exits(0).findings();
+        let run = verify([dir.mbox(format!("{FROM}{MESSAGE}\n{FROM}{end}"))]);
+        let findings = run.exits(i32::from(cut)).findings();
         let found = findings.iter().find(|f| f["code"] == "mbox-header-cut").unwrap();
         assert_eq!(found["message"].as_str().unwrap().contains("inside"), cut, "{found}");
         assert_eq!(found.get("mend").is_some(), cut, "{found}");
@@ -570,7 +607,7 @@ fn a_cut_header_is_distinguished_from_a_complete_one() {
 fn a_bare_message_that_looks_like_junk_has_a_remedy() {
     let scratch = scratch();
     let path = Workdir(scratch.path()).mbox(format!("{MESSAGE}\n{FROM}{MESSAGE}\n"));
-    let findings = verify([&path]).exits(0).findings();
+    let findings = verify([&path]).exits(1).findings();
     let junk = findings.iter().find(|f| f["code"] == "mbox-junk").unwrap();
     assert!(junk["mend"].as_str().unwrap().contains("rfc822:"), "{junk}");
 }

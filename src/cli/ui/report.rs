@@ -142,14 +142,14 @@ impl Reporter {
         more: Value,
         counts: &mut FindingCounts,
     ) {
-        match finding.code.severity() {
+        match finding.severity {
             Severity::Info => {}
             Severity::Warning => self.warnings += 1,
             Severity::Error => self.errors += 1,
         }
         let count = counts.all.entry(finding.code).or_default();
         *count += 1;
-        let is_suppressed = match finding.code.severity() {
+        let is_suppressed = match finding.severity {
             Severity::Info => !self.verbose,
             Severity::Warning => !self.verbose && *count > MAX_LISTED,
             Severity::Error => false,
@@ -162,7 +162,7 @@ impl Reporter {
             self.object(&object);
         } else if !is_suppressed {
             self.finding_line(path, finding);
-        } else if finding.code.severity() == Severity::Warning {
+        } else if finding.severity == Severity::Warning {
             *counts.suppressed.entry(finding.code).or_default() += 1;
         }
     }
@@ -180,7 +180,7 @@ impl Reporter {
 
     fn finding_line(&mut self, path: &Path, finding: &Finding) {
         let path = finding.path.as_deref().unwrap_or(path);
-        let severity = finding.code.severity();
+        let severity = finding.severity;
         if self.quiet && severity != Severity::Error {
             return;
         }

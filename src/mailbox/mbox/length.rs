@@ -32,7 +32,11 @@ pub(crate) fn validate(
     };
     let body = start + body_at as u64;
     let Some(end) = body.checked_add(count).filter(|&end| end <= text.len() as u64) else {
-        return invalid(format!("goes beyond the end of the file, {} bytes away", text.len() as u64 - body));
+        let left = text.len() as u64 - body;
+        let (length, finding) = invalid(format!("goes beyond the end of the file, {left} bytes away"));
+        // Of the last message, more than a line end is missing. Of another one, the length is wrong.
+        let is_cut = count > left + 2 && !candidates.iter().any(|c| c.offset >= body && is_separator(c));
+        return (length, finding.map(|finding| if is_cut { finding.as_damage() } else { finding }));
     };
     match separator_after(text, end, candidates) {
         Some(separator) => (Some(ContentLength { end, separator }), None),
@@ -63,6 +67,10 @@ pub(crate) fn content_length(message: &[u8]) -> Option<(usize, &[u8], usize)> {
     }
 }
 
+fn is_separator(candidate: &Candidate) -> bool {
+    candidate.line == LineClass::Dated && candidate.next == NextLine::Header
+}
+
 /// Finds the separator after a length that ends at `end`: the end of the file, or a dated From_ line before a
 /// header. Up to two line ends may come first: the blank line, and a line end that the writer added to the body
 /// and did not count.
@@ -74,7 +82,7 @@ fn separator_after(text: &[u8], end: u64, candidates: &[Candidate]) -> Option<u6
         }
         if let Ok(n) = candidates.binary_search_by_key(&(at as u64), |c| c.offset) {
             let c = &candidates[n];
-            return (c.line == LineClass::Dated && c.next == NextLine::Header).then_some(at as u64);
+            return is_separator(c).then_some(at as u64);
         }
         at += match &text[at..] {
             [b'\n', ..] => 1,

@@ -11,7 +11,7 @@ use super::scan_hooks::ScanHooks;
 use super::status;
 use super::variant::{Evidence, Variant, judge};
 use super::verdict::{Boundaries, BoundaryOptions, Extent, Overrides};
-use crate::mailbox::message::header;
+use crate::mailbox::message::{has_hole, header};
 use crate::mailbox::source::Source;
 use crate::mailbox::text::plural;
 use crate::mailbox::{Code, Context, Error, Finding, Result};
@@ -105,7 +105,7 @@ pub(crate) fn read<'a>(
     if options.variant.is_none() && evidence.is_split() && variant.quoting() != Quoting::None {
         findings.push(split_votes(evidence, variant));
     }
-    findings.extend(find_unusual_bytes(&scan));
+    findings.extend(find_unusual_bytes(text, &scan));
     let has_cr = scan.crlf > 0 || scan.lone_cr > 0;
     Ok(Mbox { text, variant, evidence: why, boundaries, findings, has_cr })
 }
@@ -194,7 +194,7 @@ impl<'a> Mbox<'a> {
 fn bare_message<'a>(text: &'a [u8], hooks: ScanHooks<'_>) -> Mbox<'a> {
     let whole = Extent { at: 0, start: 0, end: text.len() as u64 };
     let messages = if text.is_empty() { Vec::new() } else { vec![whole] };
-    let mut findings = find_unusual_bytes(&scan::scan(text, hooks));
+    let mut findings = find_unusual_bytes(text, &scan::scan(text, hooks));
     // A message without a body is common. It ends with a complete line.
     if !text.is_empty() && !text.ends_with(b"\n") && !header::split(text).closed {
         findings.push(boundary::header_cut(0, text));
@@ -352,7 +352,7 @@ fn split_votes(evidence: Evidence, variant: Variant) -> Finding {
     Finding::new(Code::MboxVotesSplit, message).with_hint("mboxo: or mboxrd: before the path decides it")
 }
 
-fn find_unusual_bytes(scan: &Scan) -> Vec<Finding> {
+fn find_unusual_bytes(text: &[u8], scan: &Scan) -> Vec<Finding> {
     let mut findings: Vec<Finding> = scan
         .nul_runs
         .iter()
@@ -362,14 +362,18 @@ fn find_unusual_bytes(scan: &Scan) -> Vec<Finding> {
                 1 => "a NUL byte; it was kept".to_owned(),
                 count => format!("{count} NUL bytes within {length} bytes; they were kept"),
             };
-            Finding::at(Code::MboxNul, nuls.range.start, message)
+            let finding = Finding::at(Code::MboxNul, nuls.range.start, message);
+            let bytes = &text[nuls.range.start as usize..nuls.range.end as usize];
+            if has_hole(bytes) { finding.as_damage() } else { finding }
         })
         .collect();
     let reported: u64 = scan.nul_runs.iter().map(|nuls| nuls.count).sum();
     if scan.nul_bytes > reported {
         let more = plural(scan.nul_bytes - reported, "more NUL byte");
         let message = format!("{more} further on; kept, too");
-        findings.push(Finding::new(Code::MboxNul, message));
+        let finding = Finding::new(Code::MboxNul, message);
+        let end = scan.nul_runs.last().map_or(0, |nuls| nuls.range.end as usize);
+        findings.push(if has_hole(&text[end..]) { finding.as_damage() } else { finding });
     }
     if let Some(at) = scan.first_lone_cr {
         let message = match scan.lone_cr {

@@ -12,3 +12,9 @@ pub(crate) use header::Field;
 pub(crate) use received::{
     DateFields, DateRules, FromLineDates, FromLineStats, Origin, OriginCheck, PackedStamp,
 };
+
+/// Reports whether there are as many NULs in a row as only a crash or a full disk leaves.
+pub(crate) fn has_hole(bytes: &[u8]) -> bool {
+    const NULS: [u8; 64] = [0; 64];
+    memchr::memmem::find(bytes, &NULS).is_some()
+}

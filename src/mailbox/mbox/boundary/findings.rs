@@ -116,5 +116,5 @@ pub(crate) fn header_cut(at: u64, message: &[u8]) -> Finding {
         return Finding::at(Code::MboxHeaderCut, at, text);
     }
     let text = "the file ends inside the header of this message";
-    Finding::at(Code::MboxHeaderCut, at, text).with_hint("look for the rest of it in a backup")
+    Finding::at(Code::MboxHeaderCut, at, text).as_damage().with_hint("look for the rest of it in a backup")
 }

@@ -56,7 +56,7 @@ pub(super) fn about_junk(text: &[u8], junk: &[Range<u64>]) -> Vec<Finding> {
             continue;
         }
         let message = format!("{count} that belong to no message; they are not converted");
-        let mut finding = Finding::at(Code::MboxJunk, offset, message);
+        let mut finding = Finding::at(Code::MboxJunk, offset, message).as_damage();
         // For example a bare message with an attached message that has a From_ line.
         if range.start == 0 && header::is_field_line(bytes) {
             finding = finding.with_hint("if the whole file is one message, write rfc822: before the path");

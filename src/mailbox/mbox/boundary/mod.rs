@@ -309,7 +309,7 @@ impl Pass<'_> {
         }
         if !frame.closed {
             let message = "this MMDF frame is never closed; read up to the end of the file";
-            self.out.findings.push(Finding::at(Code::MmdfUnclosed, frame.open, message));
+            self.out.findings.push(Finding::at(Code::MmdfUnclosed, frame.open, message).as_damage());
         }
         self.out.messages.push(Extent { at, start, end: frame.end });
     }
