@@ -233,6 +233,7 @@ impl<'a> Import<'a> {
                     first: options.date,
                 },
                 dedupe: options.dedupe,
+                reports_assumptions: true,
                 previous: history.previous_messages(input, identity)?,
             };
             if plans.len() + 1 == inputs.len() {

@@ -1,5 +1,6 @@
 //! Conversions: mboxes into a Maildir, Maildirs into an mbox, one Maildir into another, and trees of mailboxes.
 
+mod assumptions;
 mod chunks;
 mod commit;
 pub(crate) mod copy;

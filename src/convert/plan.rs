@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
+use super::assumptions::{Assumptions, FlagFields, FlagStats};
 use super::dedupe::{MessageDigests, content_digest};
 use super::planned::{Disposition, FolderPlacement};
 use super::render::render;
@@ -36,6 +37,8 @@ pub(crate) struct PlanOptions {
     pub(crate) render: RenderOptions,
     pub(crate) dates: DateRules,
     pub(crate) dedupe: Dedupe,
+    /// Report what is assumed about flags and dates.
+    pub(crate) reports_assumptions: bool,
     /// The messages of this source that earlier runs wrote.
     pub(crate) previous: PreviousMessages,
 }
@@ -48,7 +51,7 @@ pub(crate) fn plan(
     names: &mut NameTable,
     on_progress: &(dyn Fn(u64) -> Result<()> + Sync),
 ) -> Result<Plan> {
-    let PlanOptions { render, dates: rules, dedupe, mut previous } = options;
+    let PlanOptions { render, dates: rules, dedupe, reports_assumptions, mut previous } = options;
     let analysis = Analysis {
         source,
         mbox,
@@ -57,21 +60,26 @@ pub(crate) fn plan(
         has_names: names.gives_names(),
         has_labels: names.folders.labels.are_folders(),
         from_lines: Mutex::default(),
+        flags: Mutex::default(),
+        pseudo: mbox.pseudo_message(),
         dedupe: (!previous.is_empty() || dedupe != Dedupe::No).then_some(dedupe),
     };
     let (mut messages, stamps, unusual) = analysis.run(on_progress)?;
     let digests = unusual.iter().filter_map(|unusual| unusual.digests.as_ref());
     previous.prefer(digests, |name| names.is_on_disk(name));
-    let stats = ignore_poison(analysis.from_lines.into_inner());
+    let (stats, flags) =
+        (ignore_poison(analysis.from_lines.into_inner()), ignore_poison(analysis.flags.into_inner()));
     let from_dates = FromLineDates::new(&stats, &rules);
     let mut findings: Vec<Finding> = from_dates.finding().into_iter().collect();
+    let mut assumptions = Assumptions::default();
     for (planned, stamp) in messages.iter_mut().zip(stamps) {
         if let Some(epoch) = from_dates.preferred(stamp, planned.origin, &rules) {
             (planned.epoch, planned.origin) = (epoch, Origin::FromLine);
         }
+        assumptions.add_date(planned.origin, stamp);
     }
     names.begin_source(&messages);
-    let (mut origins, mut deleted) = (OriginCheck::default(), 0);
+    let mut origins = OriginCheck::default();
     let mut unusual = unusual.into_iter().peekable();
     let pseudo_message = mbox.pseudo_message();
     for (n, (extent, planned)) in mbox.messages().iter().zip(&mut messages).enumerate() {
@@ -85,11 +93,11 @@ pub(crate) fn plan(
         if let Some(labels) = unusual.labels {
             planned.set_placement(FolderPlacement::new(names.folders.for_labels(&labels)));
         }
+        assumptions.deleted += u64::from(unusual.deleted && !pseudo);
         if pseudo {
             planned.disposition = Disposition::Pseudo;
         } else if unusual.deleted && render.deleted == DeletedPolicy::Skip {
             planned.disposition = Disposition::Deleted;
-            deleted += 1;
         } else {
             names.place(planned, &mut previous, unusual.digests.as_ref());
             if !unusual.keywords.is_empty() {
@@ -104,10 +112,9 @@ pub(crate) fn plan(
         }
     }
     findings.extend(origins.finding());
-    if deleted > 0 {
-        let message =
-            format!("{deleted} messages are marked as deleted, and left out as --deleted skip has it");
-        findings.push(Finding::new(Code::DeletedSkipped, message));
+    if reports_assumptions {
+        findings.extend(flags.finding());
+        findings.extend(assumptions.findings(render.deleted, &rules, &from_dates));
     }
     findings.extend(names.folders.take_findings());
     Ok(Plan { messages, findings })
@@ -124,6 +131,8 @@ struct Analysis<'a> {
     /// Gmail's labels become folders.
     has_labels: bool,
     from_lines: Mutex<FromLineStats>,
+    flags: Mutex<FlagStats>,
+    pseudo: Option<&'a Extent>,
     /// Messages are digested, with this key, if there is something to compare them with.
     dedupe: Option<Dedupe>,
 }
@@ -187,10 +196,13 @@ impl Analysis<'_> {
     }
 
     fn analyze_part(&self, part: Part<'_>) -> Vec<UnusualMessage> {
-        let (mut found, mut stats) = (Vec::new(), FromLineStats::default());
+        let (mut found, mut stats, mut flags) = (Vec::new(), FromLineStats::default(), FlagStats::default());
         let messages = part.extents.iter().zip(part.messages).zip(part.stamps);
         for (n, ((extent, planned), stamp)) in messages.enumerate() {
-            let (dates, unusual) = self.analyze(extent, planned);
+            let (dates, flag_fields, unusual) = self.analyze(extent, planned);
+            if self.pseudo != Some(extent) {
+                flags.add(flag_fields, planned.status.flags);
+            }
             *stamp = PackedStamp::pack(dates.from);
             stats.add(&dates);
             let is_unusual = unusual.deleted
@@ -202,14 +214,20 @@ impl Analysis<'_> {
             }
         }
         ignore_poison(self.from_lines.lock()).merge(stats);
+        ignore_poison(self.flags.lock()).merge(&flags);
         found
     }
 
-    fn analyze(&self, extent: &Extent, planned: &mut PlannedMessage) -> (DateFields, UnusualMessage) {
+    fn analyze(
+        &self,
+        extent: &Extent,
+        planned: &mut PlannedMessage,
+    ) -> (DateFields, FlagFields, UnusualMessage) {
         let Analysis { mbox, render: options, .. } = *self;
         let text = mbox.text();
         let message = extent.message(text);
         let (mut status, mut labels) = (StatusFields::default(), None);
+        let mut flag_fields = FlagFields::default();
         let mut dates = DateFields {
             from: from_line::first_stamp(extent.separator_lines(text)),
             ..DateFields::default()
@@ -220,6 +238,7 @@ impl Analysis<'_> {
                 labels = Some(field.value.into());
             }
             status.add(&field, options.labels);
+            flag_fields.add(&field);
             dates.read_field(&field);
             planned.has_volatile_fields |= header::is_volatile(&field);
         }
@@ -232,7 +251,7 @@ impl Analysis<'_> {
         planned.unique = self.has_names.then(|| Unique::of(raw));
         let digests = self.dedupe.map(|dedupe| self.digest(extent, &rendered, dedupe));
         let StatusFields { deleted, keywords, .. } = status;
-        (dates, UnusualMessage { number: 0, deleted, keywords, digests, labels })
+        (dates, flag_fields, UnusualMessage { number: 0, deleted, keywords, digests, labels })
     }
 
     fn digest(&self, extent: &Extent, rendered: &Rendered<'_>, dedupe: Dedupe) -> MessageDigests {

@@ -140,6 +140,7 @@ impl<'a> Export<'a> {
             render: RenderOptions { eol: options.eol, ..RenderOptions::default() },
             dates: DateRules { now: context.now, mtime: input.source.mtime(), from_zone, first: None },
             dedupe: Dedupe::No,
+            reports_assumptions: false,
             previous: PreviousMessages::default(),
         };
         let on_progress = |_| context.cancel.check();

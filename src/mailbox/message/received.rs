@@ -223,6 +223,11 @@ impl FromLineDates {
 pub(crate) struct PackedStamp(i64);
 
 impl PackedStamp {
+    /// Reports whether it is a date without a zone.
+    pub(crate) fn is_local(self) -> bool {
+        self != PackedStamp::NONE && self.0 & 1 == 1
+    }
+
     /// No date, or not a real one.
     pub(crate) const NONE: PackedStamp = PackedStamp(i64::MIN);
 
