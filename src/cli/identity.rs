@@ -286,7 +286,7 @@ pub(crate) fn become_home_owner(home: &Path, user: Option<&OsStr>) -> Result<Pri
         None => identity_of(uid, meta.gid(), None, home)
             .map_err(|error| Failure::new(FailureReason::Configuration, error))?,
     };
-    let taken = identity::take(&identity).and_then(|()| identity::close_on_exec());
+    let taken = identity::take(&identity).and_then(|()| identity::seclude());
     taken.map_err(|e| {
         let text = format!("{}: cannot become user {uid}: {e}", display_path(home));
         Failure::new(FailureReason::TryAgain, text)

@@ -78,34 +78,14 @@ pub(crate) fn take(identity: &Identity) -> io::Result<()> {
     }
 }
 
-/// Keeps other processes of a user from looking into this one, which was root's. Inherited descriptors are closed when
-/// another program is run.
+/// Keeps other processes of a user from looking into this one, which was root's.
 pub(crate) fn seclude() -> io::Result<()> {
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    close_on_exec()
+    Ok(rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
 /// Gives up setuid and setgid programs: for a process that runs no other program.
 pub(crate) fn forbid_new_privileges() -> io::Result<()> {
     Ok(set_no_new_privs(true)?)
-}
-
-/// Closes inherited descriptors on exec, except for the standard ones.
-pub(crate) fn close_on_exec() -> io::Result<()> {
-    let open: Vec<i32> = std::fs::read_dir("/proc/self/fd")?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|fd| *fd > 2)
-        .collect();
-    for fd in open {
-        // SAFETY: a system call without pointers. A descriptor that is closed by now gives an error.
-        match unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } {
-            -1 if io::Error::last_os_error().raw_os_error() != Some(libc::EBADF) => {
-                return Err(io::Error::last_os_error());
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 type Job = Box<dyn FnOnce() + Send>;
