@@ -245,6 +245,11 @@ impl ProgramRecipients<'_> {
         let status = match process.wait(limits, &mut pipes).map_err(failed("wait for"))? {
             ProcessEnd::Exit(0) => return Ok(()),
             ProcessEnd::Exit(code) => ExitStatus::from_raw(code << 8),
+            // No process ends by this signal: see Shutdown::AwaitCleanup.
+            ProcessEnd::Signal(libc::SIGSTOP) => {
+                let text = "another process stopped the delivery, so it was killed";
+                return Err(Failure::new(FailureReason::TryAgain, text));
+            }
             ProcessEnd::Signal(signal) => ExitStatus::from_raw(signal),
             ProcessEnd::TimeLimit | ProcessEnd::Interrupted => {
                 let text = "the delivery took too long and was killed";
@@ -460,6 +465,8 @@ mod tests {
     fn a_user_that_stops_or_kills_a_delivery_loses_that_alone() {
         let script = "case $0 in */joe) kill -STOP $$;; */bob) kill -KILL $$;; esac";
         let outcomes = delivered_to_all(script, &["joe", "ann", "bob", "eve"]);
+        let stopped = outcomes[0].as_ref().unwrap_err();
+        assert!(stopped.text.contains("stopped the delivery"), "{stopped}");
         let is_temporary =
             |n: usize| outcomes[n].as_ref().is_err_and(|failure| failure.reason.is_temporary());
         assert!(
