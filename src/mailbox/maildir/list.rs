@@ -72,6 +72,8 @@ pub(crate) enum NoMessage {
     Removed,
     /// It is a symbolic link to nothing.
     DanglingLink,
+    /// It is a symbolic link of a user, which root does not follow, or one that leads to itself.
+    UnfollowedLink,
     /// It is a directory, a FIFO or a device.
     NotAFile,
     /// It is a file of this size that is mostly holes.
@@ -84,6 +86,9 @@ impl NoMessage {
         let (code, text) = match self {
             NoMessage::Removed => (Code::MessageExpunged, "was removed from this folder during the run"),
             NoMessage::DanglingLink => (Code::MaildirNotAFile, "is a link to nothing: it was left out"),
+            NoMessage::UnfollowedLink => {
+                (Code::MaildirNotAFile, "is a symbolic link that is not followed: it was left out")
+            }
             NoMessage::NotAFile => (Code::MaildirNotAFile, "is not a regular file: it was left out"),
             NoMessage::Sparse(size) => {
                 return Finding::from(&Error::Sparse { path: path.clone(), size }).in_file(path);
@@ -326,6 +331,9 @@ impl MaildirReader {
             if let Some(dir) = subdirs.get(current.subdir) {
                 match look(dir, &current.name) {
                     Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                    Err(Error::Io { source, .. }) if source.raw_os_error() == Some(libc::ELOOP) => {
+                        return Ok(Err(NoMessage::UnfollowedLink));
+                    }
                     looked => return looked.map(|found| Ok((current, found))),
                 }
                 if dir.is_link(&current.name)? {
