@@ -1,0 +1,220 @@
+//! Arguments of `mailferry verify`, and whether they go together.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::cli::args::CommonArgs;
+use crate::cli::compare;
+use crate::cli::folders::FolderArgs;
+use crate::cli::generate::{SummaryKey, key};
+use crate::cli::identity::{self, Paths};
+use crate::cli::mailbox_arg::{Format, MailboxArg};
+use crate::cli::open::{OpenArgs, Opener};
+use crate::cli::ui::{ProgressDisplay, exit};
+use crate::mailbox::fs::files;
+use crate::mailbox::maildir::detect::{DirectoryKind, detect, is_maildir};
+use crate::mailbox::manifest::ManifestLocation;
+use crate::mailbox::{Cancel, Error, Result};
+use crate::verify;
+
+/// Say whether mailboxes are sound, and whether they still hold the mail that was converted
+///
+/// An mbox: where messages begin and on what evidence, lengths that lie, junk, NULs, damaged headers, a
+/// cut end. A Maildir, and the folders in it: directories, modes, names, sizes, tmp/, mbox remains, the
+/// quota's sums. A Maildir with a manifest: every message that was converted, unchanged, moved,
+/// re-flagged, changed or gone, without the source. Any other directory: every mailbox that lies in it.
+/// Nothing is changed, but by --repair.
+#[derive(Args, Debug)]
+#[command(after_help = help())]
+pub(crate) struct VerifyArgs {
+    /// mboxes, Maildirs, directories with such in them, or - for an mbox on standard input
+    #[arg(required = true, value_name = "MAILBOX")]
+    pub(super) mailboxes: Vec<OsString>,
+    /// Look at the structure only: framing, names, sizes, modes; not at what messages contain
+    #[arg(long)]
+    pub(super) quick: bool,
+    /// Instead: is it the same mail as in OTHER, message by message, whatever the two lie in? Several
+    /// mailboxes are taken together. Where both sides have folders it has to be the same in each; a single
+    /// mailbox is compared with all folders together. --into and --map are as convert was given them
+    #[arg(long, value_name = "OTHER", conflicts_with_all = ["quick", "manifest", "source", "repair"])]
+    pub(super) against: Option<OsString>,
+    #[command(flatten)]
+    pub(super) compare: compare::CompareArgs,
+    /// The manifest of the Maildir; default: mailferry.manifest in it
+    #[arg(long, value_name = "PATH")]
+    pub(super) manifest: Option<PathBuf>,
+    /// Where the source that was converted lies now; default: where the manifest says
+    #[arg(long, value_name = "PATH")]
+    pub(super) source: Option<PathBuf>,
+    /// Mend what can be mended without touching a message: missing directories, modes, the end of an
+    /// mbox; stale files of tmp/ are moved to mailferry-lost/
+    #[arg(long)]
+    pub(super) repair: bool,
+    /// Write nothing: with --repair, report what it would do
+    #[arg(short = 'n', long)]
+    pub(super) dry_run: bool,
+    #[command(flatten)]
+    pub(super) folders: FolderArgs,
+    #[command(flatten)]
+    pub(super) open: OpenArgs,
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+}
+
+fn help() -> String {
+    format!(
+        "\
+Examples:
+  mailferry verify inbox.mbox
+  mailferry verify ~/Maildir
+  mailferry verify --quick --strict ~/Maildir archive/*.mbox
+  mailferry verify --against old.mbox ~/Maildir
+  mailferry verify --against ~/Maildir --metadata ~/Mail
+  mailferry verify --against ~/Maildir --map 'Sent Items=Sent' ~/Mail
+  mailferry verify --repair -n ~/Maildir
+
+{}",
+        exit::HELP
+    )
+}
+
+/// Keys of the JSON summary, for the manual.
+pub(crate) const SUMMARY: &[SummaryKey] = &[
+    key("command", "verify"),
+    key("dry_run", "whether -n was given"),
+    key("mailboxes", "how many were named"),
+    key("sound", "how many of them have neither errors nor warnings"),
+    key("folders", "folders looked at; an mbox is one; with --against not those of OTHER"),
+    key(
+        "folders_missing",
+        "with --against: folders with mail that OTHER does not have, where folders are compared",
+    ),
+    key("folders_extra", "folders with mail that only OTHER has"),
+    key("messages_found", "messages in them"),
+    key("bytes_source", "bytes of mboxes and of the messages in Maildirs; with --against not those of OTHER"),
+    key("sources", "sources that manifests tell of"),
+    key("converted", "messages of these sources"),
+    key("kept", "of these, how many are there byte for byte (with --quick: by name)"),
+    key(
+        "moved",
+        "of the kept ones, how many lie in another folder, or in new/ again; with --against: messages that lie in another folder of OTHER",
+    ),
+    key("reflagged", "of the kept ones, how many have other flags"),
+    key("renamed", "of the kept ones, how many have another base name"),
+    key("changed", "how many have other bytes"),
+    key("gone", "how many are not there"),
+    key("same", "with --against: messages of the same content on both sides"),
+    key("line_ends", "pairs that differ only in line ends"),
+    key("final_newline", "pairs that differ only in the newline at the end"),
+    key("quoting", "pairs that differ only in the > before From"),
+    key("differ", "pairs that differ otherwise"),
+    key("missing", "messages that OTHER does not have"),
+    key("extra", "messages that only OTHER has"),
+    key("deleted", "messages marked as deleted and left out, having no counterpart"),
+    key("removed", "messages that other programs removed during the run"),
+    key("flags", "with --metadata: pairs whose flags or keywords differ"),
+    key("dates", "pairs whose received dates differ"),
+    key("fields", "pairs whose fields that readers rewrite differ"),
+    key("repairs", "what --repair did; with -n, what it would do"),
+    key("warnings", "warnings told"),
+    key("errors", "errors told"),
+    key("verdict", "the last sentence of the report as text"),
+    key("seconds", "how long it took"),
+];
+
+impl VerifyArgs {
+    /// Opens without a dot-lock: verify leaves no trace, not even for a moment.
+    pub(super) fn opener<'a>(&'a self, cancel: &'a Cancel, display: &'a ProgressDisplay) -> Opener<'a> {
+        self.open.opener(cancel, display, true)
+    }
+
+    pub(super) fn mailboxes(&self) -> Result<Vec<MailboxArg>> {
+        MailboxArg::parse_all(&self.mailboxes)
+    }
+
+    /// Checks what clap cannot: whether the options apply to the mailboxes.
+    pub(super) fn check(&self) -> Result<()> {
+        let mailboxes = self.mailboxes()?;
+        let other = self.against.as_deref().map(MailboxArg::parse).transpose()?;
+        self.take_identity(&mailboxes, other.as_ref())?;
+        self.common.set_up_workers().map_err(|e| Error::usage("--jobs", e.to_string()))?;
+        if mailboxes.iter().chain(&other).filter(|mailbox| mailbox.is_standard_stream()).count() > 1 {
+            return Err(Error::usage("-", "standard input can be read but once"));
+        }
+        // The rest of a Maildir is reported when it is its turn.
+        let is_tree = |mailbox: &MailboxArg| is_tree(mailbox).unwrap_or(false);
+        let is_many = mailboxes.len() > 1 || mailboxes.iter().any(is_tree);
+        for (option, _) in [("--manifest", &self.manifest), ("--source", &self.source)]
+            .iter()
+            .filter(|(_, path)| path.is_some())
+        {
+            if is_many {
+                return Err(Error::usage(*option, "is for one mailbox; verify them one by one"));
+            }
+            if mailboxes.iter().any(is_mbox) {
+                return Err(Error::usage(*option, "is for a Maildir with a manifest"));
+            }
+        }
+        if self.source.is_some() {
+            self.check_source(&mailboxes)?;
+        }
+        if self.repair && mailboxes.iter().any(MailboxArg::is_standard_stream) {
+            return Err(Error::usage("--repair", "standard input cannot be repaired"));
+        }
+        if self.against.is_some() {
+            return Ok(());
+        }
+        match &self.folders {
+            FolderArgs { into: Some(_), .. } => Err(Error::usage("--into", "is for --against")),
+            FolderArgs { map, .. } if !map.is_empty() => Err(Error::usage("--map", "is for --against")),
+            FolderArgs { follow: true, .. } if !mailboxes.iter().any(is_tree) => {
+                Err(Error::usage("--follow", "is for directories of mailboxes"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn take_identity(&self, mailboxes: &[MailboxArg], other: Option<&MailboxArg>) -> Result<()> {
+        let paths = |mailbox: &'_ MailboxArg| !mailbox.is_standard_stream();
+        let mut written: Vec<&Path> =
+            mailboxes.iter().filter(|mailbox| paths(mailbox)).map(|mailbox| &*mailbox.path).collect();
+        let repairs = self.repair && !self.dry_run;
+        let read = if repairs { Vec::new() } else { std::mem::take(&mut written) };
+        let other = other.filter(|mailbox| paths(mailbox)).map(|mailbox| &*mailbox.path);
+        let named = [self.manifest.as_deref(), self.source.as_deref()].into_iter().flatten();
+        let read = read.into_iter().chain(other).chain(named).collect();
+        identity::take(&Paths { written, read, locks: repairs, ..Paths::default() })
+    }
+
+    /// Checks that the source is compared with a manifest.
+    fn check_source(&self, mailboxes: &[MailboxArg]) -> Result<()> {
+        if self.quick {
+            return Err(Error::usage("--source", "is not compared with --quick"));
+        }
+        if self.manifest.is_some() {
+            return Ok(());
+        }
+        for mailbox in mailboxes.iter().filter(|mailbox| detect(&mailbox.path) == DirectoryKind::Maildir) {
+            let folders = verify::maildir::list_folders(&mailbox.path)?;
+            if !folders.iter().any(|folder| ManifestLocation::InMaildir.exists(folder)) {
+                return Err(Error::usage("--source", "is for a Maildir with a manifest"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reports whether an argument is a directory of mailboxes.
+pub(super) fn is_tree(mailbox: &MailboxArg) -> Result<bool> {
+    let is_directory = !mailbox.is_standard_stream() && files::is_dir(&mailbox.path);
+    Ok(mailbox.format.is_none() && is_directory && !is_maildir(&mailbox.path)?)
+}
+
+/// Reports whether an argument is standard input or a file.
+fn is_mbox(mailbox: &MailboxArg) -> bool {
+    let is_maildir = mailbox.format == Some(Format::Maildir);
+    mailbox.is_standard_stream()
+        || !is_maildir && files::exists(&mailbox.path) && !files::is_dir(&mailbox.path)
+}
