@@ -10,15 +10,16 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
 use serde::{Serialize, Serializer};
+use serde_json::json;
 
 use super::args::CommonArgs;
 use super::generate::{SummaryKey, key};
 use super::inject_env::{EnvOverlay, InjectEnvironment, RecipientSource};
 use super::relay::{default_next_hops, relay_message};
 use super::ui::exit;
-use super::{clock, open, signals};
+use super::{open, signals};
 use crate::cli::ui::{Exit, ExitCodes, Reporter};
-use crate::inject::{CompletedMessage, InjectError, InjectOptions, Injector};
+use crate::inject::{CompletedMessage, InjectError, Injector};
 use crate::mailbox::message::address::Compat;
 use crate::mailbox::text::plural;
 use crate::mailbox::{Code, escape};
@@ -211,34 +212,22 @@ pub(super) fn run(args: InjectArgs) -> Exit {
 fn inject(args: &InjectArgs, progress: &mut Progress, reporter: &mut Reporter) -> Result<(), Failure> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let cancel = signals::cancel_on_signals_with(exit::TRY_AGAIN);
-    let InjectEnvironment { author, flags, domains, followup_lists, guessed } =
-        InjectEnvironment::read(&EnvOverlay::default().with_account_fallback(), Compat::Strict)?;
-    if let Some(guessed) = guessed.filter(|_| args.common.verbose) {
-        print_remark(&guessed);
+    let overlay = EnvOverlay::default().with_account_fallback();
+    let environment = InjectEnvironment::read(&overlay, Compat::Strict)?;
+    if let Some(guessed) = environment.guessed.as_ref().filter(|_| args.common.verbose) {
+        print_remark(guessed);
     }
     let named: Vec<Vec<u8>> = args.recipients.iter().cloned().map(OsString::into_vec).collect();
     let (arguments, header_recipients) = args.recipient_source().choose(&named);
-    let options = InjectOptions {
-        compat: Compat::Strict,
-        crlf: true,
-        arguments,
-        header_recipients,
-        // Many users write the null sender as `<>`.
-        sender: args.sender.as_ref().map(|sender| match sender.as_bytes() {
-            b"<>" => b"",
-            sender => sender,
-        }),
-        author: &author,
-        flags,
-        domains: &domains,
-        followup_lists: &followup_lists,
-        now: clock::seconds_since_epoch(),
-        pid: std::process::id(),
-        random: match args.message_id {
-            MessageId::Qmail => None,
-            MessageId::Random => Some(random_bytes()?),
-        },
-    };
+    // Many users write the null sender as `<>`.
+    let sender = args.sender.as_ref().map(|sender| match sender.as_bytes() {
+        b"<>" => b"",
+        sender => sender,
+    });
+    let mut options = environment.options(arguments, header_recipients, sender);
+    if args.message_id == MessageId::Random {
+        options.random = Some(random_bytes()?);
+    }
     // An invalid command is reported before the message is read.
     let injector = Injector::new(&options).map_err(into_failure)?;
     if !args.dry_run {
@@ -391,43 +380,26 @@ struct RecipientOutcomes<'a> {
     default: &'static str,
 }
 
-#[derive(Serialize)]
-struct Recipient<'a> {
-    recipient: String,
-    outcome: &'static str,
-    #[serde(flatten)]
-    reply: Option<Reply<'a>>,
-}
-
-#[derive(Serialize)]
-struct Reply<'a> {
-    unsure: bool,
-    status: &'a str,
-    via: String,
-    text: &'a str,
-}
-
 impl Serialize for RecipientOutcomes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Progress { completed, hops, outcomes, .. } = self.progress;
         let addresses = completed.iter().flat_map(|completed| &completed.envelope.recipients);
         let outcomes = outcomes.iter().map(Some).chain(std::iter::repeat(None));
-        serializer.collect_seq(addresses.zip(outcomes).map(|(address, one)| Recipient {
-            recipient: escape(address),
-            outcome: one.map_or(self.default, |one| match one.outcome.kind {
-                OutcomeKind::Accepted => "accepted",
-                OutcomeKind::Temporary | OutcomeKind::Unsure => "temporary",
-                OutcomeKind::Permanent => "permanent",
-            }),
-            reply: one.map(|RelayOutcome { hop_index, outcome }| Reply {
-                unsure: outcome.kind == OutcomeKind::Unsure,
-                status: match &outcome.status {
-                    Some(status) => status,
-                    None => outcome.failure_reason().map_or("2.0.0", FailureReason::status),
-                },
-                via: hops[*hop_index].to_string(),
-                text: &outcome.text,
-            }),
+        serializer.collect_seq(addresses.zip(outcomes).map(|(address, one)| {
+            let mut object = json!({ "recipient": escape(address), "outcome": self.default });
+            if let Some(RelayOutcome { hop_index, outcome }) = one {
+                object["outcome"] = match outcome.kind {
+                    OutcomeKind::Accepted => "accepted".into(),
+                    OutcomeKind::Temporary | OutcomeKind::Unsure => "temporary".into(),
+                    OutcomeKind::Permanent => "permanent".into(),
+                };
+                object["unsure"] = (outcome.kind == OutcomeKind::Unsure).into();
+                let status = || outcome.failure_reason().map_or("2.0.0", FailureReason::status).to_owned();
+                object["status"] = outcome.status.clone().unwrap_or_else(status).into();
+                object["via"] = hops[*hop_index].to_string().into();
+                object["text"] = outcome.text.as_str().into();
+            }
+            object
         }))
     }
 }

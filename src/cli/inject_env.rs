@@ -5,9 +5,10 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use super::clock;
 use super::identity::current_account_name;
 use crate::inject::control::{self, ControlFiles};
-use crate::inject::{Author, Domains, InjectFlags};
+use crate::inject::{Author, Domains, InjectFlags, InjectOptions};
 use crate::mailbox::message::address::Compat;
 use crate::mailbox::{Result, display_path};
 
@@ -81,10 +82,11 @@ impl RecipientSource {
 
 /// The parts of a message that the environment decides.
 pub(super) struct InjectEnvironment {
-    pub(super) author: Author,
-    pub(super) flags: InjectFlags,
-    pub(super) domains: Domains,
-    pub(super) followup_lists: Vec<Vec<u8>>,
+    compat: Compat,
+    author: Author,
+    flags: InjectFlags,
+    domains: Domains,
+    followup_lists: Vec<Vec<u8>>,
     /// Explains a value that was derived, because nothing configures it.
     pub(super) guessed: Option<String>,
 }
@@ -104,7 +106,30 @@ impl InjectEnvironment {
         };
         let flags = InjectFlags::parse(&environment.first(&["QMAILINJECT"]).unwrap_or_default());
         let (domains, guessed) = read_domains(environment, compat)?;
-        Ok(InjectEnvironment { author, flags, domains, followup_lists, guessed })
+        Ok(InjectEnvironment { compat, author, flags, domains, followup_lists, guessed })
+    }
+
+    /// Returns the options of a message with these recipients, and with this sender if there is one.
+    pub(super) fn options<'a>(
+        &'a self,
+        arguments: &'a [Vec<u8>],
+        header_recipients: bool,
+        sender: Option<&'a [u8]>,
+    ) -> InjectOptions<'a> {
+        InjectOptions {
+            compat: self.compat,
+            crlf: true,
+            arguments,
+            header_recipients,
+            sender,
+            author: &self.author,
+            flags: self.flags,
+            domains: &self.domains,
+            followup_lists: &self.followup_lists,
+            now: clock::seconds_since_epoch(),
+            pid: std::process::id(),
+            random: None,
+        }
     }
 }
 

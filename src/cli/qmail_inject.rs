@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::inject_env::{EnvOverlay, InjectEnvironment, RecipientSource};
 use super::invocation::program_name;
 use super::relay::{default_next_hops, relay_message};
-use super::{clock, open, signals};
+use super::{open, signals};
 use crate::cli::ui::{Exit, ExitCodes};
 use crate::inject::{CompletedMessage, InjectError, InjectOptions, Injector, quotable};
 use crate::mailbox::message::address::Compat;
@@ -215,24 +215,12 @@ impl Job {
 
     fn run(&self) -> Result<(), QmailError> {
         let cancel = signals::cancel_on_signals_with(111);
-        let InjectEnvironment { author, flags, domains, followup_lists, .. } =
-            InjectEnvironment::read(&self.environment, Compat::Qmail)?;
+        let environment = InjectEnvironment::read(&self.environment, Compat::Qmail)?;
         let (arguments, header_recipients) = self.recipients.choose(&self.arguments);
-        let options = InjectOptions {
-            compat: Compat::Qmail,
-            crlf: self.crlf,
-            arguments,
-            // A message that is printed needs no recipients, so an unreadable list must not stop it.
-            header_recipients: header_recipients && !self.print,
-            sender: self.sender.as_deref(),
-            author: &author,
-            flags,
-            domains: &domains,
-            followup_lists: &followup_lists,
-            now: clock::seconds_since_epoch(),
-            pid: std::process::id(),
-            random: None,
-        };
+        // A message that is printed needs no recipients, so an unreadable list must not stop it.
+        let header_recipients = header_recipients && !self.print;
+        let options = environment.options(arguments, header_recipients, self.sender.as_deref());
+        let options = InjectOptions { crlf: self.crlf, ..options };
         let injector = Injector::new(&options)?;
         let spool_dir = env::temp_dir();
         let message = open::read_message(&spool_dir, None, &cancel).map_err(|failure| {

@@ -146,15 +146,12 @@ impl VerifyArgs {
         // The rest of a Maildir is reported when it is its turn.
         let is_tree = |mailbox: &MailboxArg| is_tree(mailbox).unwrap_or(false);
         let is_many = mailboxes.len() > 1 || mailboxes.iter().any(is_tree);
-        for (option, _) in [("--manifest", &self.manifest), ("--source", &self.source)]
-            .iter()
-            .filter(|(_, path)| path.is_some())
-        {
-            if is_many {
-                return Err(Error::usage(*option, "is for one mailbox; verify them one by one"));
+        for (option, path) in [("--manifest", &self.manifest), ("--source", &self.source)] {
+            if path.is_some() && is_many {
+                return Err(Error::usage(option, "is for one mailbox; verify them one by one"));
             }
-            if mailboxes.iter().any(is_mbox) {
-                return Err(Error::usage(*option, "is for a Maildir with a manifest"));
+            if path.is_some() && mailboxes.iter().any(is_mbox) {
+                return Err(Error::usage(option, "is for a Maildir with a manifest"));
             }
         }
         if self.source.is_some() {
