@@ -72,7 +72,7 @@ pub(crate) enum NoMessage {
     Removed,
     /// It is a symbolic link to nothing.
     DanglingLink,
-    /// It is a symbolic link of a user, which root does not follow, or one that leads to itself.
+    /// It is a symbolic link of a user, which root does not follow.
     UnfollowedLink,
     /// It is a directory, a FIFO or a device.
     NotAFile,
@@ -331,7 +331,9 @@ impl MaildirReader {
             if let Some(dir) = subdirs.get(current.subdir) {
                 match look(dir, &current.name) {
                     Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-                    Err(Error::Io { source, .. }) if source.raw_os_error() == Some(libc::ELOOP) => {
+                    Err(Error::Io { source, .. })
+                        if source.raw_os_error() == Some(libc::ELOOP) && !dir.follows_links() =>
+                    {
                         return Ok(Err(NoMessage::UnfollowedLink));
                     }
                     looked => return looked.map(|found| Ok((current, found))),
