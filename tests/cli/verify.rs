@@ -1164,3 +1164,43 @@ fn an_option_that_does_not_apply_is_a_usage_error() {
     verify(["--source", mbox, converted]).exits(0);
     verify(["--follow", tree]).exits(0);
 }
+
+/// A remedy is a command that users paste into a shell, root among them.
+#[test]
+fn a_printed_remedy_is_safe_to_paste_whatever_the_path_is() {
+    let names = [
+        "it's $(touch pwned)",
+        "x; touch pwned #",
+        "`touch pwned`",
+        "a\n touch pwned\n",
+        "\\'; touch pwned; '",
+    ];
+    for name in names {
+        let setup = Setup::new();
+        let source = setup.file("inbox", many(1));
+        let maildir = setup.path(name);
+        run(convert_command([source.as_path(), &maildir])).exits(0);
+        let message = &messages(&maildir)[0].path;
+        let renamed = message.with_file_name(format!("{}:2,", name.trim()));
+        fs::rename(message, &renamed).unwrap();
+        fs::remove_dir(maildir.join("tmp")).unwrap();
+        let run = verify([&maildir]).exits(1);
+        let findings = run.findings();
+        let remedy = |code: &str| {
+            let finding = findings.iter().find(|finding| finding["code"] == code);
+            finding.and_then(|finding| finding["mend"].as_str()).expect("a remedy").to_owned()
+        };
+        let binaries = Path::new(BINARY).parent().unwrap().to_str().unwrap();
+        for command in [remedy("message-renamed"), remedy("maildir-no-directory")] {
+            let mut bash = std::process::Command::new("bash");
+            bash.args(["-c", &command]).current_dir(setup.scratch.path());
+            bash.env("PATH", format!("{binaries}:/usr/bin:/bin"));
+            assert!(bash.output().unwrap().status.success(), "{command}");
+        }
+        assert!(
+            !setup.path("pwned").exists() && !renamed.exists() && maildir.join("tmp").exists(),
+            "{name:?}"
+        );
+        verify([&maildir]).exits(0);
+    }
+}
