@@ -66,7 +66,7 @@ fn generate(
         clap_complete::generate_to(shell, &mut command.clone(), "mailferry", &completions)?;
     }
     command.build();
-    write_page(&command, "mailferry", &[], &man)?;
+    write_page(&command, "mailferry", sections("mailferry"), &man)?;
     for sub in command.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help") {
         let name = sub.get_name();
         write_page(sub, &format!("mailferry-{name}"), sections(name), &man)?;

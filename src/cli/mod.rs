@@ -81,9 +81,24 @@ enum DeliverCommand {
     Deliver(deliver::DeliverArgs),
 }
 
+/// The end of the man page of the program.
+const MANUAL: &str = r#".SH SECURITY
+The file docs/security.md of the sources says who is trusted with what, as whom each command works when root starts it,
+what is refused, what is not defended against, and which test shows it. SECURITY.md says how to report a vulnerability.
+.SH SEE ALSO
+.BR mailferry\-convert (1),
+.BR mailferry\-verify (1),
+.BR mailferry\-deliver (1),
+.BR mailferry\-inject (1),
+.BR mailferry\-inspect (1),
+.BR mailferry\-formats (5),
+docs/security.md
+"#;
+
 /// Returns what follows the options on the man page of a command.
 fn manual_sections(command: &str) -> &'static [Section] {
     match command {
+        "mailferry" => &[Section::Roff(MANUAL)],
         "convert" | "inspect" => &[Section::Roff(identity::MANUAL)],
         "verify" => &[Section::Roff(identity::MANUAL), Section::Findings, Section::Summary(verify::SUMMARY)],
         "deliver" => &[
