@@ -28,19 +28,13 @@ pub(crate) fn import_mboxes(inputs: &[Input], options: &ImportOptions<'_>, conte
     let done = import.run().map_err(|abort| prefer_source_change(abort, inputs));
     let mut reports = import.reports;
     let bytes_source = inputs.iter().map(|i| i.source.raw().len() as u64).sum();
-    let (totals, folders, error) = match done {
-        Ok((totals, folders)) => (totals, folders, None),
-        Err(Abort { error, published }) => {
-            (Totals::not_reached(inputs.len(), bytes_source, published), Vec::new(), Some(error))
-        }
-    };
-    totals.check();
+    let outcome = Outcome::new(done, inputs.len(), bytes_source);
     for report in &mut reports {
         if let Some(input) = inputs.iter().find(|i| i.source.path() == report.path) {
-            input.complete_report(report, error.is_none());
+            input.complete_report(report, outcome.error.is_none());
         }
     }
-    Outcome { reports, totals, folders, error }
+    Outcome { reports, ..outcome }
 }
 
 /// A file that looks like no mailbox may be one that another program is rewriting.

@@ -38,7 +38,7 @@ pub(crate) use identity::{Fingerprint, Identity};
 pub(crate) use keywords::KeywordLetters;
 pub(crate) use labels::{FolderIndex, LabelFolders};
 pub(crate) use names::{NameTable, PreviousMessages};
-pub(crate) use options::{CopyOptions, DestinationOptions, ImportOptions};
+pub(crate) use options::{DestinationOptions, ImportOptions};
 pub(crate) use plan::{Plan, PlanOptions};
 pub(crate) use planned::PlannedMessage;
 pub(crate) use planned_source::PlannedSource;

@@ -1,4 +1,4 @@
-//! The options of an import and of a copy, and what both say about their destination.
+//! The options of an import, and of a copy, which has only those of its destination.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -41,12 +41,6 @@ pub(crate) struct ImportOptions<'a> {
     pub(crate) new_source: bool,
     /// Names of other sources of the same command that go into the same Maildir.
     pub(crate) siblings: &'a [&'a Path],
-}
-
-/// Options of a copy of a Maildir into another one.
-#[derive(Debug, Clone)]
-pub(crate) struct CopyOptions<'a> {
-    pub(crate) destination: DestinationOptions<'a>,
 }
 
 impl<'a> DestinationOptions<'a> {

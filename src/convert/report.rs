@@ -59,6 +59,22 @@ impl From<Error> for Abort {
 }
 
 impl Outcome {
+    /// Returns the outcome of a run over so many sources and bytes, yet without reports.
+    pub(crate) fn new(
+        done: Result<(Totals, Vec<FolderCount>), Abort>,
+        sources: usize,
+        bytes_source: u64,
+    ) -> Outcome {
+        let (totals, folders, error) = match done {
+            Ok((totals, folders)) => (totals, folders, None),
+            Err(Abort { error, published }) => {
+                (Totals::not_reached(sources, bytes_source, published), Vec::new(), Some(error))
+            }
+        };
+        totals.check();
+        Outcome { reports: Vec::new(), totals, folders, error }
+    }
+
     /// Returns the outcome of a run that failed before it read any of so many sources.
     pub(crate) fn failed(sources: usize, error: Error) -> Outcome {
         let totals = Totals { sources: sources as u64, ..Totals::default() };

@@ -11,7 +11,7 @@ use super::args::Mailboxes;
 use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::convert::export::find_nested_folders;
 use crate::convert::restore::RestoreOptions;
-use crate::convert::{CopyOptions, ExportOptions, ImportOptions};
+use crate::convert::{DestinationOptions, ExportOptions, ImportOptions};
 use crate::mailbox::fs::files;
 use crate::mailbox::maildir::detect::{is_maildir, is_maildirpp_folder};
 use crate::mailbox::mbox::Variant;
@@ -22,7 +22,7 @@ pub(super) enum Job<'a> {
     /// mboxes into a Maildir.
     Import(ImportOptions<'a>),
     /// A Maildir into another one.
-    Copy(&'a Path, CopyOptions<'a>),
+    Copy(&'a Path, DestinationOptions<'a>),
     /// Maildirs, and mboxes of other variants, into one mbox.
     Export(ExportOptions<'a>),
     /// `--exact`.
@@ -74,10 +74,7 @@ impl<'a> Job<'a> {
         choice.check_maildir_destination()?;
         Ok(match maildirs {
             0 => Job::Import(import()),
-            _ => {
-                let destination = args.maildir_options(&destination.path);
-                Job::Copy(&sources[0].path, CopyOptions { destination })
-            }
+            _ => Job::Copy(&sources[0].path, args.maildir_options(&destination.path)),
         })
     }
 }

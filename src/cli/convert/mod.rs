@@ -15,7 +15,7 @@ use crate::cli::ui::{Exit, ProgressDisplay};
 use crate::convert::export::{self, find_nested_folders};
 use crate::convert::import::import_mboxes;
 use crate::convert::{
-    CopyOptions, ExportOptions, ExportSource, ImportOptions, Outcome, Totals, copy, restore,
+    DestinationOptions, ExportOptions, ExportSource, ImportOptions, Outcome, Totals, copy, restore,
 };
 use crate::mailbox::mbox::Variant;
 use crate::mailbox::{Context, Error, Result, display_path};
@@ -141,7 +141,7 @@ impl Run<'_> {
         }
     }
 
-    fn copy(&self, source: &std::path::Path, options: &CopyOptions<'_>) -> Outcome {
+    fn copy(&self, source: &std::path::Path, options: &DestinationOptions<'_>) -> Outcome {
         let mut outcome = copy::copy_maildir(source, options, &self.maildir_context());
         match find_nested_folders(source) {
             Ok(finding) => {

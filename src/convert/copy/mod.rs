@@ -19,7 +19,7 @@ use std::sync::Mutex;
 
 use super::resume::adopt_stage;
 use crate::convert::{
-    Abort, Commit, CopyOptions, Destination, FolderCount, History, OpenDestination, Outcome, Report,
+    Abort, Commit, Destination, DestinationOptions, FolderCount, History, OpenDestination, Outcome, Report,
     ResumePoint, Totals,
 };
 use crate::mailbox::fs::Dir;
@@ -35,22 +35,21 @@ use tally::CopyTally;
 
 /// Copies a Maildir without its folders. If it fails, nothing new is visible in the destination, except, in a
 /// Maildir that existed, the messages that the totals count as written.
-pub(crate) fn copy_maildir(source: &Path, options: &CopyOptions<'_>, context: &Context<'_>) -> Outcome {
+pub(crate) fn copy_maildir(
+    source: &Path,
+    options: &DestinationOptions<'_>,
+    context: &Context<'_>,
+) -> Outcome {
     let mut copy = Copy { source, options, context, findings: Vec::new(), bytes: 0 };
-    let (totals, error) = match copy.run() {
-        Ok(totals) => (totals, None),
-        Err(Abort { error, published }) => (Totals::not_reached(1, copy.bytes, published), Some(error)),
-    };
-    totals.check();
-    let reports = vec![Report::new(source, copy.findings)];
-    let folders = if error.is_none() { FolderCount::inbox(totals.written) } else { Vec::new() };
-    Outcome { reports, totals, folders, error }
+    let done = copy.run().map(|totals| (totals, FolderCount::inbox(totals.written)));
+    let outcome = Outcome::new(done, 1, copy.bytes);
+    Outcome { reports: vec![Report::new(source, copy.findings)], ..outcome }
 }
 
 /// A copy while it runs.
 struct Copy<'a> {
     source: &'a Path,
-    options: &'a CopyOptions<'a>,
+    options: &'a DestinationOptions<'a>,
     context: &'a Context<'a>,
     findings: Vec<Finding>,
     /// The size of the source, once it is known.
@@ -59,7 +58,7 @@ struct Copy<'a> {
 
 impl Copy<'_> {
     fn run(&mut self) -> Result<Totals, Abort> {
-        let Copy { source, options: CopyOptions { destination: options }, context, .. } = *self;
+        let Copy { source, options, context, .. } = *self;
         let destination = Destination::look(options)?;
         refuse_itself(source, options.path, &destination.state)?;
         let maildir = SourceMaildir::open(source, context.now)?;
@@ -117,7 +116,7 @@ impl Copy<'_> {
         name: &Path,
         destination: &Destination,
     ) -> Result<Option<Totals>> {
-        let options = &self.options.destination;
+        let options = self.options;
         if destination.manifest.is_none() {
             return Ok(None);
         }
@@ -141,7 +140,7 @@ impl Copy<'_> {
         destination: &Destination,
         writer: Option<&MaildirWriter>,
     ) -> Result<LetterMapping> {
-        let Copy { source, options: CopyOptions { destination: options }, context, .. } = *self;
+        let Copy { source, options, context, .. } = *self;
         if destination.state != DestinationState::Maildir {
             return LetterMapping::for_new_maildir(source, writer, options.fsync);
         }
@@ -182,7 +181,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::convert::DestinationOptions;
     use crate::mailbox::context::{Cancel, Events, LockOptions, Phase};
     use crate::mailbox::maildir::list;
     use crate::mailbox::maildir::write::Fsync;
@@ -226,8 +224,7 @@ mod tests {
         });
         let context =
             Context { cancel: Cancel::never(), events: &events, now: 0, host: "mailferry", locks: &locks };
-        let options = CopyOptions { destination: destination_options };
-        let Outcome { reports, totals, error, .. } = copy_maildir(&source, &options, &context);
+        let Outcome { reports, totals, error, .. } = copy_maildir(&source, &destination_options, &context);
         assert!(error.is_none(), "{error:?}");
         assert_eq!((totals.messages_found, totals.written, totals.bytes_source), (2, 2, 21));
         let codes: Vec<Code> = reports[0].findings.iter().map(|finding| finding.code).collect();

@@ -11,8 +11,8 @@ mod tally;
 use crate::convert::chunks::divide;
 use crate::convert::plan::plan;
 use crate::convert::{
-    Dedupe, FolderCount, Input, NameTable, Outcome, Plan, PlanOptions, PreviousMessages, RenderOptions,
-    Report, Totals,
+    Abort, Dedupe, FolderCount, Input, NameTable, Outcome, Plan, PlanOptions, PreviousMessages,
+    RenderOptions, Report, Totals,
 };
 use crate::mailbox::fs::{Dir, parent_of};
 use crate::mailbox::mbox::{Mbox, Variant};
@@ -36,24 +36,20 @@ pub(crate) fn export(
 ) -> (Outcome, Variant) {
     let variant = options.variant.unwrap_or(Variant::Mboxrd);
     let mut export = Export { sources, options, context, reports: Vec::new(), bytes_source: 0, variant };
-    let (totals, error) = match export.run() {
-        Ok(totals) => (totals, None),
-        Err(error) => {
-            // A source that changed explains any other error.
-            let changed = export.inputs().find_map(|input| input.source.check_unchanged().err());
-            let error = if matches!(error, Error::Interrupted) { error } else { changed.unwrap_or(error) };
-            (Totals::not_reached(sources.len(), export.bytes_source, 0), Some(error))
-        }
-    };
-    totals.check();
+    let done = export.run().map_err(|error| {
+        // A source that changed explains any other error.
+        let changed = export.inputs().find_map(|input| input.source.check_unchanged().err());
+        Abort::from(if matches!(error, Error::Interrupted) { error } else { changed.unwrap_or(error) })
+    });
+    let done = done.map(|totals| (totals, FolderCount::inbox(totals.written)));
+    let outcome = Outcome::new(done, sources.len(), export.bytes_source);
     let Export { mut reports, variant, .. } = export;
     for (source, report) in sources.iter().zip(&mut reports) {
         if let ExportSource::Mbox(input) = source {
-            input.complete_report(report, error.is_none());
+            input.complete_report(report, outcome.error.is_none());
         }
     }
-    let folders = if error.is_none() { FolderCount::inbox(totals.written) } else { Vec::new() };
-    (Outcome { reports, totals, folders, error }, variant)
+    (Outcome { reports, ..outcome }, variant)
 }
 
 /// An export while it runs, with what is known of it when an error occurs.

@@ -8,9 +8,7 @@ use super::{TreeEntry, TreeOptions};
 use crate::convert::copy::copy_maildir;
 use crate::convert::export::export;
 use crate::convert::import::import_mboxes;
-use crate::convert::{
-    CopyOptions, ExportOptions, ExportSource, ImportOptions, Input, Outcome, Report, Totals,
-};
+use crate::convert::{ExportOptions, ExportSource, ImportOptions, Input, Outcome, Report, Totals};
 use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::mbox::Variant;
 use crate::mailbox::tree::{Layout, MailboxKind};
@@ -64,10 +62,7 @@ impl FolderConversion<'_> {
                     Layout::Mboxes => {
                         export(&[ExportSource::Maildir(path.clone())], &self.export, &self.context).0
                     }
-                    _ => {
-                        let options = CopyOptions { destination: self.import.destination.clone() };
-                        copy_maildir(path, &options, &self.context)
-                    }
+                    _ => copy_maildir(path, &self.import.destination, &self.context),
                 };
                 self.outcome.add(Ok(outcome), self.stop);
             }
