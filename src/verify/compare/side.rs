@@ -413,11 +413,7 @@ impl<'a> Part<'a> {
                 let mut raw = Contents::default();
                 let FoundMessage { entry, mtime } = match reader.read(&entries[n], &mut raw)? {
                     Ok(found) => found,
-                    // Nothing is said about a message that was not read.
-                    Err(NoMessage::Sparse(size)) => {
-                        return Err(Error::Sparse { path: reader.path(&entries[n]), size });
-                    }
-                    Err(_) => return Ok(None),
+                    Err(none) => return require_absent(none, reader.path(&entries[n])).map(|()| None),
                 };
                 Ok(Some(StoredMessage {
                     text: Text::new(MessageBytes::File(raw), 0, Quoting::None),
@@ -523,14 +519,22 @@ fn list(maildir: &Path, now: i64) -> Result<MaildirMessages> {
         return Err(Error::not_a_mailbox(maildir, "it is a directory without cur/ and new/"));
     }
     let reader = MaildirReader::open(maildir, now)?;
-    let entries = reader.list()?.messages.into_par_iter().map(|entry| {
-        let sized = reader.current_size(&entry)?;
-        Ok(sized.ok().map(|(entry, size)| (entry.into_owned(), size)))
+    let entries = reader.list()?.messages.into_par_iter().map(|entry| match reader.current_size(&entry)? {
+        Ok((entry, size)) => Ok(Some((entry.into_owned(), size))),
+        Err(none) => require_absent(none, reader.path(&entry)).map(|()| None),
     });
     let entries: Vec<Option<(Entry, u64)>> = entries.collect::<Result<_>>()?;
     let (entries, sizes): (Vec<Entry>, Vec<u64>) = entries.into_iter().flatten().unzip();
     reader.close();
     Ok(MaildirMessages { reader, entries, bytes: sizes.iter().sum() })
+}
+
+/// Fails if there is a message, and it cannot be compared: the two sides would seem to be the same.
+fn require_absent(none: NoMessage, path: PathBuf) -> Result<()> {
+    match none {
+        NoMessage::Sparse(size) => Err(Error::Sparse { path, size }),
+        _ => Ok(()),
+    }
 }
 
 /// Returns the received dates of the messages of an mbox, as convert takes them. A date from the mtime of the source, or
