@@ -201,7 +201,7 @@ _mailferry() {
             return 0
             ;;
         mailferry__subcmd__deliver)
-            opts="-f -r -n -q -v -j -h -V --sender --recipient --folder --quota --quota-temp --create --flags --once --max-size --umask --lock --lock-timeout --spool-dir --exit-codes --dry-run --from-mta --dot-qmail --home --user --delimiter --program-timeout --via --protocol --mailbox --map --json --quiet --verbose --strict --color --progress --jobs --help --version"
+            opts="-f -r -n -q -v -j -h -V --sender --recipient --folder --quota --quota-temp --create --flags --once --max-size --umask --lock --lock-timeout --spool-dir --exit-codes --dry-run --from-mta --dot-qmail --home --user --delimiter --program-timeout --via --protocol --mailbox --map --no-sandbox --json --quiet --verbose --strict --color --progress --jobs --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -499,7 +499,7 @@ _mailferry() {
             return 0
             ;;
         mailferry__subcmd__inspect)
-            opts="-q -v -j -h -V --source --boundaries --lock --lock-timeout --spool-dir --spool-limit --json --quiet --verbose --strict --color --progress --jobs --help --version"
+            opts="-q -v -j -h -V --source --boundaries --lock --lock-timeout --spool-dir --spool-limit --no-sandbox --json --quiet --verbose --strict --color --progress --jobs --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -545,7 +545,7 @@ _mailferry() {
             return 0
             ;;
         mailferry__subcmd__verify)
-            opts="-n -q -v -j -h -V --quick --against --metadata --labels --deleted --manifest --source --repair --dry-run --into --map --follow --lock --lock-timeout --spool-dir --spool-limit --json --quiet --verbose --strict --color --progress --jobs --help --version"
+            opts="-n -q -v -j -h -V --quick --against --metadata --labels --deleted --manifest --source --repair --dry-run --into --map --follow --lock --lock-timeout --spool-dir --spool-limit --no-sandbox --json --quiet --verbose --strict --color --progress --jobs --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -123,6 +123,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l metadata 
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l repair -d 'Mend what can be mended without touching a message: missing directories, modes, the end of an mbox; stale files of tmp/ are moved to mailferry-lost/'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s n -l dry-run -d 'Write nothing: with --repair, report what it would do'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l follow -d 'Follow symbolic links inside a tree; never out of it'
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l no-sandbox -d 'Do without the sandbox, to find out whether it is the cause of an error'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l json -d 'Report as JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s q -l quiet -d 'Say nothing but errors'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s v -l verbose -d 'List every finding, infos too'
@@ -162,6 +163,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l once -d 
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s n -l dry-run -d 'Deliver nothing: say what would be done'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l from-mta -d 'The message comes straight from a mail system that writes trace fields: a Delivered-To above its first Received is of this delivery, and no loop. Known by itself of Postfix, of LMTP, and where a From_ line is on top'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l dot-qmail -d 'Deliver as the .qmail files in --home say: dot-qmail(5). The MAILBOXes, relative to it, are the default delivery, for an address without a file and for an empty file; without any it is ./Maildir/'
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l no-sandbox -d 'Do without the sandbox, to find out whether it is the cause of an error'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l json -d 'Report as JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s q -l quiet -d 'Say nothing but errors'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s v -l verbose -d 'List every finding, infos too'
@@ -208,6 +210,7 @@ never\t'Never'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s j -l jobs -d 'Number of worker threads; default: all cores' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l source -d 'With N: its bytes as they lie in the mbox, From_ line and quoting included'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l boundaries -d 'Print every line that could begin a message, and why it does or does not'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l no-sandbox -d 'Do without the sandbox, to find out whether it is the cause of an error'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l json -d 'Report as JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s q -l quiet -d 'Say nothing but errors'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s v -l verbose -d 'List every finding, infos too'

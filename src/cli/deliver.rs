@@ -16,6 +16,7 @@ use super::identity::{self, Paths};
 use super::lmtp::{self, LmtpArgs};
 use super::mailbox_arg::MailboxArg;
 use super::open::{self, Locks, delivery_context};
+use super::sandbox::{SandboxArgs, SandboxPaths};
 use super::ui::exit;
 use super::{clock, signals};
 use crate::cli::ui::{Exit, ExitCodes, Reporter};
@@ -94,6 +95,8 @@ pub(crate) struct DeliverArgs {
     dot_qmail: DotQmailArgs,
     #[command(flatten)]
     lmtp: LmtpArgs,
+    #[command(flatten)]
+    sandbox: SandboxArgs,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -214,6 +217,14 @@ fn deliver_one(
     // Before the message is read, so that a typing error is reported at once.
     let spool_dir = args.spool_dir();
     let targets = args.targets()?;
+    let mut paths = SandboxPaths::for_delivery(&spool_dir);
+    for target in &targets {
+        paths.deliver_into(target, args.create);
+        if args.once && !matches!(target, DeliveryTarget::Mbox(..)) {
+            paths.read_linked_messages(target.path());
+        }
+    }
+    paths.enter(args.sandbox, args.common.verbose);
     let message = open::read_message(&spool_dir, args.max_size, ctx.cancel)?;
     *bytes = message.length();
     let message = PreparedMessage::new(&message, &envelope, from_mta)?;
@@ -246,7 +257,7 @@ fn serve_lmtp(args: &DeliverArgs, ctx: &Context<'_>) -> Exit {
             });
             session.with_programs(home, user.as_deref(), arguments, timeout)
         }
-        _ => session.with_mailboxes(&args.lmtp),
+        _ => session.with_mailboxes(&args.lmtp, args.sandbox),
     };
     if let Err(failure) = &result {
         lmtp::print_diagnostic(failure);

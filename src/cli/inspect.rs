@@ -9,6 +9,7 @@ use super::args::CommonArgs;
 use super::identity::{self, Paths};
 use super::mailbox_arg::MailboxArg;
 use super::open::{OpenArgs, context};
+use super::sandbox::{SandboxArgs, SandboxPaths};
 use super::signals;
 use super::ui::exit;
 use crate::cli::ui::{Exit, ProgressDisplay, Reporter};
@@ -40,6 +41,8 @@ pub(super) struct InspectArgs {
     boundaries: bool,
     #[command(flatten)]
     open: OpenArgs,
+    #[command(flatten)]
+    sandbox: SandboxArgs,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -80,12 +83,19 @@ fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
     let mailbox = MailboxArg::parse(&args.mailbox)?;
     let read = if mailbox.is_standard_stream() { vec![] } else { vec![&*mailbox.path] };
     identity::take(&Paths { read, ..Paths::default() })?;
+    let is_maildir = mailbox.is_maildir()?;
+    let mut paths = SandboxPaths::new(&args.open.spool_directory());
+    paths.read_mailbox(&mailbox);
+    if is_maildir {
+        paths.read_linked_messages(&mailbox.path);
+    }
+    paths.enter(args.sandbox, args.common.verbose);
     args.common.set_up_workers().map_err(|e| Error::usage("--jobs", e.to_string()))?;
     let cancel = signals::cancel_on_signals();
     let watcher = ProgressDisplay::new(&args.common);
     let locks = args.open.lock_options(true);
     let context = context(&cancel, &NoEvents, "", &locks);
-    if mailbox.is_maildir()? {
+    if is_maildir {
         return show_maildir(args, &mailbox, &context, reporter);
     }
     // No dot-lock: inspect leaves no trace, not even for a moment.

@@ -14,6 +14,7 @@ use super::clock;
 use super::dot_qmail::ProgramArguments;
 use super::identity;
 use super::mailbox_arg::MailboxArg;
+use super::sandbox::{SandboxArgs, SandboxPaths};
 use crate::deliver::lmtp::mailbox_recipients::{MailboxRecipients, MailboxTemplate, MailboxTemplates};
 use crate::deliver::lmtp::map::RecipientMap;
 use crate::deliver::lmtp::program_recipients::ProgramRecipients;
@@ -104,10 +105,13 @@ impl Session<'_> {
     ///
     /// # Errors
     /// The session did not end between two messages.
-    pub(crate) fn with_mailboxes(&self, args: &LmtpArgs) -> Result<(), Failure> {
+    pub(crate) fn with_mailboxes(&self, args: &LmtpArgs, sandbox: SandboxArgs) -> Result<(), Failure> {
         let templates = templates(args).map_err(refuse_service)?;
         let directories = templates.fixed_directories();
         identity::take_if_common(&directories).map_err(|error| refuse_service(error.into()))?;
+        let mut paths = SandboxPaths::for_delivery(self.spool_dir);
+        templates.iter().for_each(|template| paths.deliver_by_template(&template.path));
+        paths.enter(sandbox, false);
         let mut recipients = MailboxRecipients {
             templates,
             delimiter: self.delimiter,

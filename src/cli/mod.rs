@@ -22,6 +22,7 @@ mod open;
 mod qmail_inject;
 mod qmail_local;
 mod relay;
+mod sandbox;
 mod signals;
 mod ui;
 mod verify;

@@ -83,6 +83,11 @@ pub(super) fn read_message(
 }
 
 impl OpenArgs {
+    /// Returns the directory in which sources are spooled.
+    pub(super) fn spool_directory(&self) -> PathBuf {
+        self.spool_dir.clone().unwrap_or_else(std::env::temp_dir)
+    }
+
     /// Returns what opens the sources. With `leave_no_trace` no dot-lock is created: it would be a file.
     pub(super) fn opener<'a>(
         &'a self,
@@ -90,7 +95,7 @@ impl OpenArgs {
         display: &'a ProgressDisplay,
         leave_no_trace: bool,
     ) -> Opener<'a> {
-        let spool_dir = self.spool_dir.clone().unwrap_or_else(std::env::temp_dir);
+        let spool_dir = self.spool_directory();
         Opener { args: self, cancel, display, leave_no_trace, spool_dir, is_live: false }
     }
 

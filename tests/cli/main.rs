@@ -43,6 +43,7 @@ mod peers;
 mod power;
 mod race;
 mod random_kills;
+mod sandbox;
 mod strace;
 mod support;
 mod tree;

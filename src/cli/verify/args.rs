@@ -12,6 +12,7 @@ use crate::cli::generate::{SummaryKey, key};
 use crate::cli::identity::{self, Paths};
 use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::cli::open::{OpenArgs, Opener};
+use crate::cli::sandbox::{SandboxArgs, SandboxPaths};
 use crate::cli::ui::{ProgressDisplay, exit};
 use crate::mailbox::fs::files;
 use crate::mailbox::maildir::detect::{DirectoryKind, detect, is_maildir};
@@ -59,6 +60,8 @@ pub(crate) struct VerifyArgs {
     pub(super) folders: FolderArgs,
     #[command(flatten)]
     pub(super) open: OpenArgs,
+    #[command(flatten)]
+    sandbox: SandboxArgs,
     #[command(flatten)]
     pub(super) common: CommonArgs,
 }
@@ -139,7 +142,6 @@ impl VerifyArgs {
         let mailboxes = self.mailboxes()?;
         let other = self.against.as_deref().map(MailboxArg::parse).transpose()?;
         self.take_identity(&mailboxes, other.as_ref())?;
-        self.common.set_up_workers().map_err(|e| Error::usage("--jobs", e.to_string()))?;
         if mailboxes.iter().chain(&other).filter(|mailbox| mailbox.is_standard_stream()).count() > 1 {
             return Err(Error::usage("-", "standard input can be read but once"));
         }
@@ -171,6 +173,26 @@ impl VerifyArgs {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Enters the sandbox, and starts the workers in it.
+    pub(super) fn set_up(&self) -> Result<()> {
+        let mut paths = SandboxPaths::new(&self.open.spool_directory());
+        let mut manifests: Vec<PathBuf> = self.manifest.iter().cloned().collect();
+        for mailbox in self.mailboxes()? {
+            manifests.extend(match self.repair && !self.dry_run {
+                true => paths.repair_mailbox(&mailbox),
+                false => paths.read_mailbox(&mailbox),
+            });
+        }
+        match &self.against {
+            Some(other) => drop(paths.read_mailbox(&MailboxArg::parse(other)?)),
+            None if self.quick => {}
+            None => manifests.iter().for_each(|manifest| paths.read_sources(manifest)),
+        }
+        [&self.manifest, &self.source].into_iter().flatten().for_each(|path| paths.read(path));
+        paths.enter(self.sandbox, self.common.verbose);
+        self.common.set_up_workers().map_err(|e| Error::usage("--jobs", e.to_string()))
     }
 
     fn take_identity(&self, mailboxes: &[MailboxArg], other: Option<&MailboxArg>) -> Result<()> {

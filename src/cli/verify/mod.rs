@@ -60,7 +60,7 @@ pub(super) fn run(args: VerifyArgs) -> Exit {
         args: &args,
         context,
     };
-    let done = args.check().and_then(|()| match &args.against {
+    let done = args.check().and_then(|()| args.set_up()).and_then(|()| match &args.against {
         Some(other) => run.compare(other),
         None => run.verify_all(),
     });

@@ -33,14 +33,17 @@ pub(crate) enum MailboxTemplates {
 }
 
 impl MailboxTemplates {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &MailboxTemplate> {
+        let (single, map) = match self {
+            MailboxTemplates::Single(template) => (Some(template), None),
+            MailboxTemplates::Map(map) => (None, Some(map)),
+        };
+        single.into_iter().chain(map.into_iter().flat_map(RecipientMap::mailboxes))
+    }
+
     /// Returns the directories in which the mailboxes of the templates are.
     pub(crate) fn fixed_directories(&self) -> Vec<PathBuf> {
-        match self {
-            MailboxTemplates::Single(template) => vec![template.path.fixed_directory()],
-            MailboxTemplates::Map(map) => {
-                map.mailboxes().map(|template| template.path.fixed_directory()).collect()
-            }
-        }
+        self.iter().map(|template| template.path.fixed_directory()).collect()
     }
 }
 

@@ -142,6 +142,18 @@ impl Template {
         path(if before.is_empty() { b"." } else { before }.to_vec())
     }
 
+    /// Returns the names after [`Template::fixed_directory`]; `None` for one that depends on the address.
+    pub(crate) fn names(&self) -> Vec<Option<OsString>> {
+        let of = |part: &[u8]| {
+            let parts = AddressParts { user: part.into(), domain: part.into(), extension: part.into() };
+            let path = self.expand(&parts).unwrap_or_default();
+            let fixed = self.fixed_directory().components().count();
+            let names = path.components().skip(if path.is_relative() { 0 } else { fixed });
+            names.map(|name| name.as_os_str().to_owned()).collect::<Vec<_>>()
+        };
+        of(b"a").into_iter().zip(of(b"b")).map(|(name, other)| (name == other).then_some(name)).collect()
+    }
+
     /// Builds the path. Without an extension, a name that has only `%e` and a leading dot is left out:
     /// `/home/%u/Maildir/.%e/` is then the Maildir itself.
     ///
