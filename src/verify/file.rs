@@ -11,6 +11,7 @@ use super::options::Depth;
 use super::repair::{REPAIR_COMMAND, RepairStep};
 use super::report::error_text;
 use crate::mailbox::fs::Dir;
+use crate::mailbox::fs::durable::FileId;
 use crate::mailbox::fs::files;
 use crate::mailbox::maildir::{Entry, MaildirReader, NoMessage, Subdir, list, name};
 use crate::mailbox::manifest::Digest;
@@ -233,7 +234,8 @@ impl FileCheck {
             let text = format!("has the mode {mode:04o}: its owner cannot read it");
             let finding = Finding::new(Code::MaildirMode, text).in_file(path);
             self.findings.push(finding.with_hint(REPAIR_COMMAND));
-            self.steps.push(RepairStep::SetMode { path: path.to_owned(), from: mode, to: mode | 0o600 });
+            let (path, examined) = (path.to_owned(), FileId::of_metadata(meta));
+            self.steps.push(RepairStep::SetMode { path, examined, from: mode, to: mode | 0o600 });
         }
         if mode & 0o066 != 0 {
             self.repeated.add(Code::MaildirLooseMode, path);

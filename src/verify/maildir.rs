@@ -17,6 +17,7 @@ use super::manifest;
 use super::options::VerifyOptions;
 use super::repair::{LOST_DIR, REPAIR_COMMAND, RepairStep};
 use super::report::{FolderSummary, VerifyReport, error_text, raise_damage};
+use crate::mailbox::fs::durable::FileId;
 use crate::mailbox::fs::files;
 use crate::mailbox::fs::{Dir, parent_of, read_regular};
 use crate::mailbox::maildir::detect::{DirectoryKind, detect, is_damaged_folder, remnant, require_maildir};
@@ -350,6 +351,7 @@ impl MaildirCheck {
     fn list(&mut self, folder: &Path, options: &FileOptions, context: &Context<'_>) -> Result<Vec<Entry>> {
         context.cancel.check()?;
         let root = files::metadata(folder).map_err(Error::io("look at", folder))?;
+        let parent = FileId::of_metadata(&root);
         self.check_directory(folder, &root, options.owner);
         for subdir in [None, Some(Subdir::New), Some(Subdir::Cur)] {
             let path = folder.join(subdir.map_or("tmp", Subdir::dir));
@@ -358,7 +360,12 @@ impl MaildirCheck {
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !files::is_symlink(&path) => {
                     let message = "this directory is missing: nothing can be delivered";
                     let finding = Finding::new(Code::MaildirNoDirectory, message).in_file(&path);
-                    self.note_repairable(finding, RepairStep::MakeDirectory { path });
+                    self.note_repairable(finding, RepairStep::MakeDirectory { path, parent });
+                    continue;
+                }
+                // A user's link, which root does not follow.
+                Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+                    self.note(Code::MaildirNotAFile, path, "is a link that root does not follow");
                     continue;
                 }
                 Err(error) => return Err(Error::io("look at", &path)(error)),
@@ -414,7 +421,12 @@ impl MaildirCheck {
             let finding = Finding::new(Code::MaildirMode, message).in_file(path);
             self.note_repairable(
                 finding,
-                RepairStep::SetMode { path: path.to_owned(), from: mode, to: mode | NEEDED },
+                RepairStep::SetMode {
+                    path: path.to_owned(),
+                    examined: FileId::of_metadata(meta),
+                    from: mode,
+                    to: mode | NEEDED,
+                },
             );
         }
         if meta.uid() != owner {
@@ -432,7 +444,12 @@ impl MaildirCheck {
             let finding = Finding::new(Code::MaildirOpen, message).in_file(path);
             self.note_repairable(
                 finding,
-                RepairStep::SetMode { path: path.to_owned(), from: mode, to: mode & !0o007 },
+                RepairStep::SetMode {
+                    path: path.to_owned(),
+                    examined: FileId::of_metadata(meta),
+                    from: mode,
+                    to: mode & !0o007,
+                },
             );
         }
     }
@@ -451,7 +468,11 @@ impl MaildirCheck {
             let finding = Finding::new(Code::MaildirStaleTmp, message).in_file(path);
             self.note_repairable(
                 finding,
-                RepairStep::MoveStale { maildir: maildir.to_owned(), name: name.to_owned() },
+                RepairStep::MoveStale {
+                    maildir: maildir.to_owned(),
+                    name: name.to_owned(),
+                    examined: FileId::of_metadata(&meta),
+                },
             );
         }
     }

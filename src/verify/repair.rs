@@ -13,8 +13,9 @@ use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
 use crate::mailbox::fs::durable;
-use crate::mailbox::fs::durable::Dir;
+use crate::mailbox::fs::durable::{Dir, FileId};
 use crate::mailbox::fs::files;
+use crate::mailbox::fs::foreign::refuse_for_root;
 use crate::mailbox::fs::lock::{self, LockMode};
 use crate::mailbox::fs::parent_of;
 use crate::mailbox::text::display_path;
@@ -56,20 +57,24 @@ pub(crate) fn repair(
 pub(crate) enum RepairStep {
     MakeDirectory {
         path: PathBuf,
+        /// The Maildir, as it was examined.
+        parent: FileId,
     },
     SetMode {
         path: PathBuf,
+        /// The file or directory, as it was examined.
+        examined: FileId,
         from: u32,
         to: u32,
     },
     /// Append the missing line end, the missing blank line or both.
-    EndMbox {
-        path: PathBuf,
-    },
+    EndMbox { path: PathBuf },
     /// Move a file from tmp/ to [`LOST_DIR`].
     MoveStale {
         maildir: PathBuf,
         name: OsString,
+        /// The file, as it was examined.
+        examined: FileId,
     },
 }
 
@@ -77,10 +82,10 @@ impl RepairStep {
     /// Returns the file or directory that changes.
     pub(crate) fn path(&self) -> PathBuf {
         match self {
-            RepairStep::MakeDirectory { path }
+            RepairStep::MakeDirectory { path, .. }
             | RepairStep::SetMode { path, .. }
             | RepairStep::EndMbox { path } => path.clone(),
-            RepairStep::MoveStale { maildir, name } => maildir.join("tmp").join(name),
+            RepairStep::MoveStale { maildir, name, .. } => maildir.join("tmp").join(name),
         }
     }
 
@@ -106,8 +111,9 @@ impl RepairStep {
     /// Applies the step and syncs it. The mailbox is unchanged on error.
     fn apply(&self, context: &Context<'_>) -> Result<()> {
         match self {
-            RepairStep::MakeDirectory { path } => {
+            RepairStep::MakeDirectory { path, parent: examined } => {
                 let (parent, name) = open_parent(path)?;
+                parent.file_id()?.require(*examined, parent.path())?;
                 // Another program may have created it since.
                 if !parent.exists(&name)? {
                     parent.create_dir(&name, 0o700)?;
@@ -115,13 +121,13 @@ impl RepairStep {
                 }
                 Ok(())
             }
-            RepairStep::SetMode { path, to, .. } => {
+            RepairStep::SetMode { path, examined, to, .. } => {
                 let (parent, name) = open_parent(path)?;
-                parent.set_mode(&name, *to)?;
+                parent.set_mode(&name, *examined, *to)?;
                 parent.sync()
             }
             RepairStep::EndMbox { path } => end_mbox(path, context),
-            RepairStep::MoveStale { maildir, name } => move_stale(maildir, name),
+            RepairStep::MoveStale { maildir, name, examined } => move_stale(maildir, name, *examined),
         }
     }
 }
@@ -134,7 +140,9 @@ fn open_parent(path: &Path) -> Result<(Dir, OsString)> {
         None => files::canonicalize(path).map_err(Error::io("look up", path))?,
     };
     let name = whole.file_name().unwrap_or(OsStr::new("."));
-    Ok((Dir::open(parent_of(&whole))?, name.to_owned()))
+    let parent = Dir::open(parent_of(&whole))?;
+    refuse_for_root(parent.path(), &parent)?;
+    Ok((parent, name.to_owned()))
 }
 
 /// Returns the line ends to append so that `text` ends in a blank line. `text` has LF or CRLF line ends.
@@ -185,9 +193,13 @@ fn missing_in_file(file: &File, size: u64) -> std::io::Result<&'static [u8]> {
     Ok(missing_line_ends(&[read(0, FIRST)?, read(size - LAST, LAST)?].concat()))
 }
 
-fn move_stale(maildir: &Path, name: &OsStr) -> Result<()> {
+fn move_stale(maildir: &Path, name: &OsStr, examined: FileId) -> Result<()> {
     let root = Dir::open(maildir)?;
+    refuse_for_root(maildir, &root)?;
     let tmp = root.open_child(OsStr::new("tmp"))?;
+    if let Some(id) = tmp.child_id(name)? {
+        id.require(examined, &tmp.path().join(name))?;
+    }
     let lost = OsStr::new(LOST_DIR);
     let lost = if root.exists(lost)? { root.open_child(lost)? } else { root.create_dir(lost, 0o700)? };
     // The same name, or the next one that is free.

@@ -26,6 +26,7 @@ mod faults;
 mod golden;
 mod golden_inject;
 mod hard;
+mod hostile;
 mod identity;
 mod inject;
 mod inspect;

@@ -294,10 +294,14 @@ impl Dir {
         })
     }
 
-    /// Changes the mode of a file or a directory in this one. A symbolic link is refused, since it may lead to
-    /// another user's file.
-    pub(crate) fn set_mode(&self, name: &OsStr, mode: u32) -> Result<()> {
+    /// Changes the mode of a file or a directory in this one, which must still be `examined`. A symbolic link is
+    /// refused, since it may lead to another user's file.
+    pub(crate) fn set_mode(&self, name: &OsStr, examined: FileId, mode: u32) -> Result<()> {
         let done = self.open_at(name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+        let stat = |fd: &OwnedFd| rustix::fs::fstat(fd).map_err(failed("look up", self.join(name)));
+        if let Ok(fd) = &done {
+            FileId::of(&stat(fd)?).require(examined, &self.join(name))?;
+        }
         let done = done.and_then(|fd| match FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) {
             FileType::Symlink => Err(Errno::LOOP),
             // fchmod takes no descriptor of this kind; the name leads to the same file.
@@ -617,6 +621,23 @@ impl AsFd for Dir {
 }
 
 impl FileId {
+    /// Fails unless this is the file that was examined.
+    pub(crate) fn require(self, examined: FileId, path: &Path) -> Result<()> {
+        match self == examined {
+            true => Ok(()),
+            false => {
+                let how = "another file was put in its place".to_owned();
+                Err(Error::Changed { path: path.to_owned(), how })
+            }
+        }
+    }
+
+    /// Takes the identity from metadata.
+    pub(crate) fn of_metadata(meta: &std::fs::Metadata) -> FileId {
+        use std::os::unix::fs::MetadataExt;
+        FileId { device: meta.dev(), inode: meta.ino() }
+    }
+
     /// Takes the identity from a stat(2).
     #[allow(clippy::unnecessary_cast)] // the types differ between architectures
     pub(crate) fn of(stat: &rustix::fs::Stat) -> FileId {

@@ -19,6 +19,7 @@ const OTHERS_WRITABLE: u32 = 0o002;
 /// [`Error::Destination`] and [`Error::Io`].
 pub(crate) fn refuse_foreign_mbox(path: &Path, file: impl AsFd) -> Result<()> {
     let stat = rustix::fs::fstat(file).map_err(|e| Error::io("look at", path)(e.into()))?;
+    refuse_owner_for_root(path, stat.st_uid)?;
     let why = match stat.st_nlink {
         _ if !is_trusted(stat.st_uid) => format!("belongs to user {}", stat.st_uid),
         1 => return Ok(()),
@@ -33,6 +34,7 @@ pub(crate) fn refuse_foreign_mbox(path: &Path, file: impl AsFd) -> Result<()> {
 /// [`Error::Destination`] and [`Error::Io`].
 pub(crate) fn refuse_foreign_maildir(path: &Path, dir: impl AsFd) -> Result<()> {
     let stat = rustix::fs::fstat(dir).map_err(|e| Error::io("look at", path)(e.into()))?;
+    refuse_owner_for_root(path, stat.st_uid)?;
     if is_trusted(stat.st_uid) {
         return Ok(());
     }
@@ -59,6 +61,26 @@ pub(crate) fn refuse_foreign_links(path: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Refuses an open directory of a user in a tree of root's, where this process is still root: what it created would not
+/// be the user's.
+///
+/// # Errors
+/// [`Error::Destination`] and [`Error::Io`].
+pub(crate) fn refuse_for_root(path: &Path, dir: impl AsFd) -> Result<()> {
+    let stat = rustix::fs::fstat(dir).map_err(|e| Error::io("look at", path)(e.into()))?;
+    refuse_owner_for_root(path, stat.st_uid)
+}
+
+fn refuse_owner_for_root(path: &Path, uid: u32) -> Result<()> {
+    if uid == 0 || !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let reason = format!(
+        "belongs to user {uid}, and root writes in a user's place only to mailboxes that are named; name it by itself"
+    );
+    Err(Error::Destination { path: path.to_owned(), reason })
 }
 
 fn refuse_in_shared_directory(path: &Path, why: &str) -> Result<()> {

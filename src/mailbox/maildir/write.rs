@@ -908,7 +908,7 @@ fn remove_stage_beside(opening: WriterOptions<'_>) -> Result<bool> {
         Err(error) => return Err(error),
     };
     let is_directory =
-        parent_of(opening.path).join(&stage).symlink_metadata().is_ok_and(|meta| meta.is_dir());
+        files::symlink_metadata(parent_of(opening.path).join(&stage)).is_ok_and(|meta| meta.is_dir());
     if !is_directory {
         return Ok(false);
     }
