@@ -159,7 +159,8 @@ fn states(top: &Path) -> BTreeMap<PathBuf, String> {
         let meta = fs::symlink_metadata(&path).unwrap();
         let data = if meta.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
         let text = String::from_utf8_lossy(&data).into_owned();
-        let mtime = (meta.mtime(), meta.mtime_nsec());
+        // A lock next to root's own source comes and goes.
+        let mtime = (!meta.is_dir()).then(|| (meta.mtime(), meta.mtime_nsec()));
         let state =
             format!("{:o} {} {} {} {mtime:?} {text}", meta.mode(), meta.uid(), meta.gid(), meta.ino());
         (path, state)
@@ -219,7 +220,10 @@ impl Job {
                 (false, _) => (*word).to_owned(),
             });
             if n == 0 && !self.args.contains(&"lmtp") {
-                words.extend(["-j1", "--lock-timeout", "1"].map(str::to_owned));
+                words.push("-j1".to_owned());
+                // A restore has no locks.
+                let locks = if self.args.contains(&"--exact") { &[][..] } else { &["--lock-timeout", "1"] };
+                words.extend(locks.iter().map(|word| (*word).to_owned()));
             }
         }
         words
