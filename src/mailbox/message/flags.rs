@@ -38,6 +38,13 @@ impl Flags {
             .fold(Flags::default(), |set, (f, _)| set | *f)
     }
 
+    /// Returns all sets, those with few flags first.
+    pub(crate) fn changes() -> impl Iterator<Item = Flags> {
+        let mut sets: [u8; 64] = std::array::from_fn(|set| set as u8);
+        sets.sort_by_key(|set| set.count_ones());
+        sets.into_iter().map(Flags)
+    }
+
     /// Reports whether all of `other` are set.
     pub(crate) fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
@@ -46,6 +53,13 @@ impl Flags {
     /// Reports whether no flag is set.
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
+    }
+}
+
+impl std::ops::BitXor for Flags {
+    type Output = Flags;
+    fn bitxor(self, other: Flags) -> Flags {
+        Flags(self.0 ^ other.0)
     }
 }
 
