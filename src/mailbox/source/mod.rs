@@ -19,7 +19,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use crate::mailbox::fs::holes;
-use crate::mailbox::{Error, Finding, LockOptions, Result};
+use crate::mailbox::{Cancel, Error, Finding, LockOptions, Result};
 pub(crate) use compression::Compression;
 pub(crate) use contents::Contents;
 pub(crate) use mapped::ForwardReader;
@@ -82,7 +82,7 @@ impl Source {
         };
         if live && !is_compressed {
             origin.lock = None;
-            origin.initial_hash = Some(hash(raw.as_ref(), || spooling.cancel.check())?);
+            origin.initial_hash = Some(hash(raw.as_ref(), usize::MAX, spooling.cancel)?);
         }
         Source { path: path.to_owned(), raw, translated: None, compression, findings, origin: Some(origin) }
             .translate(spooling)
@@ -179,13 +179,18 @@ impl Source {
         self.origin.as_ref()?.initial_hash
     }
 
+    /// Returns the BLAKE3 hash of the first `size` bytes, and releases their pages.
+    pub(crate) fn hash_first(&self, size: usize, cancel: &Cancel) -> Result<blake3::Hash> {
+        hash(self.raw.as_ref(), size, cancel)
+    }
+
     fn difference(&self) -> Result<Option<String>> {
         let Some(origin) = &self.origin else { return Ok(None) };
         let now = origin.now(&self.path)?;
         match (origin.first.difference(&now), origin.initial_hash) {
             (None, _) => {}
             (Some(_), Some(before)) if now.size >= origin.first.size => {
-                if hash(self.raw.as_ref(), || Ok(()))? != before {
+                if hash(self.raw.as_ref(), usize::MAX, Cancel::never())? != before {
                     return Ok(Some("what was read of it is not what it says now".to_owned()));
                 }
             }
@@ -230,12 +235,12 @@ impl Source {
     }
 }
 
-/// Hashes a mapping with BLAKE3, and releases its pages.
-fn hash(map: Option<&MappedFile>, check: impl Fn() -> Result<()>) -> Result<blake3::Hash> {
+/// Hashes the first `size` bytes of a mapping with BLAKE3, and releases their pages.
+fn hash(map: Option<&MappedFile>, size: usize, cancel: &Cancel) -> Result<blake3::Hash> {
     let mut hasher = blake3::Hasher::new();
     if let Some(map) = map {
-        for window in windows(map.len()) {
-            check()?;
+        for window in windows(size.min(map.len())) {
+            cancel.check()?;
             hasher.update_rayon(&map[window.clone()]);
             map.release(window);
         }

@@ -1,0 +1,494 @@
+//! Comparison of the manifests with the files: every message is intact, moved, re-flagged, changed, renamed or gone.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::flagging::Flagging;
+use super::load::LoadedManifest;
+use super::source::{ChangedMessage, SourceComparison};
+use crate::mailbox::maildir::{KeywordTable, Subdir};
+use crate::mailbox::manifest::{Digest, MessageRecord, Section};
+use crate::mailbox::text::shell_quote;
+use crate::mailbox::tree::folder::maildirpp_directory;
+use crate::mailbox::{Code, Context, Finding, Result, display_path, escape};
+use crate::verify::file::MessageFile;
+use crate::verify::{Depth, SourceStatus, VerifyOptions};
+
+/// The contents of a Maildir.
+pub(crate) struct Maildir<'a> {
+    /// The Maildir itself first.
+    pub folders: &'a [PathBuf],
+    pub messages: &'a mut [MessageFile],
+    /// Base names of messages that were removed during the run.
+    pub removed: &'a HashSet<Vec<u8>>,
+}
+
+/// Returns the names in the manifests that no file has.
+pub(crate) fn missing_names(manifests: &[LoadedManifest], messages: &[MessageFile]) -> HashSet<Vec<u8>> {
+    let sections = manifests.iter().flat_map(|manifest| &manifest.sections);
+    let mut missing: HashSet<&[u8]> =
+        sections.flat_map(|section| &section.messages).map(|record| &record.name.0[..]).collect();
+    messages.iter().for_each(|message| {
+        missing.remove(message.parsed().base);
+    });
+    missing.into_iter().map(<[u8]>::to_vec).collect()
+}
+
+/// Compares the manifests with the messages that were found, and marks those that match.
+pub(crate) fn check(
+    manifests: &[LoadedManifest],
+    maildir: Maildir<'_>,
+    options: &VerifyOptions<'_>,
+    context: &Context<'_>,
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<SourceStatus>> {
+    let needed = maildir.folders.iter().filter(|_| !manifests.is_empty());
+    let keywords = needed.map(|folder| KeywordTable::read(folder)).collect::<Result<Vec<_>>>()?;
+    let files = FileIndex::new(manifests, &maildir, keywords);
+    let mut checks: Vec<ManifestCheck<'_>> =
+        manifests.iter().map(|manifest| ManifestCheck::new(manifest, &files, options)).collect();
+    let mut taken = HashSet::new();
+    for check in &mut checks {
+        context.cancel.check()?;
+        check.check_named(&mut taken);
+    }
+    let (mut sources, mut matches) = (Vec::new(), Vec::new());
+    for mut check in checks {
+        context.cancel.check()?;
+        check.check_unnamed(&taken);
+        sources.extend(check.source_statuses());
+        if let (Depth::Contents, Some(open)) = (options.depth, options.open_source) {
+            let sources = SourceComparison { manifest: check.manifest, options, open, context };
+            let found = sources.compare(&mut check.changed)?;
+            check.findings.extend(found);
+        }
+        findings.extend(check.changed.into_iter().map(|changed| changed.finding));
+        findings.append(&mut check.findings);
+        matches.append(&mut check.matches);
+    }
+    matches.into_iter().for_each(|n| maildir.messages[n].matches = true);
+    Ok(sources)
+}
+
+/// The files of all folders, by name and by digest.
+struct FileIndex<'a> {
+    folders: &'a [PathBuf],
+    messages: &'a [MessageFile],
+    removed: &'a HashSet<Vec<u8>>,
+    /// Keyword letters of each folder.
+    keywords: Vec<KeywordTable>,
+    by_path: HashMap<&'a Path, usize>,
+    by_name: HashMap<&'a [u8], Vec<usize>>,
+    /// Files whose name is in no manifest.
+    unnamed: HashMap<Digest, Vec<usize>>,
+    /// The same files, by folder.
+    unnamed_in: Vec<Vec<usize>>,
+}
+
+impl<'a> FileIndex<'a> {
+    fn new(
+        manifests: &[LoadedManifest],
+        maildir: &'a Maildir<'_>,
+        keywords: Vec<KeywordTable>,
+    ) -> FileIndex<'a> {
+        let Maildir { folders, messages, removed } = maildir;
+        let records = manifests.iter().flat_map(|m| &m.sections).flat_map(|s| &s.messages);
+        let names: HashSet<&[u8]> = records.map(|m| &m.name.0[..]).collect();
+        let (mut by_name, mut unnamed) = (HashMap::<_, Vec<usize>>::new(), HashMap::<_, Vec<usize>>::new());
+        let mut unnamed_in = vec![Vec::new(); folders.len()];
+        for (n, message) in messages.iter().enumerate() {
+            let base = message.parsed().base;
+            if names.contains(base) {
+                by_name.entry(base).or_default().push(n);
+            } else if let Some(digest) = message.digest {
+                unnamed.entry(digest).or_default().push(n);
+                unnamed_in[message.folder].push(n);
+            }
+        }
+        let by_path = folders.iter().enumerate().map(|(n, folder)| (&**folder, n)).collect();
+        FileIndex { folders, messages, removed, keywords, by_path, by_name, unnamed, unnamed_in }
+    }
+}
+
+/// State of a message.
+#[derive(Debug, Clone, Copy, Default)]
+struct State {
+    intact: bool,
+    moved: bool,
+    reflagged: bool,
+    renamed: bool,
+    changed: bool,
+}
+
+/// A message of the manifest.
+#[derive(Clone, Copy)]
+struct NamedMessage<'a> {
+    name: &'a [u8],
+    record: &'a MessageRecord,
+    section: &'a Section,
+    /// False for a message of an open section, which may never have been written.
+    required: bool,
+}
+
+/// A folder into which a message was converted.
+struct TargetFolder {
+    path: PathBuf,
+    /// The index, if it is there.
+    folder: Option<usize>,
+}
+
+/// Comparison of one manifest with the files.
+struct ManifestCheck<'a> {
+    manifest: &'a LoadedManifest,
+    files: &'a FileIndex<'a>,
+    options: &'a VerifyOptions<'a>,
+    /// The messages of the manifest, in order.
+    names: Vec<NamedMessage<'a>>,
+    by_digest: HashMap<Digest, &'a [u8]>,
+    states: HashMap<&'a [u8], State>,
+    findings: Vec<Finding>,
+    changed: Vec<ChangedMessage<'a>>,
+    matches: Vec<usize>,
+}
+
+impl<'a> ManifestCheck<'a> {
+    fn new(
+        manifest: &'a LoadedManifest,
+        files: &'a FileIndex<'a>,
+        options: &'a VerifyOptions<'a>,
+    ) -> ManifestCheck<'a> {
+        let mut names = Vec::new();
+        let mut seen = HashSet::new();
+        let mut by_digest = HashMap::new();
+        for (section, &newest) in manifest.sections.iter().zip(&manifest.newest) {
+            // A later section of a file names all messages of an earlier one; that of a Maildir does not.
+            let required = section.footer.is_some() || !newest && !section.header.is_maildir();
+            for record in &section.messages {
+                let name = &record.name.0[..];
+                // A message that was removed during the run is reported as such.
+                if !files.removed.contains(name) && seen.insert(name) {
+                    names.push(NamedMessage { name, record, section, required });
+                    by_digest.entry(record.file_digest()).or_insert(name);
+                }
+            }
+        }
+        ManifestCheck {
+            manifest,
+            files,
+            options,
+            names,
+            by_digest,
+            states: HashMap::new(),
+            findings: Vec::new(),
+            changed: Vec::new(),
+            matches: Vec::new(),
+        }
+    }
+
+    fn maildir(&self) -> &'a Path {
+        &self.files.folders[self.manifest.folder]
+    }
+
+    fn file(&self, n: usize) -> &'a MessageFile {
+        &self.files.messages[n]
+    }
+
+    fn path(&self, n: usize) -> PathBuf {
+        self.file(n).path(self.files.folders)
+    }
+
+    fn note(&mut self, code: Code, path: PathBuf, message: String) {
+        self.findings.push(Finding::new(code, message).in_file(path));
+    }
+
+    /// Returns the folders into which a message was converted, at least one.
+    fn targets(&self, record: &MessageRecord) -> Vec<TargetFolder> {
+        let target = |levels: &[String]| {
+            let path = self.maildir();
+            let path =
+                if levels.is_empty() { path.to_owned() } else { path.join(maildirpp_directory(levels)) };
+            TargetFolder { folder: self.files.by_path.get(&*path).copied(), path }
+        };
+        match &record.folders[..] {
+            [] => vec![target(&[])],
+            folders => folders.iter().map(|levels| target(levels)).collect(),
+        }
+    }
+
+    /// Checks every message of the manifest.
+    fn check_named(&mut self, taken: &mut HashSet<usize>) {
+        for named in std::mem::take(&mut self.names) {
+            let targets = self.targets(named.record);
+            let state = match &targets[..] {
+                [target] => self.check_in_one(named, target, taken),
+                targets => self.check_in_each(named, targets, taken),
+            };
+            self.states.insert(named.name, state);
+        }
+    }
+
+    fn check_in_one(
+        &mut self,
+        named: NamedMessage<'a>,
+        target: &TargetFolder,
+        taken: &mut HashSet<usize>,
+    ) -> State {
+        match self.find_best(named, target.folder) {
+            Some(n) => self.compare(named, target, n),
+            None => self.find_elsewhere(named, target, taken),
+        }
+    }
+
+    /// Checks a message that was converted into several folders. It is intact as long as one of them has it: removing a
+    /// label removes it from a folder.
+    fn check_in_each(
+        &mut self,
+        named: NamedMessage<'a>,
+        targets: &[TargetFolder],
+        taken: &mut HashSet<usize>,
+    ) -> State {
+        let (mut state, mut lost) = (State::default(), Vec::new());
+        let mut found = None;
+        for target in targets {
+            let Some(n) = target.folder.and_then(|folder| self.find_in(named, folder)) else {
+                lost.push(target);
+                continue;
+            };
+            found = Some(n);
+            let here = self.compare(named, target, n);
+            state = State {
+                intact: state.intact || here.intact,
+                moved: state.moved || here.moved,
+                reflagged: state.reflagged || here.reflagged,
+                renamed: false,
+                changed: state.changed || here.changed,
+            };
+        }
+        let Some(found) = found else { return self.check_in_one(named, &targets[0], taken) };
+        if named.required {
+            for target in lost {
+                let path = self.path(found);
+                let text =
+                    format!("was converted into {} too, and is there no more", display_path(&target.path));
+                self.note(Code::MessageMoved, path, text);
+                state.moved = true;
+            }
+        }
+        // Every message is counted once.
+        state.intact &= !state.changed;
+        state
+    }
+
+    /// Finds the file of this name, preferably with the right bytes, then in the right folder.
+    fn find_best(&self, named: NamedMessage<'a>, target: Option<usize>) -> Option<usize> {
+        let files = self.files.by_name.get(named.name)?;
+        files
+            .iter()
+            .copied()
+            .min_by_key(|&n| (!self.has_bytes_of(n, named), Some(self.file(n).folder) != target))
+    }
+
+    /// Finds the file of this name in a folder.
+    fn find_in(&self, named: NamedMessage<'a>, folder: usize) -> Option<usize> {
+        let files = self.files.by_name.get(named.name)?.iter().copied();
+        let here = files.filter(|&n| self.file(n).folder == folder);
+        here.min_by_key(|&n| !self.has_bytes_of(n, named))
+    }
+
+    fn has_bytes_of(&self, n: usize, named: NamedMessage<'a>) -> bool {
+        self.file(n).digest == Some(named.record.file_digest())
+    }
+
+    /// Compares a message with the file of its name.
+    fn compare(&mut self, named: NamedMessage<'a>, target: &TargetFolder, n: usize) -> State {
+        if self.options.depth == Depth::Contents && !self.has_bytes_of(n, named) {
+            return self.note_changed(named, n);
+        }
+        let (record, file, path) = (named.record, self.file(n), self.path(n));
+        let mut state = State { intact: true, ..State::default() };
+        self.matches.push(n);
+        if Some(file.folder) != target.folder {
+            let folder = display_path(&self.files.folders[file.folder]);
+            let text = format!("was converted into {}, and lies in {folder} now", display_path(&target.path));
+            self.note(Code::MessageMoved, path.clone(), text);
+            state.moved = true;
+        } else if file.entry.subdir == Subdir::New && !(record.flags.is_empty() && record.keywords.is_empty())
+        {
+            let text = "was converted into cur/, and lies in new/ now".into();
+            self.note(Code::MessageMoved, path.clone(), text);
+            state.moved = true;
+        }
+        let letters = file.parsed().info.unwrap_or_default();
+        let now = Flagging::parse(letters, &self.files.keywords[file.folder]);
+        let before = Flagging { flags: record.flags.as_bytes().to_vec(), keywords: record.keywords.clone() };
+        if !now.is_same(&before) {
+            self.note(Code::MessageReflagged, path, format!("has the flags {now}, and had {before}"));
+            state.reflagged = true;
+        }
+        state
+    }
+
+    /// Reports a file of the right name with other bytes.
+    fn note_changed(&mut self, named: NamedMessage<'a>, n: usize) -> State {
+        let NamedMessage { name, record, section, .. } = named;
+        let (file, path) = (self.file(n), self.path(n));
+        let state = State { changed: true, ..State::default() };
+        // An unreadable file has a finding already.
+        let Some(digest) = file.digest else { return state };
+        let other = self.by_digest.get(&digest).copied().filter(|other| *other != name);
+        let is_swapped = |other: &[u8]| {
+            let files = self.files.by_name.get(other);
+            files.is_some_and(|f| f.iter().any(|&n| self.has_bytes_of(n, named)))
+        };
+        let finding = match other {
+            Some(other) if is_swapped(other) => Finding::new(
+                Code::MessageSwapped,
+                format!("has the bytes of {}, which has those of this one", escape(other)),
+            ),
+            Some(other) => Finding::new(
+                Code::MessageChanged,
+                format!("has the bytes of {} and not its own", escape(other)),
+            ),
+            None => Finding::new(Code::MessageChanged, describe_change(record, file)),
+        };
+        let finding = finding.in_file(&path);
+        match other {
+            Some(_) => self.findings.push(finding),
+            None => self.changed.push(ChangedMessage { finding, record, section, path }),
+        }
+        state
+    }
+
+    /// Finds a message without a file of its name by its bytes, among files that no manifest names.
+    fn find_elsewhere(
+        &mut self,
+        named: NamedMessage<'a>,
+        target: &TargetFolder,
+        taken: &mut HashSet<usize>,
+    ) -> State {
+        let NamedMessage { name, record, section, required } = named;
+        let is_in_target = |n: usize| Some(self.file(n).folder) == target.folder;
+        let is_free = |n: &usize| !taken.contains(n);
+        let files = self.files.unnamed.get(&record.file_digest()).into_iter().flatten().copied();
+        let found = files.filter(is_free).min_by_key(|&n| !is_in_target(n));
+        let shown_name = escape(name);
+        let Some(n) = found else {
+            if required {
+                let how = match self.options.depth {
+                    Depth::Contents => "is gone",
+                    Depth::Structure => "is gone, or has another name now, which its contents would tell",
+                };
+                let (at, source) = (record.at, section.header.source.escaped());
+                let path = target.path.join(OsStr::from_bytes(name));
+                let from = match section.header.is_maildir() {
+                    true => format!("it came from {source}"),
+                    false => format!("it was at byte {at} of {source}"),
+                };
+                self.note(Code::MessageGone, path, format!("{how}; {from}"));
+            }
+            return State::default();
+        };
+        let is_in_target = is_in_target(n);
+        taken.insert(n);
+        self.matches.push(n);
+        let (file, path) = (self.file(n), self.path(n));
+        if !is_in_target {
+            self.note(
+                Code::MessageMoved,
+                path,
+                format!("was converted into {} as {shown_name}", display_path(&target.path)),
+            );
+            return State { intact: true, moved: true, ..State::default() };
+        }
+        // The flags stay: only the base name identifies a message.
+        let info = &file.entry.name.as_bytes()[file.parsed().base.len()..];
+        let back = path.with_file_name(OsStr::from_bytes(&[name, info].concat()));
+        let finding =
+            Finding::new(Code::MessageRenamed, format!("was converted as {shown_name}")).in_file(&path);
+        self.findings.push(finding.with_hint(format!("mv {} {}", shell_quote(&path), shell_quote(&back))));
+        State { intact: true, renamed: true, ..State::default() }
+    }
+
+    /// Reports files that no manifest names: copies, and new messages.
+    fn check_unnamed(&mut self, taken: &HashSet<usize>) {
+        let (mut added, mut first) = (0u64, None::<PathBuf>);
+        let files = self.files;
+        for &n in files.unnamed_in[self.manifest.folder].iter().filter(|n| !taken.contains(n)) {
+            let path = self.path(n);
+            match self.file(n).digest.and_then(|digest| self.by_digest.get(&digest)) {
+                Some(name) => {
+                    let text = format!("is a second copy of {}", escape(name));
+                    self.findings.push(Finding::new(Code::MessageCopied, text).in_file(path));
+                }
+                None => {
+                    added += 1;
+                    first = Some(first.map_or(path.clone(), |first| first.min(path)));
+                }
+            }
+        }
+        if let Some(first) = first {
+            self.note(
+                Code::MessageAdded,
+                first,
+                format!("{added} messages are in no manifest, the first here"),
+            );
+        }
+    }
+
+    /// Returns the status of each source, and reports each section that was never closed.
+    fn source_statuses(&mut self) -> Vec<SourceStatus> {
+        let mut sources: Vec<SourceStatus> = Vec::new();
+        for section in self.manifest.newest_sections() {
+            let mut status = SourceStatus::new(section.source(), self.maildir(), self.options.depth);
+            for record in section.messages.iter().filter(|r| !self.files.removed.contains(&r.name.0)) {
+                status.messages += 1;
+                let state = self.states.get(&record.name.0[..]).copied().unwrap_or_default();
+                status.intact += u64::from(state.intact);
+                status.moved += u64::from(state.moved);
+                status.reflagged += u64::from(state.reflagged);
+                status.renamed += u64::from(state.renamed);
+                status.changed += u64::from(state.changed);
+                status.gone += u64::from(!state.intact && !state.changed);
+            }
+            if section.footer.is_none() {
+                let text = format!(
+                    "the conversion of {} was cut off, or is running: {} of its messages are known here, and {} of them are there",
+                    section.header.source.escaped(),
+                    status.messages,
+                    status.intact
+                );
+                let finding = Finding::new(Code::ConversionUnfinished, text).in_file(&self.manifest.path);
+                self.findings.push(finding.with_hint("the same convert command again completes it"));
+            }
+            // Each run that copied a Maildir has a section about the messages that are new since the run before.
+            let same = sources.iter_mut().find(|s| section.header.is_maildir() && s.source == status.source);
+            match same {
+                Some(before) => before.add(&status),
+                None => sources.push(status),
+            }
+        }
+        sources
+    }
+}
+
+/// Describes a changed file without its old bytes.
+fn describe_change(record: &MessageRecord, file: &MessageFile) -> String {
+    let before = file.parsed().field(b'S');
+    match before {
+        Some(before) if file.size < before => {
+            format!("is not what was converted: cut off after {} of {before} bytes, or rewritten", file.size)
+        }
+        Some(before) if file.size > before => {
+            format!("is not what was converted: {} bytes, and had {before}", file.size)
+        }
+        _ => {
+            let expected = blake3::Hash::from_bytes(record.file_digest().0).to_hex();
+            format!(
+                "is not what was converted: as many bytes, but not the same (BLAKE3 was {}…)",
+                &expected[..16]
+            )
+        }
+    }
+}

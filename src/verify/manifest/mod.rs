@@ -1,0 +1,14 @@
+//! Verification against the manifest: every converted message is unchanged, moved, re-flagged, changed, renamed or
+//! gone. The source is not needed; if it is at hand, it is compared too.
+//!
+//! Everyday changes (flags, new/ to cur/, another folder) are infos. Everything that makes the manifest's claim untrue
+//! is an error: changed bytes, a message that is gone, and also another base name. A new base name is another message
+//! to every IMAP client and to `convert --exact`.
+
+mod check;
+mod flagging;
+mod load;
+mod source;
+
+pub(crate) use check::{Maildir, check, missing_names};
+pub(crate) use load::{LoadedManifest, load};

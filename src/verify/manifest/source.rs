@@ -1,0 +1,207 @@
+//! Comparison of converted sources with their state at the conversion.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::load::LoadedManifest;
+use crate::mailbox::fs::{Dir, files, parent_of};
+use crate::mailbox::maildir::list;
+use crate::mailbox::manifest::{Digest, MessageRecord, Section};
+use crate::mailbox::source::{Contents, mapped};
+use crate::mailbox::{Code, Context, Error, Finding, Result};
+use crate::verify::VerifyOptions;
+use crate::verify::options::SourceOpener;
+use crate::verify::report::error_text;
+
+/// A message whose file has other bytes than were converted.
+pub(super) struct ChangedMessage<'a> {
+    pub(super) finding: Finding,
+    pub(super) record: &'a MessageRecord,
+    pub(super) section: &'a Section,
+    pub(super) path: PathBuf,
+}
+
+/// Comparison of the sources in a manifest.
+pub(super) struct SourceComparison<'a> {
+    pub(super) manifest: &'a LoadedManifest,
+    pub(super) options: &'a VerifyOptions<'a>,
+    pub(super) open: SourceOpener<'a>,
+    pub(super) context: &'a Context<'a>,
+}
+
+impl SourceComparison<'_> {
+    /// Returns a finding about each source. Where a source is unchanged, the findings about `changed` messages get the
+    /// first byte that differs.
+    pub(super) fn compare(&self, changed: &mut [ChangedMessage<'_>]) -> Result<Vec<Finding>> {
+        let (mut findings, mut maildirs) = (Vec::new(), HashSet::new());
+        for section in self.manifest.newest_sections() {
+            if section.header.is_maildir() {
+                if maildirs.insert(&section.header.source.0) {
+                    findings.push(self.compare_maildir(section));
+                }
+                continue;
+            }
+            let named = section.source();
+            let path = match self.options.source {
+                Some(path) => path,
+                None if named.as_os_str() == "-" => continue,
+                None => &named,
+            };
+            let text = match self.compare_source(section, path, changed) {
+                Ok(text) => text,
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(error) => format!("could not be compared: {}", error_text(&error, path)),
+            };
+            findings.push(Finding::new(Code::SourceCompared, text).in_file(path));
+        }
+        Ok(findings)
+    }
+
+    /// Returns a phrase about a source.
+    fn compare_source(
+        &self,
+        section: &Section,
+        path: &Path,
+        changed: &mut [ChangedMessage<'_>],
+    ) -> Result<String> {
+        if files::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Ok("is gone; what was converted is known by the manifest alone".to_owned());
+        }
+        let source = (self.open)(path)?;
+        let (raw, before) = (source.raw(), section.header.size as usize);
+        if raw.len() < before {
+            return Ok(format!("is another or shorter now: {} bytes, and had {before}", raw.len()));
+        }
+        let digest = Digest::from(source.hash_first(before, self.context.cancel)?);
+        source.check_unchanged()?;
+        if digest != section.header.blake3 {
+            return Ok("is another than when it was converted".into());
+        }
+        let of_section = changed.iter_mut().filter(|changed| std::ptr::eq(changed.section, section));
+        of_section.for_each(|changed| changed.locate(raw));
+        Ok(match raw.len() - before {
+            0 => "is the same as when it was converted".into(),
+            more => format!("has grown by {more} bytes since it was converted; its beginning is the same"),
+        })
+    }
+
+    /// Compares the names in a Maildir with those that were copied.
+    fn compare_maildir(&self, section: &Section) -> Finding {
+        let named = section.source();
+        let path = self.options.source.unwrap_or(&named);
+        let text = match list::list_messages(path, self.context.now) {
+            Ok(entries) => {
+                let now: HashSet<&[u8]> = entries.iter().map(|entry| entry.parsed().base).collect();
+                let sections =
+                    self.manifest.sections.iter().filter(|s| s.header.source == section.header.source);
+                let copied: HashSet<&[u8]> = sections
+                    .filter(|s| s.header.is_maildir())
+                    .flat_map(|s| &s.messages)
+                    .map(|message| &message.original.as_ref().unwrap_or(&message.name).0[..])
+                    .collect();
+                format!(
+                    "has {} of the {} messages that were copied, by their names, and {} others",
+                    copied.intersection(&now).count(),
+                    copied.len(),
+                    now.difference(&copied).count()
+                )
+            }
+            Err(error) if error.is(io::ErrorKind::NotFound) => {
+                "is gone; what was copied is known by the manifest alone".to_owned()
+            }
+            Err(error) => format!("could not be compared: {}", error_text(&error, path)),
+        };
+        Finding::new(Code::SourceCompared, text).in_file(path)
+    }
+}
+
+impl ChangedMessage<'_> {
+    /// Finds the first byte that differs from the source.
+    fn locate(&mut self, raw: &[u8]) {
+        let mut file = Contents::default();
+        let Some(expected) = SourceParts::new(self.record, self.section, raw) else { return };
+        if load_file(&self.path, &mut file).is_err() {
+            return;
+        }
+        let at = expected.first_difference(&file);
+        let (before, now) = (expected.len(), file.len());
+        self.finding.offset = Some(at as u64);
+        self.finding.line = Some(mapped::count_byte(b'\n', &file[..at]) as u64 + 1);
+        let message = match before == now {
+            true => format!("is not what was converted: other bytes from {at} on"),
+            false => {
+                format!("is not what was converted: other from byte {at} on, {now} bytes and had {before}")
+            }
+        };
+        self.finding.message = message.into();
+    }
+}
+
+/// Loads a message again.
+fn load_file(path: &Path, contents: &mut Contents) -> Result<()> {
+    let file = Dir::open(parent_of(path))?.open_file(path.file_name().unwrap_or_default())?;
+    let meta = file.metadata().map_err(Error::io("look at", path))?;
+    let size = if meta.is_file() { meta.len() } else { 0 };
+    contents.load(&file, size, path)
+}
+
+/// The parts of a message in its source that its file has.
+struct SourceParts<'r> {
+    parts: Vec<&'r [u8]>,
+    /// The lines end in CR in the source, and in LF in the file.
+    cr_only: bool,
+}
+
+impl<'r> SourceParts<'r> {
+    /// Returns None if the line ends were changed, or if this is another source.
+    fn new(record: &MessageRecord, section: &Section, raw: &'r [u8]) -> Option<SourceParts<'r>> {
+        let at = usize::try_from(record.at).ok()?;
+        let message = raw.get(at..at.checked_add(record.len.try_into().ok()?)?)?;
+        let fields = record.stripped.iter().map(|(at, field)| (*at, field.0.len()));
+        let quotes = record.quotes.iter().scan(0, |at, distance| {
+            *at = u64::saturating_add(*at, *distance);
+            Some((*at, 1))
+        });
+        let (mut parts, mut from) = (Vec::new(), 0);
+        for (at, length) in fields.chain(quotes) {
+            let at = usize::try_from(at).ok()?;
+            parts.push(message.get(from..at)?);
+            from = at.checked_add(length)?;
+        }
+        parts.push(message.get(from..)?);
+        let source = SourceParts { parts, cr_only: section.header.cr_only };
+        let mut hasher = blake3::Hasher::new();
+        source.windows().for_each(|window| {
+            hasher.update(&window);
+        });
+        (Digest::from(hasher.finalize()) == record.file_digest()).then_some(source)
+    }
+
+    fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.len()).sum()
+    }
+
+    /// Returns the bytes of the file, in order.
+    fn windows(&self) -> impl Iterator<Item = Cow<'r, [u8]>> {
+        let cr_only = self.cr_only;
+        self.parts.iter().flat_map(|part| mapped::windows(part)).map(move |window| match cr_only {
+            true => window.iter().map(|&b| if b == b'\r' { b'\n' } else { b }).collect(),
+            false => Cow::Borrowed(window),
+        })
+    }
+
+    /// Returns the offset of the first byte that differs in a file.
+    fn first_difference(&self, file: &[u8]) -> usize {
+        let mut at = 0;
+        for window in self.windows() {
+            let here = &file[at..file.len().min(at + window.len())];
+            if *here != *window {
+                return at + here.iter().zip(&*window).take_while(|(a, b)| a == b).count();
+            }
+            at += window.len();
+        }
+        at
+    }
+}
