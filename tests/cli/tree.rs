@@ -275,6 +275,26 @@ fn a_tree_comes_back() {
     }
 }
 
+/// A folder NAME.sbd is no directory of subfolders, and a cut name below Inbox belongs to INBOX.
+#[test]
+fn a_tree_just_converted_is_the_same_mail_in_the_same_folders() {
+    for layout in ["maildir++", "fs"] {
+        let tree = Tree::new();
+        tree.mbox("foo.sbd", 0..1).mbox("bar", 1..2).mbox("baz.sbd/inner", 2..3).mbox("Deep/x.SBD", 3..4);
+        tree.mbox(&format!("Inbox/{}", "y".repeat(240)), 4..5).mbox("Inbox/other", 5..6);
+        tree.convert(&["--layout", layout]).exits(0);
+        verified(&tree.root(), &tree.out()).exits(0);
+        verified(&tree.out(), &tree.root()).exits(0);
+        for again in ["maildir++", "fs"] {
+            let copy = tree.0.path().join(again);
+            let mut command = convert_command(["--layout", again]);
+            command.arg(tree.out()).arg(format!("maildir:{}", copy.display()));
+            run(command).exits(0);
+            verified(&tree.root(), &copy).exits(0);
+        }
+    }
+}
+
 #[test]
 fn one_bad_file_never_stops_the_rest() {
     let tree = everything();

@@ -18,8 +18,10 @@ impl Conversion<'_> {
             return Ok(());
         }
         let renamed = renames::read(self.destination.path)?;
-        for entry in entries.iter_mut().filter(|entry| !entry.is_mapped) {
-            let (folder, now) = (&entry.mailbox.folder, &entry.name.directory);
+        let folders = folders_to_record(entries);
+        let unmapped = entries.iter_mut().zip(&folders).filter(|(entry, _)| !entry.is_mapped);
+        for (entry, folder) in unmapped {
+            let now = &entry.name.directory;
             let recorded = renamed.iter().filter(|(_, name)| *name == folder);
             let mut directories: Vec<PathBuf> = recorded.map(|(directory, _)| directory.clone()).collect();
             if entry.name.rename_reason.is_some() {
@@ -57,9 +59,10 @@ impl Conversion<'_> {
 
     /// Records the names of folders that could not keep them.
     pub(super) fn record_renames(&self, entries: &[TreeEntry]) -> Result<()> {
-        let renamed = entries.iter().filter(|entry| entry.name.rename_reason.is_some());
+        let folders = entries.iter().zip(folders_to_record(entries));
+        let renamed = folders.filter(|(entry, _)| entry.name.rename_reason.is_some());
         let new: renames::Renames =
-            renamed.map(|entry| (entry.name.directory.clone(), entry.mailbox.folder.clone())).collect();
+            renamed.map(|(entry, folder)| (entry.name.directory.clone(), folder)).collect();
         let before = renames::read(self.destination.path)?;
         let all: renames::Renames = before.clone().into_iter().chain(new).collect();
         if all == before {
@@ -112,4 +115,11 @@ impl Conversion<'_> {
     fn sync(&self, root: &Dir) -> Result<()> {
         if self.destination.fsync == Fsync::None { Ok(()) } else { root.sync() }
     }
+}
+
+/// Returns the folders of the entries as a list in the destination names them: with INBOX in one spelling.
+fn folders_to_record(entries: &[TreeEntry]) -> Vec<Folder> {
+    let mut folders: Vec<Folder> = entries.iter().map(|entry| entry.mailbox.folder.clone()).collect();
+    naming::normalize_inbox(&mut folders);
+    folders
 }

@@ -89,8 +89,13 @@ impl Layout {
                 let is_list =
                     matches!(level, b"subscriptions" | b"mailferry.folders" | b"mailferry.manifest");
                 let is_taken = matches!(level, b"cur" | b"new" | b"tmp") || first && is_list;
+                // NAME.sbd would be read as the directory of NAME's subfolders.
+                let dot = match ends_with(level, SUBFOLDERS_SUFFIX) {
+                    true => level.len() - SUBFOLDERS_SUFFIX.len(),
+                    false => usize::MAX,
+                };
                 escape_and_encode(level, |at, b| {
-                    needs_escape(b) || at == 0 && (is_taken || matches!(b, b'.' | b'~'))
+                    needs_escape(b) || at == dot || at == 0 && (is_taken || matches!(b, b'.' | b'~'))
                 })
             }
             Layout::Mboxes => {
