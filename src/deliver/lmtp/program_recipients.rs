@@ -414,6 +414,10 @@ mod tests {
 
     /// Delivers to these users by `script`, whose $0 ends in the name of the home. Returns the outcomes.
     fn delivered_to_all(script: &str, users: &[&str]) -> Vec<Outcome> {
+        delivered_to_all_within(Duration::from_secs(600), script, users)
+    }
+
+    fn delivered_to_all_within(time_limit: Duration, script: &str, users: &[&str]) -> Vec<Outcome> {
         let dir = tempfile::tempdir().unwrap();
         let script = format!("cd {}; case \"$*\" in *' -n'*) exit 0;; esac\n{script}", dir.path().display());
         let mut programs = ProgramRecipients {
@@ -423,7 +427,7 @@ mod tests {
             home: Template::parse(&[dir.path().as_os_str().as_encoded_bytes(), b"/%u"].concat()).unwrap(),
             user: Template::parse(b"%u").unwrap(),
             delimiters: b"-".to_vec(),
-            time_limit: Duration::from_secs(600),
+            time_limit,
             cancel: Cancel::never(),
         };
         let recipients: Vec<(EnvelopeAddress, ProgramMailbox)> = users
@@ -459,6 +463,28 @@ mod tests {
         let script = "mkdir lock || exit 69; sleep 0.05; rmdir lock";
         let outcomes = delivered_to_all(script, &["joe", "joe-a", "joe", "joe-b"]);
         assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    }
+
+    #[test]
+    fn the_addresses_of_a_user_share_a_time_limit() {
+        let script = "case $0 in */joe) exec sleep 600;; esac";
+        let outcomes =
+            delivered_to_all_within(Duration::from_millis(300), script, &["joe", "joe-a", "joe-b"]);
+        let texts: Vec<String> = outcomes.into_iter().map(|outcome| outcome.unwrap_err().text).collect();
+        assert!(texts[0].contains("was killed"), "{texts:?}");
+        assert!(texts[1..].iter().all(|text| text.contains("other addresses of this user")), "{texts:?}");
+    }
+
+    #[test]
+    fn only_slow_deliveries_make_room_for_more() {
+        let long_ago = Instant::now().checked_sub(SLOW).unwrap();
+        let running = |fast: usize, slow: usize| -> Vec<RunningHome> {
+            let started = [vec![Instant::now(); fast], vec![long_ago; slow]].concat();
+            started.into_iter().map(|started| RunningHome { home: 0, started, left: 1 }).collect()
+        };
+        assert!(may_start_another(&running(AT_A_TIME - 1, 0)) && !may_start_another(&running(AT_A_TIME, 0)));
+        assert!(may_start_another(&running(0, AT_A_TIME)) && !may_start_another(&running(0, MAX_AT_A_TIME)));
+        assert!(until_slow(&running(1, 9)) > Duration::from_secs(5));
     }
 
     #[test]
