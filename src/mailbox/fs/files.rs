@@ -60,8 +60,8 @@ pub(crate) struct Root {
     real: PathBuf,
     base: Arc<OwnedFd>,
     below: Vec<OsString>,
-    /// A handle of the directory that `below` leads to, if it is one.
-    inside: Option<Arc<OwnedFd>>,
+    /// A handle of the directory that `below` leads to, once it is one.
+    inside: OnceLock<Arc<OwnedFd>>,
     rights: Rights,
     /// The thread that creates lock files next to it, if the actor may not.
     locks: Option<Keeper>,
@@ -88,8 +88,18 @@ impl Root {
         real.extend(&below);
         let inside = first
             .filter(|(_, stat)| keep == 1 && FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
-        let inside = inside.map(|(fd, _)| Arc::new(fd));
+        let inside = inside.map_or_else(OnceLock::new, |(fd, _)| OnceLock::from(Arc::new(fd)));
         Ok(Root { named, real, base: Arc::new(base), below, inside, rights: Rights { links, keeper }, locks })
+    }
+}
+
+impl Root {
+    /// Opens the directory that `below` leads to, if it is one.
+    fn open_inside(&self) -> Option<Arc<OwnedFd>> {
+        let (base, names) = (Arc::clone(&self.base), self.below.clone());
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let open = move || descend(base.as_fd(), &names, |dir, name| open_at(dir, name, flags));
+        self.rights.run(open).ok().map(Arc::new)
     }
 }
 
@@ -186,7 +196,14 @@ fn locate(path: &Path) -> io::Result<Option<Location>> {
     }
     let mut real = root.real.clone();
     real.extend(&names);
-    let base = match &root.inside {
+    // What is missing at first is a directory later.
+    if root.inside.get().is_none()
+        && !names.is_empty()
+        && let Some(inside) = root.open_inside()
+    {
+        let _ = root.inside.set(inside);
+    }
+    let base = match root.inside.get() {
         Some(inside) => Arc::clone(inside),
         None => {
             names.splice(..0, root.below.iter().cloned());
@@ -225,7 +242,7 @@ impl Location {
         let links = self.rights.links;
         self.rights.run(move || match descend(base.as_fd(), &names, &call) {
             // One of the names may be a link, and root's.
-            Err(Errno::LOOP | Errno::NOTDIR) if links == Links::Roots => {
+            Err(Errno::LOOP) if links == Links::Roots => {
                 let place = resolve(&real)?;
                 Ok(descend(place.base.as_fd(), &place.below, &call)?)
             }
@@ -277,9 +294,20 @@ fn descend<T>(
     let mut held: Option<OwnedFd> = None;
     for name in above {
         let at = held.as_ref().map_or(base, |fd| fd.as_fd());
-        held = Some(open_at(at, name, OFlags::PATH | OFlags::DIRECTORY)?);
+        let opened = open_at(at, name, OFlags::PATH | OFlags::DIRECTORY);
+        held = Some(opened.map_err(|errno| name_link(at, name, errno))?);
     }
-    call(held.as_ref().map_or(base, |fd| fd.as_fd()), last)
+    let at = held.as_ref().map_or(base, |fd| fd.as_fd());
+    call(at, last).map_err(|errno| name_link(at, last, errno))
+}
+
+/// Turns "not a directory" into "a symbolic link", where that is the reason.
+fn name_link(dir: BorrowedFd<'_>, name: &OsStr, errno: Errno) -> Errno {
+    let is_link = || {
+        let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW);
+        stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
+    };
+    if errno == Errno::NOTDIR && is_link() { Errno::LOOP } else { errno }
 }
 
 /// Opens a name. A symbolic link is an error.
@@ -391,13 +419,10 @@ pub(crate) fn stat(path: &Path) -> io::Result<Stat> {
 pub(crate) fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
     let path = path.as_ref();
     let Some(at) = locate(path)? else { return std::fs::metadata(path) };
-    let fd = at.at(|dir, name| {
-        let fd = open_at(dir, name, OFlags::PATH)?;
-        let stat = rustix::fs::fstat(&fd)?;
-        let is_link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
-        if is_link { Err(Errno::LOOP) } else { Ok(fd) }
-    })?;
-    File::from(fd).metadata()
+    at.at(|dir, name| match File::from(open_at(dir, name, OFlags::PATH)?).metadata() {
+        Ok(meta) if meta.is_symlink() => Err(Errno::LOOP),
+        meta => meta.map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO)),
+    })
 }
 
 /// Returns what is known of a name; a link is not followed.
@@ -441,17 +466,21 @@ pub(crate) fn refused_link(path: &Path) -> Option<PathBuf> {
 
 /// Reports whether the path leads to a directory.
 pub(crate) fn is_dir(path: impl AsRef<Path>) -> bool {
-    metadata(path).is_ok_and(|meta| meta.is_dir())
+    kind(path.as_ref()) == Some(FileType::Directory)
 }
 
 /// Reports whether the path leads to a regular file.
 pub(crate) fn is_file(path: impl AsRef<Path>) -> bool {
-    metadata(path).is_ok_and(|meta| meta.is_file())
+    kind(path.as_ref()) == Some(FileType::RegularFile)
 }
 
 /// Reports whether the path leads to anything.
 pub(crate) fn exists(path: impl AsRef<Path>) -> bool {
-    metadata(path).is_ok()
+    kind(path.as_ref()).is_some()
+}
+
+fn kind(path: &Path) -> Option<FileType> {
+    stat(path).ok().map(|stat| FileType::from_raw_mode(stat.st_mode))
 }
 
 /// Reports whether the last name is a symbolic link.
