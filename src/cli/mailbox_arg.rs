@@ -77,7 +77,7 @@ impl MailboxArg {
         self.path.as_os_str().as_bytes().ends_with(b"/") || files::is_dir(&self.path)
     }
 
-    /// The format for a delivery.
+    /// Returns the format for a delivery.
     pub(crate) fn target_format(&self) -> TargetFormat {
         match self.format {
             None => TargetFormat::Detect,

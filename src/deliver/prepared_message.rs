@@ -17,14 +17,14 @@ use crate::transport::{DeliveryEnvelope, Failure, FailureReason, SpooledMessage,
 pub(crate) struct PreparedMessage<'a> {
     spooled: &'a SpooledMessage,
     prefix: Vec<u8>,
-    /// Ranges of the spooled message's head that are left out, in order.
+    /// Ranges of the spooled message in memory that are left out, in order.
     cuts: Vec<Range<usize>>,
     /// The envelope sender for a From_ line; empty for the null sender.
     sender: Vec<u8>,
 }
 
 impl<'a> PreparedMessage<'a> {
-    /// A message with these lines on top and nothing else changed.
+    /// Returns a message with these lines on top and nothing else changed.
     pub(crate) fn verbatim(spooled: &'a SpooledMessage, prefix: Vec<u8>) -> PreparedMessage<'a> {
         PreparedMessage { spooled, prefix, cuts: Vec::new(), sender: Vec::new() }
     }
@@ -32,7 +32,7 @@ impl<'a> PreparedMessage<'a> {
     /// Takes a leading From_ line off, and writes one Return-Path and one Delivered-To.
     ///
     /// `from_mta`: the message comes straight from an MTA that writes trace fields. A Delivered-To with this
-    /// recipient above the first Received field is then of this delivery. Anywhere else it shows a loop.
+    /// recipient above the first Received field then belongs to this delivery. Anywhere else it shows a loop.
     ///
     /// # Errors
     /// [`FailureReason::BadMessage`] for an empty message and for a From_ line alone, and
@@ -94,17 +94,17 @@ impl<'a> PreparedMessage<'a> {
         }
     }
 
-    /// The added lines.
+    /// Returns the added lines.
     pub(crate) fn prefix(&self) -> &[u8] {
         &self.prefix
     }
 
-    /// The envelope sender; empty for the null sender and for an unknown one.
+    /// Returns the envelope sender; empty for the null sender and for an unknown one.
     pub(crate) fn sender(&self) -> &[u8] {
         &self.sender
     }
 
-    /// Offset of the message in the spooled one: the length of its leading From_ line.
+    /// Returns the offset of the message in the spooled one: the length of its leading From_ line.
     pub(crate) fn message_offset(&self) -> u64 {
         let first =
             self.cuts.first().filter(|cut| cut.start == 0 && self.spooled.in_memory().starts_with(b"From "));
@@ -116,14 +116,14 @@ impl<'a> PreparedMessage<'a> {
             + self.prefix.len() as u64
     }
 
-    /// Size with every line end counted as CRLF.
+    /// Returns the size with every line end counted as CRLF.
     pub(crate) fn wire_size(&self) -> u64 {
         let head = self.spooled.in_memory();
         let cut: u64 = self.cuts.iter().map(|cut| bare_newlines(&head[cut.clone()])).sum();
         self.size() + self.spooled.bare_newlines() - cut + bare_newlines(&self.prefix)
     }
 
-    /// The message as an mbox gets it. `head` is [`PreparedMessage::in_memory`], `epoch` the time of delivery.
+    /// Returns the message as an mbox gets it. `head` is [`PreparedMessage::in_memory`], `epoch` the time of delivery.
     pub(crate) fn mbox_entry<'h>(
         &'h self,
         head: &'h [u8],
@@ -136,7 +136,7 @@ impl<'a> PreparedMessage<'a> {
         MboxEntry { head: MessageHead { from_line, header, eol }, first_chunk, message: self }
     }
 
-    /// The part in memory: all of it, or its first 8 MiB. The header is in there unless it is longer.
+    /// Returns the part in memory: all of it, or its first 8 MiB. The header is in there unless it is longer.
     pub(crate) fn in_memory(&self) -> Vec<u8> {
         let mut bytes = self.prefix.clone();
         let (head, mut from) = (self.spooled.in_memory(), 0);
@@ -151,10 +151,10 @@ impl<'a> PreparedMessage<'a> {
     pub(crate) fn for_each_chunk(&self, chunk: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         // One piece, so that a message of the usual size is one write(2).
         chunk(&self.in_memory())?;
-        self.for_each_chunk_after_head(chunk)
+        self.for_each_later_chunk(chunk)
     }
 
-    fn for_each_chunk_after_head(&self, chunk: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    fn for_each_later_chunk(&self, chunk: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         self.spooled.for_each_chunk(self.spooled.in_memory().len() as u64, chunk)
     }
 }
@@ -171,7 +171,7 @@ pub(crate) struct MboxEntry<'a> {
 impl MboxEntry<'_> {
     /// Passes on what follows the first chunk.
     pub(crate) fn for_each_later_chunk(&self, chunk: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        self.message.for_each_chunk_after_head(chunk)
+        self.message.for_each_later_chunk(chunk)
     }
 }
 
@@ -182,7 +182,7 @@ struct LeadingFromLine {
     sender: Vec<u8>,
 }
 
-/// Finds a leading From_ line. Prose that starts with `From ` is none: it has no date, and no header field
+/// Finds a leading From_ line. Prose that starts with `From ` is not one: it has no date, and no header field
 /// follows it.
 fn leading_from_line(head: &[u8]) -> Option<LeadingFromLine> {
     if !head.starts_with(b"From ") {
@@ -203,7 +203,7 @@ fn leading_from_line(head: &[u8]) -> Option<LeadingFromLine> {
     is_from_line.then(|| LeadingFromLine { length, sender: envelope::unquote(sender) })
 }
 
-/// The header in memory; of a longer one its complete fields.
+/// Returns the header in memory; of a longer one its complete fields.
 fn complete_fields(head: &[u8], is_complete: bool) -> &[u8] {
     let split = header::split(head);
     if split.closed || is_complete {
@@ -213,10 +213,10 @@ fn complete_fields(head: &[u8], is_complete: bool) -> &[u8] {
     &split.header[..split.header.len() - last]
 }
 
-/// Finds a Delivered-To of this very delivery.
+/// Reports whether this delivery has added a Delivered-To.
 ///
 /// # Errors
-/// [`FailureReason::Looping`] if it is of an earlier delivery to this recipient.
+/// [`FailureReason::Looping`] if an earlier delivery to this recipient has.
 fn has_delivered_to(header: &[u8], recipient: &[u8], from_mta: bool) -> Result<bool, Failure> {
     let (mut received, mut found) = (false, false);
     for field in header::fields(header) {

@@ -49,7 +49,7 @@ impl DeliveryTarget {
         }
     }
 
-    /// The folder of this Maildir that the option `--folder` names.
+    /// Returns the folder of this Maildir that the option `--folder` names.
     pub(crate) fn folder(self, name: &OsStr) -> Result<DeliveryTarget, Failure> {
         match self {
             DeliveryTarget::Maildir(path) => Ok(DeliveryTarget::Folder(path.join(name))),

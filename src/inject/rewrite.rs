@@ -70,8 +70,8 @@ impl<'a> Rewriter<'a> {
             text.to_mut().pop();
             append(tokens, &self.plus_domain);
         }
-        let host = tokens.iter().rev().take_while(|token| token.kind != TokenKind::At);
-        if !{ host }.any(|token| matches!(token.kind, TokenKind::Dot | TokenKind::Literal(_))) {
+        let mut host = tokens.iter().rev().take_while(|token| token.kind != TokenKind::At);
+        if !host.any(|token| matches!(token.kind, TokenKind::Dot | TokenKind::Literal(_))) {
             append(tokens, &self.default_domain);
         }
         changed

@@ -41,7 +41,7 @@ impl ChildPipes {
         Ok(has_moved)
     }
 
-    /// After the end of the process: whether it read all of its inputs.
+    /// Reports whether the process, which has ended, read all of its inputs.
     pub(crate) fn all_read(&self) -> bool {
         self.inputs.iter().all(InputPipe::was_read)
     }

@@ -104,7 +104,7 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    /// The reason of a delivery that fails with it.
+    /// Returns the reason of a delivery that fails with it.
     pub(crate) fn reason(&self) -> FailureReason {
         match self.kind {
             OutcomeKind::Permanent => FailureReason::Refused,

@@ -110,14 +110,14 @@ impl TreeReport {
         self.trees.iter().find_map(|tree| tree.refused.first())
     }
 
-    /// The totals over all folders.
+    /// Returns the totals over all folders.
     pub(super) fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         self.outcome.folders.iter().for_each(|row| totals += &row.totals);
         totals
     }
 
-    /// True if a part could not be converted.
+    /// Reports the findings of all folders and trees.
     pub(super) fn report(&self, reporter: &mut Reporter) {
         for row in &self.outcome.folders {
             for report in &row.reports {
@@ -129,7 +129,7 @@ impl TreeReport {
         reporter.findings(Path::new(""), &self.outcome.findings);
     }
 
-    /// A line a folder.
+    /// Writes a line for each folder.
     pub(super) fn table(&self, reporter: &mut Reporter, dry_run: bool) {
         let names: Vec<String> =
             self.outcome.folders.iter().map(|row| row.entry.name.folder.to_string()).collect();
@@ -162,7 +162,7 @@ impl TreeReport {
         }
     }
 
-    /// The same for programs.
+    /// Returns the table as JSON.
     pub(super) fn folders(&self) -> Vec<Value> {
         let folder = |row: &FolderOutcome| {
             let FolderOutcome { entry: TreeEntry { mailbox, name, .. }, totals, failed, .. } = row;

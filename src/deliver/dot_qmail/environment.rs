@@ -67,18 +67,18 @@ impl Variables {
     }
 }
 
-/// The rest after so many dashes; empty if there are fewer.
+/// Returns the rest after so many dashes; empty if there are fewer.
 fn after_dashes(extension: &[u8], dashes: usize, delimiter: Option<u8>) -> &[u8] {
     let is_dash = |&b: &u8| b == b'-' || Some(b) == delimiter;
     extension.splitn(dashes + 1, is_dash).nth(dashes).unwrap_or_default()
 }
 
-/// A host name without its last labels. The first label always stays.
+/// Removes the last labels of a host name. The first label always stays.
 fn without_last_labels(host: &[u8], labels: usize) -> &[u8] {
     (0..labels).fold(host, |host, _| &host[..memchr::memrchr(b'.', host).unwrap_or(host.len())])
 }
 
-/// The From_ line of qmail-local, without its line end: in UTC, with a two-digit day, and a sender without blanks.
+/// Returns the From_ line of qmail-local without its line end: in UTC, with a two-digit day and a sender without blanks.
 pub(crate) fn from_line(sender: &[u8], epoch: i64) -> Vec<u8> {
     let sender = if sender.is_empty() { b"MAILER-DAEMON" } else { sender };
     let sender: Vec<u8> =

@@ -39,8 +39,8 @@ pub(crate) struct DotQmailFile {
     pub default_offset: Option<usize>,
 }
 
-/// An extension in the form of a file name: in lower case, with `-` for the delimiter. It has no dots, so that no `..`
-/// leaves the home directory.
+/// Returns an extension in the form of a file name: in lower case, with `-` for the delimiter. It has no dots, so
+/// that no `..` leaves the home directory.
 pub(crate) fn safe_extension(extension: &[u8], delimiter: Option<u8>) -> Vec<u8> {
     let safe = |&b: &u8| match b {
         b if Some(b) == delimiter => b'-',
@@ -50,7 +50,7 @@ pub(crate) fn safe_extension(extension: &[u8], delimiter: Option<u8>) -> Vec<u8>
     extension.iter().map(safe).collect()
 }
 
-/// The file names of an address in order, each with the offset of its `default`. For `foo-bar` after `-`:
+/// Returns the file names of an address in order, each with the offset of its `default`. For `foo-bar` after `-`:
 /// `.qmail-foo-bar`, `.qmail-foo-default`, `.qmail-default`; never `foo-bar-default`.
 fn candidates(dash: &[u8], extension: &[u8]) -> impl Iterator<Item = (OsString, Option<usize>)> {
     let name = move |middle: &[u8], end: &[u8]| OsString::from_vec([b".qmail", dash, middle, end].concat());

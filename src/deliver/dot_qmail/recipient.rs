@@ -48,12 +48,12 @@ impl LocalRecipient {
         }
     }
 
-    /// `LOCAL@HOST`.
+    /// Returns `LOCAL@HOST`.
     pub(crate) fn address(&self) -> Vec<u8> {
         [&self.local[..], b"@", &self.host].concat()
     }
 
-    /// The sender of what is forwarded. A bounce keeps its own, so that a bounce of it goes nowhere.
+    /// Returns the sender of forwarded mail. A bounce keeps its own, so that a bounce of it goes nowhere.
     pub(crate) fn new_sender(&self, owner: ListOwner) -> Vec<u8> {
         let LocalRecipient { local, host, sender, .. } = self;
         match owner {
