@@ -4,6 +4,8 @@
 
 use clap::{Args, ValueEnum};
 
+use crate::mailbox::{Error, Result};
+
 /// The options of every command.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct CommonArgs {
@@ -32,10 +34,10 @@ pub(crate) struct CommonArgs {
 
 impl CommonArgs {
     /// Sets the number of rayon's threads. Must run before any parallel work.
-    pub(crate) fn set_up_workers(&self) -> anyhow::Result<()> {
+    pub(crate) fn set_up_workers(&self) -> Result<()> {
         let Some(jobs) = self.jobs else { return Ok(()) };
-        rayon::ThreadPoolBuilder::new().num_threads(jobs.into()).build_global()?;
-        Ok(())
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs.into());
+        pool.build_global().map_err(|e| Error::usage("--jobs", e.to_string()))
     }
 }
 

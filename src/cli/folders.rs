@@ -50,8 +50,7 @@ pub(crate) fn refuse_empty(tree: &mut Tree, root: &Path) -> Result<()> {
     if !has_no_mail(tree) {
         return Ok(());
     }
-    let (path, reason) = (root.to_owned(), "there is no mailbox in it".into());
-    Err(tree.refused.pop().unwrap_or(Error::NotAMailbox { path, reason, hint: None }))
+    Err(tree.refused.pop().unwrap_or_else(|| Error::not_a_mailbox(root, "there is no mailbox in it")))
 }
 
 /// Reports whether a tree contains neither a mailbox nor a file that may be one.

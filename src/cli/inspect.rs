@@ -90,7 +90,7 @@ fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
         paths.read_linked_messages(&mailbox.path);
     }
     paths.enter(args.sandbox, args.common.verbose);
-    args.common.set_up_workers().map_err(|e| Error::usage("--jobs", e.to_string()))?;
+    args.common.set_up_workers()?;
     let cancel = signals::cancel_on_signals();
     let watcher = ProgressDisplay::new(&args.common);
     let locks = args.open.lock_options(true);

@@ -130,8 +130,7 @@ impl Opener<'_> {
             return Source::from_reader(Path::new("standard input"), &mut StandardInput::new(), &spooling);
         }
         if mailbox.format == Some(Format::Maildir) || is_maildir(&mailbox.path)? {
-            let reason = "is a Maildir, and a file is wanted here".into();
-            return Err(Error::Unsupported { path: mailbox.path.clone(), reason });
+            return Err(Error::unsupported(&mailbox.path, "is a Maildir, and a file is wanted here"));
         }
         let open = if self.is_live { Source::open_live } else { Source::open };
         open(&mailbox.path, &self.args.lock_options(self.leave_no_trace), &spooling)

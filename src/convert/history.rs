@@ -85,7 +85,7 @@ impl<'a> History<'a> {
         let reason = format!(
             "tells of mail that was converted, and {maildir} is no Maildir; name a manifest of its own for a new one"
         );
-        Err(Error::Destination { path: file.path.clone(), reason })
+        Err(Error::destination(&file.path, reason))
     }
 
     /// Brings the manifest and the Maildir's name to stable storage: a killed run may have left this undone.

@@ -91,7 +91,7 @@ pub(crate) fn restore(
             findings.len(),
             section.messages.len()
         );
-        return Err(Error::Destination { path: section.source(), reason });
+        return Err(Error::destination(&section.source(), reason));
     }
     context.events.begin(Phase::Writing, section.header.size);
     match &options.target {
@@ -126,7 +126,7 @@ fn choose<'a, 'b>(
     };
     let newest: Vec<&Outline<'_>> =
         (0..outlines.len()).filter(|&n| !is_superseded(n)).map(|n| &outlines[n]).collect();
-    let refuse = |reason: String| Error::Destination { path: path.to_owned(), reason };
+    let refuse = |reason: String| Error::destination(path, reason);
     let names = || {
         let names =
             newest.iter().enumerate().map(|(n, o)| format!("{} {}", n + 1, o.header.source.escaped()));

@@ -16,7 +16,7 @@ use crate::mailbox::maildir::quota::{Limits, OverQuota, Quota};
 use crate::mailbox::maildir::{create, detect};
 use crate::mailbox::mbox::{MboxAppender, Status, Variant};
 use crate::mailbox::message::Flags;
-use crate::mailbox::{Context, Error, Finding, LockOptions, Result, display_path};
+use crate::mailbox::{Context, Finding, LockOptions, Result, display_path};
 use crate::transport::{Failure, FailureReason};
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -314,11 +314,11 @@ fn open_maildir(path: &Path) -> Result<Dir, Failure> {
         refuse_foreign_maildir(path, &dir)?;
         Ok(dir)
     });
-    opened.map_err(|error| match &error {
-        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+    opened.map_err(|error| match error.is(std::io::ErrorKind::NotFound) {
+        true => {
             let text = format!("{}: there is no such Maildir; deliver --create makes it", display_path(path));
             Failure::new(FailureReason::Configuration, text)
         }
-        _ => error.into(),
+        false => error.into(),
     })
 }

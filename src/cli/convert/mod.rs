@@ -82,7 +82,6 @@ fn usage(error: &Error) -> Exit {
 impl Run<'_> {
     fn job(&self, job: Job<'_>, mut report: ConvertReport<'_>) -> Exit {
         if let Err(error) = self.args.common.set_up_workers() {
-            let error = Error::Unsupported { path: "--jobs".into(), reason: error.to_string() };
             return report.fail(error, self.mailboxes.sources.len());
         }
         match job {

@@ -181,7 +181,7 @@ impl<'a> ConvertReport<'a> {
 
 /// Reports whether the reader of standard output closed it, which is not an error.
 pub(super) fn is_closed_pipe(error: &Error) -> bool {
-    matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
+    error.is(std::io::ErrorKind::BrokenPipe)
 }
 
 pub(super) fn report_closed_pipe(args: &ConvertArgs) {

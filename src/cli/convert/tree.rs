@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::applies::{TREE_COPY, TREE_EXPORT, TREE_IMPORT};
 use super::run::Run;
-use crate::cli::folders::{has_no_mail, raise_open_file_limit, report_skipped};
+use crate::cli::folders::{has_no_mail, raise_open_file_limit, refuse_empty, report_skipped};
 use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::cli::ui::Reporter;
 use crate::convert::tree::{self, FolderOutcome, TreeEntry, TreeOptions, TreeOutcome};
@@ -34,16 +34,11 @@ impl Run<'_> {
     pub(super) fn tree(&self, import: &ImportOptions<'_>, export: &ExportOptions<'_>) -> Result<TreeReport> {
         let sources = &self.mailboxes.sources;
         let mut trees = sources.iter().map(|source| self.walk(source)).collect::<Result<Vec<_>>>()?;
+        if trees.iter().all(has_no_mail) {
+            trees.iter_mut().zip(sources).try_for_each(|(tree, source)| refuse_empty(tree, &source.path))?;
+        }
         let found: Vec<TreeMailbox> =
             trees.iter_mut().flat_map(|tree| std::mem::take(&mut tree.mailboxes)).collect();
-        if found.is_empty() && trees.iter().all(has_no_mail) {
-            if let Some(error) = trees.iter_mut().find_map(|tree| tree.refused.pop()) {
-                return Err(error);
-            }
-            let path = sources.first().map(|source| source.path.clone()).unwrap_or_default();
-            let reason = "it is a directory without any mailbox in it".into();
-            return Err(Error::NotAMailbox { path, reason, hint: None });
-        }
         let are_maildirs = !found.is_empty() && found.iter().all(|found| found.kind == MailboxKind::Maildir);
         let layout = self.layout(are_maildirs)?;
         self.args.given.check(match layout {

@@ -192,7 +192,7 @@ impl VerifyArgs {
         }
         [&self.manifest, &self.source].into_iter().flatten().for_each(|path| paths.read(path));
         paths.enter(self.sandbox, self.common.verbose);
-        self.common.set_up_workers().map_err(|e| Error::usage("--jobs", e.to_string()))
+        self.common.set_up_workers()
     }
 
     fn take_identity(&self, mailboxes: &[MailboxArg], other: Option<&MailboxArg>) -> Result<()> {

@@ -172,8 +172,7 @@ fn refuse_itself(source: &Path, destination: &Path, state: &DestinationState) ->
     if file_id(source)? != file_id(destination)? {
         return Ok(());
     }
-    let reason = "is the source itself; a Maildir cannot be copied into itself".into();
-    Err(Error::Destination { path: destination.to_owned(), reason })
+    Err(Error::destination(destination, "is the source itself; a Maildir cannot be copied into itself"))
 }
 
 #[cfg(test)]
