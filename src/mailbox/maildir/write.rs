@@ -543,7 +543,7 @@ impl MaildirWriter {
     /// Runs `work`, which writes, and flushes early what is already written, so that the last flush has little left
     /// to do. `checkpoint` makes each early flush by calling its argument, and knows what is safe once it
     /// succeeded. The last flush does not report an error again that an early one reported, so it counts here. `bytes`
-    /// are the size of the work.
+    /// are the size of the work. If the work is interrupted and a flush is quick, another one makes the rest safe.
     pub(crate) fn flush_while(
         &self,
         bytes: u64,
@@ -553,6 +553,8 @@ impl MaildirWriter {
         const APART: Duration = Duration::from_millis(150);
         /// A Maildir that is flushed with others has checkpoints of its own only if it takes longer.
         const LARGE: u64 = 32 << 20;
+        /// A run ends within a second after a signal.
+        const QUICK: Duration = Duration::from_millis(300);
         let is_short = self.together.is_some() && bytes < LARGE;
         if self.fsync != Fsync::Batch || !self.one_flush || is_short {
             return work();
@@ -561,15 +563,21 @@ impl MaildirWriter {
             let (done, ended) = std::sync::mpsc::channel::<()>();
             let checkpoint = &checkpoint;
             let flusher = scope.spawn(move || {
+                let mut took = Duration::ZERO;
                 while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(APART) {
+                    let start = Instant::now();
                     checkpoint(&|| self.new.sync_fs())?;
+                    took = start.elapsed();
                 }
-                Ok(())
+                Ok(took)
             });
             let worked = work();
             drop(done);
             let flushed = flusher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            worked.and(flushed)
+            if matches!((&worked, &flushed), (Err(Error::Interrupted), Ok(took)) if *took < QUICK) {
+                checkpoint(&|| self.new.sync_fs())?;
+            }
+            worked.and(flushed.map(|_| ()))
         })
     }
 
