@@ -452,7 +452,8 @@ fn no_path_leads_into_the_users_tree_after_the_identity_is_taken() {
     if !is_possible() || !have_strace() {
         return;
     }
-    for job in &JOBS {
+    // The rules of the sandbox, which convert does not have, are made from paths.
+    for job in JOBS.iter().filter(|job| job.args[0] == "convert") {
         let scene = Scene::new();
         let log = scene.at("log");
         let strace = [
@@ -467,12 +468,7 @@ fn no_path_leads_into_the_users_tree_after_the_identity_is_taken() {
             "-e",
             "trace=%file,setresuid",
         ];
-        let mut arguments = job.arguments(&scene);
-        if arguments[0] != "convert" {
-            // The rules of the sandbox are made from paths.
-            arguments.insert(1, "--no-sandbox".to_owned());
-        }
-        let command = wrapped("exec \"$@\"", strace.into_iter().chain([BINARY]), arguments);
+        let command = wrapped("exec \"$@\"", strace.into_iter().chain([BINARY]), job.arguments(&scene));
         run_with_stdin(command, job.input());
         let text = fs::read_to_string(&log).unwrap();
         let home = scene.at("home").display().to_string();
