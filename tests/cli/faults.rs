@@ -25,7 +25,7 @@ struct Point {
     call: String,
     operand: String,
     nth: usize,
-    is_nameless: bool,
+    is_attempt: bool,
 }
 
 /// A run with a fault.
@@ -221,18 +221,23 @@ impl Case<'_> {
     /// Tells whether the call depends on time: lines of the manifest are written when the disk has caught up.
     fn is_a_matter_of_time(&self) -> bool {
         let Point { call, operand, nth, .. } = &self.points[0];
-        call == "write" && operand.ends_with(MANIFEST) && *nth > 1
+        // A directory that changed a moment ago is listed once more.
+        let is_listing = ["getdents64", "openat", "fstat", "fstatfs", "statx", "close"].contains(&&call[..])
+            && ["/new", "/cur"].iter().any(|directory| operand.ends_with(directory));
+        is_listing || call == "write" && operand.ends_with(MANIFEST) && *nth > 1
     }
 
     /// Tells whether no run may succeed with this fault: without the call mail would be missing, or not
     /// durable. (A stage whose manifest cannot be opened is created again.)
     fn must_be_reported(&self) -> bool {
-        let Point { call, operand, is_nameless, .. } = &self.points[0];
+        let Point { call, operand, is_attempt, .. } = &self.points[0];
         let calls = ["fsync", "linkat", "mkdirat", "renameat2", "syncfs", "utimensat", "write", "writev"];
-        let needed = calls.contains(&&call[..]) || (call == "openat" && operand != "mailferry.manifest");
+        // Whether a directory is a Maildir is decided by what can be listed of cur/ and new/.
+        let is_optional = ["mailferry.manifest", "cur", "new"].contains(&&operand[..]);
+        let needed = calls.contains(&&call[..]) || (call == "openat" && !is_optional);
         // A lock file can also be created without a link.
         let is_lock = call == "linkat" && operand.ends_with(".lock");
-        self.fault != Fault::Error("EINTR") && needed && !is_nameless && !is_lock
+        self.fault != Fault::Error("EINTR") && needed && !is_attempt && !is_lock
     }
 
     /// Runs the conversion with the fault. Returns the run and the log of strace.
@@ -295,5 +300,5 @@ fn point(calls: &[Call], n: usize) -> Point {
             && other.operands.iter().any(|o| o == operand)
     };
     let nth = calls[..=n].iter().filter(alike).count();
-    Point { call: call.name.clone(), operand: operand.into(), nth, is_nameless: call.is_nameless }
+    Point { call: call.name.clone(), operand: operand.into(), nth, is_attempt: call.is_attempt }
 }

@@ -78,8 +78,8 @@ pub(crate) struct Call {
     pub takes_space: bool,
     /// A check by the standard library in a debug build.
     pub is_check: bool,
-    /// It creates a file without a name. Where that is not supported, one with a name is created.
-    pub is_nameless: bool,
+    /// It only looks a name up, or it creates a file without a name: the program continues without it.
+    pub is_attempt: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,8 +122,8 @@ impl Call {
         let anywhere = |operand: String| operand.replace(destination.to_str().unwrap(), ANYWHERE);
         let operands = strings(arguments, !has_data).into_iter().map(anywhere).collect();
         let takes_space = arguments.contains("O_CREAT") || ["mkdirat", "write", "writev"].contains(&name);
-        let is_nameless = arguments.contains("O_TMPFILE");
-        Some(Call { thread: thread.into(), name: name.into(), operands, takes_space, is_check, is_nameless })
+        let is_attempt = ["O_TMPFILE", "O_PATH"].iter().any(|flag| arguments.contains(flag));
+        Some(Call { thread: thread.into(), name: name.into(), operands, takes_space, is_check, is_attempt })
     }
 
     /// Tells whether it works on a path at or below the destination.

@@ -72,9 +72,40 @@ impl Conversion {
         let date = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         fs::File::open(&source).unwrap().set_modified(date).unwrap();
         copy(self.before.path(), &root.join("dest"));
+        name_source(&root.join("dest"), &source.canonicalize().unwrap());
         let before = tree(&root.join("dest"));
         Trial { conversion: self, scratch, before }
     }
+}
+
+/// Replaces the source in the manifests that another trial left: its path is in another scratch directory.
+fn name_source(dest: &Path, source: &Path) {
+    for path in tree(dest).into_keys().filter(|path| path.ends_with(MANIFEST)) {
+        let path = dest.join(path);
+        let mtime = fs::metadata(&path).unwrap().modified().unwrap();
+        let text = fs::read(&path).unwrap();
+        let lines = text.split_inclusive(|&b| b == b'\n').map(|line| {
+            let Some(end) = memchr::memmem::find(line, b"/run/source\"") else {
+                return line.to_vec();
+            };
+            let start = memchr::memmem::rfind(&line[..end], b"\"").unwrap() + 1;
+            [&line[..start], source.as_os_str().as_bytes(), &line[end + "/run/source".len()..]].concat()
+        });
+        fs::write(&path, lines.collect::<Vec<_>>().concat()).unwrap();
+        fs::File::open(&path).unwrap().set_modified(mtime).unwrap();
+    }
+}
+
+/// Returns the digest of a manifest without what depends on the path of the source: that path, and the hashes of
+/// sections.
+fn manifest_digest(path: &Path, root: &Path) -> String {
+    let text = String::from_utf8(fs::read(path).unwrap()).unwrap();
+    let text = text.replace(root.to_str().unwrap(), ANYWHERE);
+    let without_end = |line: &str| match line.split_once("\"end\":\"") {
+        Some((before, after)) => format!("{before}{}", &after[64..]),
+        None => line.to_owned(),
+    };
+    sha256(text.split_inclusive('\n').map(without_end).collect::<String>().as_bytes())
 }
 
 /// Returns an empty destination.
@@ -134,7 +165,6 @@ impl Trial<'_> {
 
     /// Returns the command of the conversion, after `program`, with the default locks.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, program: &[S], options: &[&str]) -> Command {
-        // The manifest has the source's path as given. A relative path is the same everywhere.
         let program = program.iter().map(AsRef::as_ref).chain([OsStr::new(BINARY)]);
         let mut command = wrapped("exec \"$@\"", program, ["convert", "--json"]);
         command
@@ -163,6 +193,9 @@ impl Trial<'_> {
     fn states(&self) -> Tree {
         let mut tree = tree_alike(&self.dest());
         tree.entry(Path::new("Maildir").join(KEYWORDS)).and_modify(|states| states.mtime = (0, 0));
+        for (path, state) in tree.iter_mut().filter(|(path, _)| path.ends_with(MANIFEST)) {
+            state.digest = manifest_digest(&self.dest().join(path), &self.root());
+        }
         let manifest = Path::new("Maildir").join(MANIFEST);
         if self.before.contains_key(&manifest) {
             // It existed before, and its mtime is that of the last change.
