@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::mailbox::Cancel;
 use crate::mailbox::fs::Modes;
+use crate::mailbox::maildir::write::MessageContent;
 use crate::mailbox::maildir::write::WriterOptions;
 use crate::mailbox::maildir::{BaseName, Fsync, MaildirWriter, NewMessage, Subdir, Unique, name};
 use crate::mailbox::manifest::{self, Bytes, Digest, MessageRecord};

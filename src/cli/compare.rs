@@ -21,7 +21,7 @@ use crate::verify::compare::{self, Both, CompareOptions, Difference, MailboxRef,
 use crate::verify::maildir;
 use crate::verify::options::SourceOpener;
 
-/// What is compared. The options need `--against`.
+/// The comparison. The options need `--against`.
 #[derive(Args, Debug)]
 pub(crate) struct CompareArgs {
     /// With --against: compare flags, received dates and the fields that readers rewrite as well

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::mailbox::fs::actor::{self, Actor, Place};
+use crate::mailbox::fs::actor::{self, Actor, OpenedName, Place};
 use crate::mailbox::fs::files::{self, Root};
 use crate::mailbox::fs::identity::{self, By, Identity, Keeper, account, group_of};
 use crate::mailbox::{Error, Result, display_path};
@@ -46,7 +46,7 @@ pub(crate) struct Owner {
     pub gid: Option<u32>,
 }
 
-/// What a command is to read and to write.
+/// The paths that a command reads and writes.
 #[derive(Debug, Default)]
 pub(crate) struct Paths<'a> {
     pub written: Vec<&'a Path>,
@@ -68,15 +68,14 @@ pub(crate) fn take(paths: &Paths<'_>) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         return check_own(paths.owner);
     }
-    let resolve = |path: &&'_ Path| actor::resolve(path).map(|place| (path.to_path_buf(), place));
+    let resolve = |path: &&'_ Path| actor::resolve(path);
     let mut written = paths.written.iter().map(resolve).collect::<Result<Vec<_>>>()?;
     let read = paths.read.iter().map(resolve).collect::<Result<Vec<_>>>()?;
     let main = match paths.owner {
         Some(owner) => {
-            written.iter().try_for_each(|(path, place)| check_owner(path, place, owner))?;
-            let place =
-                written.iter().find(|(_, place)| place.actor != Actor::Root).map(|(_, place)| place.actor);
-            let group = place.map_or(0, Actor::gid);
+            written.iter().try_for_each(|place| check_owner(place, owner))?;
+            let user = written.iter().map(|place| place.actor).find(|actor| *actor != Actor::Root);
+            let group = user.map_or(0, Actor::gid);
             Actor::new(owner.uid, owner.gid.unwrap_or(group))
         }
         None => common_actor(&written)?.unwrap_or_else(|| least_powerful(&read)),
@@ -90,22 +89,23 @@ pub(crate) fn take(paths: &Paths<'_>) -> Result<()> {
         }
     };
     if let (Some(own), Some(mode)) = (&own, paths.directory_mode) {
-        for (path, place) in &mut written {
+        for place in &mut written {
             if place.actor == Actor::Root && !place.exists && !place.is_open_to_all() {
                 files::create_for(place, own.uid, own.gid, mode)
-                    .map_err(Error::io("create the directory", &*path))?;
-                *place = actor::resolve(path)?;
+                    .map_err(Error::io("create the directory", &place.path))?;
+                *place = actor::resolve(&place.path)?;
             }
         }
     }
     let mut keepers = Keepers::default();
-    let is_separate = |(_, place): &(_, Place)| place.actor.uid() != main.uid();
+    let is_separate = |place: &Place| place.actor.uid() != main.uid();
     if main != Actor::Root || read.iter().any(is_separate) {
         identity::forbid_new_privileges().map_err(failed)?;
         drop_environment(&HARMLESS);
     }
     let mut roots = Vec::new();
-    for (n, (path, place)) in written.into_iter().chain(read).enumerate() {
+    for (n, place) in written.into_iter().chain(read).enumerate() {
+        let path = place.path.clone();
         let is_read = n >= paths.written.len();
         let reader = if is_out_of_reach(&place) { Actor::Root } else { place.actor };
         let keeper = match is_read && reader.uid() != main.uid() {
@@ -174,7 +174,7 @@ fn check_own(owner: Option<Owner>) -> Result<()> {
 }
 
 /// Fails unless a destination is the owner's, or is missing in a directory of root's.
-fn check_owner(path: &Path, place: &Place, owner: Owner) -> Result<()> {
+fn check_owner(place: &Place, owner: Owner) -> Result<()> {
     if place.actor.uid() == owner.uid || place.actor == Actor::Root && !place.exists {
         return Ok(());
     }
@@ -183,30 +183,29 @@ fn check_owner(path: &Path, place: &Place, owner: Owner) -> Result<()> {
         actor::describe(place.actor),
         owner.uid
     );
-    Err(Error::Unsupported { path: path.to_owned(), reason })
+    Err(Error::Unsupported { path: place.path.clone(), reason })
 }
 
 /// Returns the one actor of all paths; `None` if there are none.
-fn common_actor(places: &[(PathBuf, Place)]) -> Result<Option<Actor>> {
-    let Some((first, place)) = places.first() else { return Ok(None) };
-    let remedy = "run the command once for each of them";
-    match places.iter().find(|(_, other)| other.actor.uid() != place.actor.uid()) {
-        None => Ok(Some(place.actor)),
-        Some((path, other)) => Err(actor::two_actors((first, place.actor), (path, other.actor), remedy)),
+fn common_actor(places: &[Place]) -> Result<Option<Actor>> {
+    let Some(first) = places.first() else { return Ok(None) };
+    match places.iter().find(|place| place.actor.uid() != first.actor.uid()) {
+        None => Ok(Some(first.actor)),
+        Some(place) => Err(actor::two_actors(first, place, "run the command once for each of them")),
     }
 }
 
 /// Returns the first user among the actors, or root.
-fn least_powerful(places: &[(PathBuf, Place)]) -> Actor {
-    let actors = places.iter().map(|(_, place)| place.actor);
-    actors.into_iter().find(|actor| *actor != Actor::Root).unwrap_or(Actor::Root)
+fn least_powerful(places: &[Place]) -> Actor {
+    let mut actors = places.iter().map(|place| place.actor);
+    actors.find(|actor| *actor != Actor::Root).unwrap_or(Actor::Root)
 }
 
 /// Reports whether a file is a user's, and in a directory that only root can enter. The user cannot have exchanged it,
 /// so that root reads it.
 fn is_out_of_reach(place: &Place) -> bool {
     const ENTER: u32 = 0o011;
-    let is_file = place.first.as_ref().is_some_and(|(_, stat)| {
+    let is_file = place.first.as_ref().is_some_and(|OpenedName { stat, .. }| {
         rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile
             && stat.st_nlink == 1
     });

@@ -36,7 +36,7 @@ pub(super) struct SandboxArgs {
     no_sandbox: bool,
 }
 
-/// What may be done with a path and everything below it.
+/// The access to a path and everything below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Access {
     Read,

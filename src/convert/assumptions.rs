@@ -1,4 +1,4 @@
-//! What an import assumes about the messages of a source: flags from header fields, deleted messages, zones and dates.
+//! Assumptions of an import about the messages of a source: flags from header fields, deleted messages, zones and dates.
 //! The user may know better, so each assumption is reported in one line.
 
 use crate::mailbox::mbox::DeletedPolicy;

@@ -11,7 +11,7 @@ use crate::mailbox::source::mapped::MappedFile;
 use crate::mailbox::text::shell_quote;
 use crate::mailbox::{Code, Error, Finding, Result};
 
-/// What was written.
+/// A written mbox.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WrittenMbox<'a> {
     pub file: &'a File,

@@ -107,7 +107,7 @@ pub enum Error {
     Sparse {
         /// The file.
         path: PathBuf,
-        /// Its size with the holes.
+        /// The size with the holes.
         size: u64,
     },
     /// A boundary list does not fit its source.

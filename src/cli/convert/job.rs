@@ -79,7 +79,7 @@ impl<'a> Job<'a> {
     }
 }
 
-/// What the choice depends on.
+/// The properties that the choice depends on.
 struct Choice<'a> {
     args: &'a ConvertArgs,
     sources: &'a [MailboxArg],

@@ -23,7 +23,7 @@ pub(crate) struct FolderMapping {
 pub(crate) struct TreeEntry {
     /// The mailbox.
     pub mailbox: TreeMailbox,
-    /// Its folder.
+    /// The folder that it becomes.
     pub name: FolderName,
     /// Bytes of the file, for a mailbox that is a file.
     pub(super) size: u64,
@@ -67,14 +67,17 @@ pub(crate) fn assign_folders(
     let mut files: Vec<Vec<PathBuf>> = vec![Vec::new(); folders.len()];
     for (found, &n) in found.iter().zip(&numbers) {
         match &found.kind {
-            MailboxKind::Mbox => files[n].push(manifest::source_name(&found.path)),
-            MailboxKind::Messages(messages) => {
-                files[n].extend(messages.iter().map(|path| manifest::source_name(path)));
-            }
+            MailboxKind::Mbox => files[n].push(found.path.clone()),
+            MailboxKind::Messages(messages) => files[n].extend_from_slice(messages),
             MailboxKind::Maildir => {}
         }
     }
-    let files: Vec<Arc<[PathBuf]>> = files.into_iter().map(Arc::from).collect();
+    let siblings_of = |files: Vec<PathBuf>| match &files[..] {
+        // It has no siblings.
+        [_] => Arc::default(),
+        files => files.iter().map(|path| manifest::source_name(path)).collect(),
+    };
+    let files: Vec<Arc<[PathBuf]>> = files.into_iter().map(siblings_of).collect();
     let entry = |((found, n), (_, is_mapped)): ((TreeMailbox, usize), (Folder, bool))| {
         let meta = files::metadata(&found.path).ok();
         let size = meta.as_ref().filter(|meta| meta.is_file()).map_or(0, |meta| meta.len());

@@ -1,4 +1,4 @@
-//! What the root of a tree keeps for its folders: their former names, and the subscriptions.
+//! Lists in the root of a tree: the former names of folders, and the subscriptions.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -33,8 +33,8 @@ impl Conversion<'_> {
                 MailboxKind::Messages(files) => files.first().unwrap_or(&entry.mailbox.path),
                 MailboxKind::Mbox | MailboxKind::Maildir => &entry.mailbox.path,
             };
-            let name = manifest::source_name(path);
             let has_it = |directory: &PathBuf| {
+                let name = manifest::source_name(path);
                 let manifest = ManifestLocation::InMaildir.read(&self.destination.path.join(directory));
                 let headers = manifest.ok().flatten().map(|manifest| manifest.headers()).unwrap_or_default();
                 headers.iter().any(|header| header.source.is_path(&name))

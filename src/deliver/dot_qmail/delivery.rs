@@ -35,7 +35,7 @@ pub(crate) struct DotQmailDelivery<'a> {
     pub next_hops: Vec<NextHop>,
     pub trust: Trust,
     pub options: DeliverOptions,
-    /// Of a program, and of a next hop.
+    /// The time limit of a program, and of a next hop.
     pub time_limit: Duration,
     pub ctx: &'a Context<'a>,
 }

@@ -49,6 +49,13 @@ pub(crate) type Outcome = Result<String, Failure>;
 /// Sends the reply to the next recipient. The error is the end of the session.
 pub(crate) type SendReply<'a> = dyn FnMut(Outcome) -> Result<(), SessionEnd> + 'a;
 
+/// A recipient that RCPT accepted.
+#[derive(Debug)]
+pub(crate) struct AcceptedRecipient<M> {
+    pub(crate) address: EnvelopeAddress,
+    pub(crate) mailbox: M,
+}
+
 /// The recipients of a session.
 pub(crate) trait Recipients {
     /// The result of [`Recipients::look_up`].
@@ -73,11 +80,9 @@ pub(crate) trait Recipients {
         &mut self,
         message: &SpooledMessage,
         sender: Option<&EnvelopeAddress>,
-        recipients: &[(EnvelopeAddress, Self::Mailbox)],
+        recipients: &[AcceptedRecipient<Self::Mailbox>],
         reply: &mut SendReply<'_>,
     ) -> Result<(), SessionEnd> {
-        recipients
-            .iter()
-            .try_for_each(|(address, mailbox)| reply(self.deliver(message, sender, address, mailbox)))
+        recipients.iter().try_for_each(|to| reply(self.deliver(message, sender, &to.address, &to.mailbox)))
     }
 }

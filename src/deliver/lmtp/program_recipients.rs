@@ -14,7 +14,7 @@ use std::{io, thread};
 
 use super::address::EnvelopeAddress;
 use super::template::{AddressParts, Template};
-use super::{Outcome, Recipients, SendReply, SessionEnd};
+use super::{AcceptedRecipient, Outcome, Recipients, SendReply, SessionEnd};
 use crate::mailbox::fs::files;
 use crate::mailbox::{Cancel, Error, escape};
 use crate::transport::{
@@ -104,7 +104,7 @@ impl Recipients for ProgramRecipients<'_> {
         &mut self,
         message: &SpooledMessage,
         sender: Option<&EnvelopeAddress>,
-        recipients: &[(EnvelopeAddress, ProgramMailbox)],
+        recipients: &[AcceptedRecipient<ProgramMailbox>],
         reply: &mut SendReply<'_>,
     ) -> Result<(), SessionEnd> {
         let programs = &*self;
@@ -115,8 +115,8 @@ impl Recipients for ProgramRecipients<'_> {
             let started = Instant::now();
             for &index in homes[home].iter().take_while(|_| !session_ended.load(Ordering::Relaxed)) {
                 let time = programs.time_limit.saturating_sub(started.elapsed());
-                let (recipient, mailbox) = &recipients[index];
-                let outcome = programs.deliver_one(&Delivery { message, sender, time }, recipient, mailbox);
+                let AcceptedRecipient { address, mailbox } = &recipients[index];
+                let outcome = programs.deliver_one(&Delivery { message, sender, time }, address, mailbox);
                 // After the end of the session no report is read.
                 let _ = report.send(Report { home, index, outcome });
             }
@@ -180,11 +180,11 @@ fn until_slow(running: &[RunningHome]) -> Duration {
 }
 
 /// The positions of the recipients of each home, in the order of the first ones.
-fn group_by_home(recipients: &[(EnvelopeAddress, ProgramMailbox)]) -> Vec<Vec<usize>> {
+fn group_by_home(recipients: &[AcceptedRecipient<ProgramMailbox>]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut group_of = HashMap::new();
-    for (index, (_, mailbox)) in recipients.iter().enumerate() {
-        let group = *group_of.entry(&mailbox.home).or_insert_with(|| {
+    for (index, recipient) in recipients.iter().enumerate() {
+        let group = *group_of.entry(&recipient.mailbox.home).or_insert_with(|| {
             groups.push(Vec::new());
             groups.len() - 1
         });
@@ -430,13 +430,13 @@ mod tests {
             time_limit,
             cancel: Cancel::never(),
         };
-        let recipients: Vec<(EnvelopeAddress, ProgramMailbox)> = users
+        let recipients: Vec<AcceptedRecipient<ProgramMailbox>> = users
             .iter()
             .map(|user| {
                 let _ = fs::create_dir(dir.path().join(user.split('-').next().unwrap()));
                 let address = EnvelopeAddress { local: user.as_bytes().to_vec(), domain: None };
                 let mailbox = programs.look_up(&address).unwrap();
-                (address, mailbox)
+                AcceptedRecipient { address, mailbox }
             })
             .collect();
         let message = MessageSpool::new(dir.path(), None).finish().unwrap();

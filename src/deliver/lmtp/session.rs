@@ -11,7 +11,7 @@ use super::command::{self, Command};
 use super::data::DotUnstuffer;
 use super::reply::ReplyLine;
 use super::tolerance::{MAX_RECIPIENTS, Tolerance};
-use super::{Outcome, Recipients, SessionEnd};
+use super::{AcceptedRecipient, Outcome, Recipients, SessionEnd};
 use crate::mailbox::Cancel;
 use crate::transport::{Failure, MessageSpool, SpooledMessage};
 
@@ -87,7 +87,7 @@ struct Session<'a, R: Recipients> {
 /// A message in transmission: the commands since MAIL.
 struct Transaction<M> {
     sender: Option<EnvelopeAddress>,
-    mailboxes: Vec<(EnvelopeAddress, M)>,
+    recipients: Vec<AcceptedRecipient<M>>,
 }
 
 impl<R: Recipients> Session<'_, R> {
@@ -111,7 +111,7 @@ impl<R: Recipients> Session<'_, R> {
                 }
                 Ok(Command::Lhlo) => self.greet(),
                 Ok(Command::Data) => match self.transaction.take() {
-                    Some(transaction) if !transaction.mailboxes.is_empty() => {
+                    Some(transaction) if !transaction.recipients.is_empty() => {
                         self.data(&transaction)?;
                         self.tolerance = Tolerance::default();
                         continue;
@@ -167,7 +167,7 @@ impl<R: Recipients> Session<'_, R> {
         {
             return ReplyLine::new(552, &format!("5.3.4 {size} bytes are announced, {max} are allowed"));
         }
-        self.transaction = Some(Transaction { sender, mailboxes: Vec::new() });
+        self.transaction = Some(Transaction { sender, recipients: Vec::new() });
         ReplyLine::new(250, "2.1.0 ok")
     }
 
@@ -175,7 +175,7 @@ impl<R: Recipients> Session<'_, R> {
         let Some(transaction) = &mut self.transaction else {
             return ReplyLine::new(503, "5.5.1 no sender: MAIL first");
         };
-        if transaction.mailboxes.len() == MAX_RECIPIENTS {
+        if transaction.recipients.len() == MAX_RECIPIENTS {
             return ReplyLine::new(
                 452,
                 &format!("4.5.3 {MAX_RECIPIENTS} recipients are enough for one message"),
@@ -183,7 +183,7 @@ impl<R: Recipients> Session<'_, R> {
         }
         match self.recipients.look_up(&recipient) {
             Ok(mailbox) => {
-                transaction.mailboxes.push((recipient, mailbox));
+                transaction.recipients.push(AcceptedRecipient { address: recipient, mailbox });
                 ReplyLine::new(250, "2.1.5 ok")
             }
             Err(failure) => ReplyLine::for_failure(&failure),
@@ -206,8 +206,8 @@ impl<R: Recipients> Session<'_, R> {
             wire.flush()
         };
         match &message {
-            Ok(message) => self.recipients.deliver_all(message, sender, &transaction.mailboxes, &mut reply),
-            Err(failure) => transaction.mailboxes.iter().try_for_each(|_| reply(Err(failure.clone()))),
+            Ok(message) => self.recipients.deliver_all(message, sender, &transaction.recipients, &mut reply),
+            Err(failure) => transaction.recipients.iter().try_for_each(|_| reply(Err(failure.clone()))),
         }
     }
 

@@ -10,7 +10,7 @@ const MAX_ERRORS: usize = 20;
 /// Commands that are correct and lead nowhere, as in Postfix (smtpd_junk_command_limit).
 const MAX_IDLE: usize = 100;
 
-/// What a session has cost since its last message.
+/// The cost of a session since its last message.
 #[derive(Debug, Default)]
 pub(super) struct Tolerance {
     errors: usize,

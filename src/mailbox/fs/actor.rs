@@ -57,6 +57,13 @@ impl Actor {
     }
 }
 
+/// A name that was looked up: a handle for lookups only (O_PATH), and what it is.
+#[derive(Debug)]
+pub(crate) struct OpenedName {
+    pub fd: OwnedFd,
+    pub stat: Stat,
+}
+
 /// A path as far as root alone can change it, and what is below.
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -71,8 +78,10 @@ pub(crate) struct Place {
     pub below: Vec<OsString>,
     /// How many of the last names were in the path as it was named, and not in the target of a link.
     pub named: usize,
+    /// The path as it was named.
+    pub path: PathBuf,
     /// The first name in `below`, if it exists.
-    pub first: Option<(OwnedFd, Stat)>,
+    pub first: Option<OpenedName>,
     /// Does the whole path exist?
     pub exists: bool,
     /// Root alone can change all of it, `below` included.
@@ -113,7 +122,7 @@ pub(crate) fn resolve(path: &Path) -> Result<Place> {
 /// [`Error::Unsupported`] with the path at fault.
 pub(crate) fn require_root_only(path: &Path) -> Result<()> {
     let place = resolve(path)?;
-    let mode = place.first.as_ref().map_or(0, |(_, stat)| stat.st_mode & 0o7777);
+    let mode = place.first.as_ref().map_or(0, |first| first.stat.st_mode & 0o7777);
     let why = match place.actor {
         Actor::User { uid, .. } => format!("it belongs to user {uid}"),
         // The last name is to be root's alone, even if it is a sticky directory.
@@ -173,21 +182,19 @@ impl<'a> Walk<'a> {
                 }
                 continue;
             }
-            let (fd, stat) = match self.look_up(&part.name)? {
-                Some(found) => found,
-                None => return Ok(self.end(part, None, true)),
-            };
+            let Some(found) = self.look_up(&part.name)? else { return Ok(self.end(part, None, true)) };
+            let OpenedName { fd, stat } = &found;
             if stat.st_uid != 0 {
                 let actor = Actor::User { uid: stat.st_uid, gid: stat.st_gid };
-                return self.check_below(part, fd, stat, actor);
+                return self.check_below(part, found, actor);
             }
-            match kind(&stat) {
-                FileType::Symlink => self.follow(&fd, &part.name)?,
-                FileType::Directory if is_shared(&stat) => {
-                    return self.check_below(part, fd, stat, Actor::Root);
+            match kind(stat) {
+                FileType::Symlink => self.follow(fd, &part.name)?,
+                FileType::Directory if is_shared(stat) => return self.check_below(part, found, Actor::Root),
+                FileType::Directory if !self.todo.is_empty() => {
+                    self.dirs.push((found.fd, found.stat, part.name));
                 }
-                FileType::Directory if !self.todo.is_empty() => self.dirs.push((fd, stat, part.name)),
-                _ => return Ok(self.end(part, Some((fd, stat)), true)),
+                _ => return Ok(self.end(part, Some(found), true)),
             }
         }
         // The path is `/`, or ends in `..`.
@@ -195,7 +202,7 @@ impl<'a> Walk<'a> {
             1 => return Ok(self.end_at_root()),
             _ => self.dirs.pop().unwrap_or_else(|| unreachable!("there are two")),
         };
-        Ok(self.end(Part { name, is_named: true }, Some((fd, stat)), true))
+        Ok(self.end(Part { name, is_named: true }, Some(OpenedName { fd, stat }), true))
     }
 
     fn push(&mut self, path: &Path, is_named: bool) {
@@ -219,7 +226,7 @@ impl<'a> Walk<'a> {
         path
     }
 
-    fn look_up(&self, name: &OsStr) -> Result<Option<(OwnedFd, Stat)>> {
+    fn look_up(&self, name: &OsStr) -> Result<Option<OpenedName>> {
         let (base, ..) = self.dirs.last().unwrap_or_else(|| unreachable!("`/` is always there"));
         look_up(base.as_fd(), name).map_err(|e| Error::io("look up", self.at(name))(e.into()))
     }
@@ -241,11 +248,11 @@ impl<'a> Walk<'a> {
     }
 
     /// Checks that all below is one user's, without following a link.
-    fn check_below(mut self, part: Part, fd: OwnedFd, stat: Stat, mut actor: Actor) -> Result<Place> {
+    fn check_below(mut self, part: Part, found: OpenedName, mut actor: Actor) -> Result<Place> {
         let mut at = self.at(&part.name);
-        let (mut parent, mut last) = (None, Some((fd, stat)));
+        let (mut parent, mut last) = (None, Some(found));
         for next in self.todo.iter().map(|part| Some(&part.name)).chain([None]) {
-            let Some((fd, stat)) = last.take() else { break };
+            let Some(OpenedName { fd, stat }) = last.take() else { break };
             let uid = stat.st_uid;
             match actor {
                 Actor::Root if uid != 0 => actor = Actor::User { uid, gid: stat.st_gid },
@@ -266,7 +273,7 @@ impl<'a> Walk<'a> {
                 return Err(refuse(&at, text));
             }
             let Some(name) = next else {
-                last = Some((fd, stat));
+                last = Some(OpenedName { fd, stat });
                 break;
             };
             if name == ".." {
@@ -275,7 +282,7 @@ impl<'a> Walk<'a> {
             }
             at.push(name);
             last = look_up(fd.as_fd(), name).map_err(|e| Error::io("look up", &at)(e.into()))?;
-            parent = parent.or(Some((fd, stat)));
+            parent = parent.or(Some(OpenedName { fd, stat }));
         }
         let exists = last.is_some();
         let first = parent.or(last);
@@ -285,12 +292,13 @@ impl<'a> Walk<'a> {
         Ok(place)
     }
 
-    fn end(&mut self, part: Part, first: Option<(OwnedFd, Stat)>, is_roots: bool) -> Place {
+    fn end(&mut self, part: Part, first: Option<OpenedName>, is_roots: bool) -> Place {
         let base_path = self.base_path();
         let (base, base_stat, _) = self.dirs.pop().unwrap_or_else(|| unreachable!("`/` is always there"));
         let parts: Vec<Part> = std::iter::once(part).chain(self.todo.drain(..)).collect();
         Place {
             actor: Actor::Root,
+            path: self.path.to_owned(),
             base,
             base_path,
             base_stat,
@@ -309,11 +317,11 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn look_up(base: BorrowedFd<'_>, name: &OsStr) -> Result<Option<(OwnedFd, Stat)>, Errno> {
+fn look_up(base: BorrowedFd<'_>, name: &OsStr) -> Result<Option<OpenedName>, Errno> {
     match open(base, name) {
         Ok(fd) => {
             let stat = rustix::fs::fstat(&fd)?;
-            Ok(Some((fd, stat)))
+            Ok(Some(OpenedName { fd, stat }))
         }
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
         Err(e) => Err(e),
@@ -332,16 +340,15 @@ pub(crate) fn describe(actor: Actor) -> String {
     }
 }
 
-/// Says that two paths of one command have different actors.
-pub(crate) fn two_actors(one: (&Path, Actor), two: (&Path, Actor), remedy: &str) -> Error {
-    let ((path, actor), (other, whose)) = (two, one);
+/// Says that `place` has another actor than `first`, in one command.
+pub(crate) fn two_actors(first: &Place, place: &Place, remedy: &str) -> Error {
     let reason = format!(
         "belongs to {}, and {} to {}; {remedy}",
-        describe(actor),
-        display_path(other),
-        describe(whose)
+        describe(place.actor),
+        display_path(&first.path),
+        describe(first.actor)
     );
-    refuse(path, reason)
+    refuse(&place.path, reason)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::mailbox::fs::actor::{self, Place};
 use crate::mailbox::fs::identity::Keeper;
 use crate::mailbox::fs::{holes, parent_of};
 
-/// Which symbolic links are followed.
+/// Symbolic links that are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Links {
     /// All, as the kernel does: the process was never root.
@@ -86,9 +86,9 @@ impl Root {
         let named = path.components().take(path.components().count() - extra).collect();
         let mut real = base_path;
         real.extend(&below);
-        let inside = first
-            .filter(|(_, stat)| keep == 1 && FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
-        let inside = inside.map_or_else(OnceLock::new, |(fd, _)| OnceLock::from(Arc::new(fd)));
+        let inside =
+            first.filter(|it| keep == 1 && FileType::from_raw_mode(it.stat.st_mode) == FileType::Directory);
+        let inside = inside.map_or_else(OnceLock::new, |first| OnceLock::from(Arc::new(first.fd)));
         Ok(Root { named, real, base: Arc::new(base), below, inside, rights: Rights { links, keeper }, locks })
     }
 }

@@ -228,7 +228,7 @@ pub(crate) struct MaildirReader {
 /// The latest of the later listings, in which names are looked up that are gone.
 #[derive(Debug, Default)]
 struct LatestListing {
-    /// Its number, from 1.
+    /// The number of the listing, from 1.
     number: u64,
     /// A name that it does not have is gone.
     is_stable: bool,

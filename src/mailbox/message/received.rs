@@ -84,7 +84,7 @@ pub(crate) struct DateRules {
     pub first: Option<Origin>,
 }
 
-/// What the From_ lines of one source have in common.
+/// Properties that the From_ lines of one source have in common.
 #[derive(Debug, Clone)]
 pub(crate) struct FromLineDates {
     /// All dates are equal, so they are the date of the file and not of the mail.

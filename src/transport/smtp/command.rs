@@ -1,4 +1,4 @@
-//! What the commands of a client say: the extensions of the server, the message, the addresses.
+//! The commands of a client: the extensions of the server, the message, the addresses.
 
 use crate::transport::reply::Reply;
 use crate::transport::spool::LineCounts;
