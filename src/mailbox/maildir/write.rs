@@ -685,8 +685,6 @@ impl MaildirWriter {
             Kind::InPlace { tmp, waiting, made, cancel, .. } => {
                 let waiting = ignore_poison(waiting.get_mut());
                 made.make_folders(&self.folders, flush)?;
-                made.names.clear();
-                made.folders.clear();
                 while let Some(message) = waiting.last() {
                     cancel.check()?;
                     let name = Cow::Borrowed(message.to_be());
@@ -703,7 +701,9 @@ impl MaildirWriter {
                     }
                     *published += u64::from(message.counts);
                     waiting.pop();
+                    made.keep();
                 }
+                made.keep();
                 if let Some(together) = group {
                     together.flush(&self.new)?;
                 } else if flush {
@@ -763,6 +763,12 @@ impl Folders {
 }
 
 impl MadeDirs {
+    /// Keeps the directories: a message has come, or none was to come.
+    fn keep(&mut self) {
+        self.names.clear();
+        self.folders.clear();
+    }
+
     /// Creates the folders that are missing.
     fn make_folders(&mut self, folders: &Folders, flush: bool) -> Result<()> {
         for directory in folders.directories() {
