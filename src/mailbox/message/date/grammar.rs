@@ -272,8 +272,8 @@ impl Scanner<'_> {
     fn zone_name(&mut self) -> Option<Option<i32>> {
         self.attempt(|s| {
             let word = s.word();
-            let is_word = |name: &str| name.as_bytes().eq_ignore_ascii_case(word);
-            match ZONES.iter().find(|(_, names)| names.split(' ').any(is_word)) {
+            let is_word = |name: &&str| name.as_bytes().eq_ignore_ascii_case(word);
+            match ZONES.iter().find(|(_, names)| names.iter().any(is_word)) {
                 Some((minutes, _)) => Some(Some(minutes * 60)),
                 None if (1..=5).contains(&word.len()) && word.is_ascii() => Some(None),
                 None => None,
