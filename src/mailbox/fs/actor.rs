@@ -266,11 +266,9 @@ impl<'a> Walk<'a> {
                 _ => {}
             }
             if kind(&stat) == FileType::Symlink {
-                let text = format!(
-                    "is a symbolic link of user {uid}, and root follows only links that root alone can make; \
-                     name what it leads to"
-                );
-                return Err(refuse(&at, text));
+                let text = "is a symbolic link that a user could have made, and root follows only links that root \
+                            alone can make; name what it leads to";
+                return Err(refuse(&at, text.into()));
             }
             let Some(name) = next else {
                 last = Some(OpenedName { fd, stat });
@@ -440,7 +438,7 @@ mod tests {
         assert_eq!(actor(&top.join("absolute/x")), 0);
         assert_eq!(resolve(&top.join("absolute/x")).unwrap().real_path(), top.join("own/x"));
         for name in ["joe/link", "joe/link/x", "joe/roots-link", "theirs", "theirs/x"] {
-            assert!(refused(&top.join(name)).contains("symbolic link of user"), "{name}");
+            assert!(refused(&top.join(name)).contains("symbolic link that a user"), "{name}");
         }
         assert!(matches!(resolve(&top.join("loop")), Err(Error::Io { .. })));
         assert!(refused(&top.join("joe/../own")).contains("without `..`"));
