@@ -11,10 +11,6 @@ test:
 fmt:
     cargo fmt
 
-# Man pages and completions, from the definition of the command line
-generate:
-    cargo run --locked -- generate .
-
 # Fuzz targets, all or those named, for this many seconds each
 fuzz seconds="60" *targets:
     fuzz/run {{seconds}} {{targets}}

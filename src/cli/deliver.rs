@@ -11,7 +11,6 @@ use serde_json::json;
 
 use super::args::CommonArgs;
 use super::dot_qmail::{self, DotQmailArgs, DotQmailJob};
-use super::generate::{SummaryKey, key};
 use super::identity::{self, Paths};
 use super::lmtp::{self, LmtpArgs};
 use super::mailbox_arg::MailboxArg;
@@ -134,20 +133,6 @@ fn parse_umask(text: &str) -> Result<u32, String> {
     let mask = u32::from_str_radix(text, 8).ok().filter(|mask| *mask <= 0o777);
     mask.ok_or_else(|| "an octal number up to 777".into())
 }
-
-/// Fields of the JSON summary, for the manual.
-pub(crate) const SUMMARY: &[SummaryKey] = &[
-    key("command", "deliver"),
-    key("dry_run", "whether -n was given"),
-    key("mailboxes", "how many were named"),
-    key("bytes_source", "bytes of the message as it came in"),
-    key("delivered", "the files that have it now; with -n, the mailboxes that would"),
-    key("already_present", "how many of them had it before (--once)"),
-    key("status", "the enhanced status code (RFC 3463)"),
-    key("warnings", "warnings told"),
-    key("errors", "errors told"),
-    key("seconds", "how long it took"),
-];
 
 /// Runs the command.
 pub(crate) fn run(args: DeliverArgs) -> Exit {

@@ -63,9 +63,6 @@ const PROGRAM_TIMEOUT: u64 = 900;
 /// Seconds for a program in a session, whose peer gives up after 600 seconds (RFC 5321, 4.5.3.2.6).
 pub(crate) const SESSION_PROGRAM_TIMEOUT: u64 = 300;
 
-/// Part of the manual page of deliver.
-pub(crate) const MANUAL: &str = include_str!("dot_qmail.roff");
-
 fn parse_delimiter(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
         [byte] if byte.is_ascii_punctuation() && !b"/@\"".contains(byte) => Ok(*byte),

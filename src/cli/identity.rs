@@ -20,24 +20,6 @@ use crate::transport::failure::{Failure, FailureReason};
 const HARMLESS: [&str; 9] =
     ["TZ", "LANG", "LC_ALL", "LC_CTYPE", "TERM", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS"];
 
-/// The part of the manual pages about root.
-pub(crate) const MANUAL: &str = r#".SH AS ROOT
-Root works in the place of the user whose mailbox is named. A path is looked up name by name: as long as root alone can
-change it, symbolic links are followed. The first name that is another user's ends that. The command becomes that
-user, permanently and with the user's groups, before it opens anything, and follows no symbolic link from there on. What
-it creates belongs to the user. Nothing that was there before is given away.
-.PP
-A sticky directory, and a directory of root's that only group mail may write to besides, count as root's; a mailbox in it
-is its owner's. A path with parts of two users is refused.
-.PP
-Where what is read belongs to another user than what is written, each is used with its owner's rights only. Only open
-files pass from one to the other. Mailboxes of several users cannot be written by one command: run it once for each.
-A lock file next to a mailbox in root's directory is created and removed with root's rights.
-.PP
-Whoever runs it: in a directory where others may create files, an mbox or a Maildir of another user, a link of another user
-and an mbox with several names are refused.
-"#;
-
 /// A user and a group, as `--owner` names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Owner {

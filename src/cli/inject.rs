@@ -13,7 +13,6 @@ use serde::{Serialize, Serializer};
 use serde_json::json;
 
 use super::args::CommonArgs;
-use super::generate::{SummaryKey, key};
 use super::inject_env::{EnvOverlay, InjectEnvironment, RecipientSource};
 use super::relay::{default_next_hops, relay_message};
 use super::ui::exit;
@@ -139,28 +138,6 @@ fn parse_sender(address: OsString) -> Result<OsString, String> {
 fn parse_via(url: OsString) -> Result<NextHop, String> {
     NextHop::parse(&url)
 }
-
-/// The keys of the JSON summary, for the manual.
-pub(super) const SUMMARY: &[SummaryKey] = &[
-    key("command", "inject"),
-    key("dry_run", "whether -n was given; the message is not printed then"),
-    key("sender", "the envelope sender, null where it is not known"),
-    key(
-        "recipients",
-        "an object for each, in the order of the envelope: recipient, outcome (accepted, temporary, permanent; with \
-         -n planned), unsure (whether it is temporary because no answer came to the whole message: it may have \
-         arrived), status (RFC 3463), via (the place that answered last) and text (what it said)",
-    ),
-    key("bytes_source", "bytes of the message as it came in"),
-    key("bytes_message", "bytes of the completed message"),
-    key(
-        "status",
-        "the enhanced status code of the whole: a temporary one if there is any, else a permanent one",
-    ),
-    key("warnings", "warnings told"),
-    key("errors", "errors told"),
-    key("seconds", "how long it took"),
-];
 
 /// The state of the message when the command ends.
 #[derive(Default)]
@@ -356,7 +333,7 @@ fn list_recipients(recipients: &[&[u8]]) -> String {
     shown.join(", ") + &more
 }
 
-/// The JSON summary: see [`SUMMARY`]. It is serialized while it is written, because a tree of values for ten thousand
+/// The JSON summary. It is serialized while it is written, because a tree of values for ten thousand
 /// recipients would need more memory than everything else.
 #[derive(Serialize)]
 struct Summary<'a> {

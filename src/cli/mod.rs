@@ -10,11 +10,11 @@ mod convert;
 mod deliver;
 mod dot_qmail;
 mod folders;
-mod generate;
 mod identity;
 mod inject;
 mod inject_env;
 mod inspect;
+mod install;
 mod invocation;
 mod lmtp;
 mod mailbox_arg;
@@ -35,7 +35,6 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::cli::ui::{Exit, ExitCodes};
 use crate::transport::FailureReason;
-use generate::Section;
 use invocation::{exit_codes, is_about};
 
 /// A Maildir and mbox toolkit in qmail's tradition: it loses nothing, and proves it.
@@ -54,7 +53,7 @@ Example:
   mailferry inject ann@example.org < message
   mailferry inspect inbox.mbox
 
-See mailferry-formats(5) for the formats and what is believed of them.";
+The manual: mailferry man ~/.local/share/man, then man mailferry";
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -63,9 +62,8 @@ enum Command {
     Deliver(deliver::DeliverArgs),
     Inject(inject::InjectArgs),
     Inspect(inspect::InspectArgs),
-    /// Write man pages and completions into a directory
-    #[command(hide = true)]
-    Generate(generate::GenerateArgs),
+    Man(install::ManArgs),
+    Completions(install::CompletionsArgs),
 }
 
 /// The command line of a delivery. Each delivery is a process, and building the parser of all commands would take a
@@ -80,37 +78,6 @@ struct DeliverCli {
 #[derive(Subcommand)]
 enum DeliverCommand {
     Deliver(deliver::DeliverArgs),
-}
-
-/// The end of the man page of the program.
-const MANUAL: &str = r#".SH SECURITY
-The file docs/security.md of the sources says who is trusted with what, as whom each command works when root starts it,
-what is refused, what is not defended against, and which test shows it. SECURITY.md says how to report a vulnerability.
-.SH SEE ALSO
-.BR mailferry\-convert (1),
-.BR mailferry\-verify (1),
-.BR mailferry\-deliver (1),
-.BR mailferry\-inject (1),
-.BR mailferry\-inspect (1),
-.BR mailferry\-formats (5),
-docs/security.md
-"#;
-
-/// Returns what follows the options on the man page of a command.
-fn manual_sections(command: &str) -> &'static [Section] {
-    match command {
-        "mailferry" => &[Section::Roff(MANUAL)],
-        "convert" | "inspect" => &[Section::Roff(identity::MANUAL)],
-        "verify" => &[Section::Roff(identity::MANUAL), Section::Findings, Section::Summary(verify::SUMMARY)],
-        "deliver" => &[
-            Section::Roff(dot_qmail::MANUAL),
-            Section::Roff(identity::MANUAL),
-            Section::Recipes("Recipes for delivery"),
-            Section::Summary(deliver::SUMMARY),
-        ],
-        "inject" => &[Section::Recipes("Recipes for sending"), Section::Summary(inject::SUMMARY)],
-        _ => &[],
-    }
 }
 
 /// Returns the exit code of a usage error.
@@ -184,6 +151,7 @@ fn run() -> Exit {
         Command::Deliver(args) => deliver::run(args),
         Command::Inject(args) => inject::run(args),
         Command::Inspect(args) => inspect::run(args),
-        Command::Generate(args) => generate::run(&args, Cli::command(), manual_sections),
+        Command::Man(args) => install::write_manual(&args),
+        Command::Completions(args) => install::print_completions(&args, Cli::command()),
     }
 }

@@ -47,14 +47,14 @@ macro_rules! codes {
             /// Returns the line in the manual.
             pub fn meaning(self) -> &'static str { match self { $($(Code::$variant => $doc,)*)* } }
             /// Reports whether `verify` can find it. Each of these has a fixture in tests/cli/verify.rs.
-            pub(crate) fn is_of_verify(self) -> bool {
+            pub fn is_of_verify(self) -> bool {
                 match self { $($(Code::$variant => stringify!($group) == "verify",)*)* }
             }
         }
     };
 }
 
-// The page of `verify` lists its codes in this order. Every command has the errors of the system: they are in `other`.
+// Every command has the errors of the system: they are in `other`.
 codes! {
     verify {
         NotAMailbox "not-a-mailbox" Error "The input holds no mailbox of a known format; nothing was written.",

@@ -20,7 +20,7 @@
 //! A mailbox whose conversion was killed is unfinished. `--exact` refuses it, even if an earlier section
 //! describes an earlier state, and reports how to finish it.
 //!
-//! The model reads from the manifest, in the format of mailferry-formats(5), which mailbox a file belongs to.
+//! The model reads from the manifest, in the format of mailferry-manifest(5), which mailbox a file belongs to.
 //! It predicts by itself how many there are and whether they are settled.
 
 use std::collections::{BTreeMap, BTreeSet};

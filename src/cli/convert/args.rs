@@ -45,7 +45,7 @@ use crate::mailbox::{Error, Result};
 /// Maildir with folders is a tree, too, where the DESTINATION is a directory. Several sources go into one tree; an
 /// mbox among them is INBOX. What is no mail is passed over and counted (-v lists it); where there may be mail that
 /// could not be read, the rest is converted and the exit code is 1. Subscriptions come along, and names that a layout
-/// cannot say are escaped and told: mailferry-formats(5).
+/// cannot say are escaped and told: mailferry-maildir(5).
 #[derive(Args, Debug)]
 #[command(after_help = help())]
 pub(crate) struct ConvertArgs {

@@ -8,7 +8,6 @@ use clap::Args;
 use crate::cli::args::CommonArgs;
 use crate::cli::compare;
 use crate::cli::folders::FolderArgs;
-use crate::cli::generate::{SummaryKey, key};
 use crate::cli::identity::{self, Paths};
 use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::cli::open::{OpenArgs, Opener};
@@ -82,50 +81,6 @@ Examples:
         exit::HELP
     )
 }
-
-/// Keys of the JSON summary, for the manual.
-pub(crate) const SUMMARY: &[SummaryKey] = &[
-    key("command", "verify"),
-    key("dry_run", "whether -n was given"),
-    key("mailboxes", "how many were named"),
-    key("sound", "how many of them have neither errors nor warnings"),
-    key("folders", "folders looked at; an mbox is one; with --against not those of OTHER"),
-    key(
-        "folders_missing",
-        "with --against: folders with mail that OTHER does not have, where folders are compared",
-    ),
-    key("folders_extra", "folders with mail that only OTHER has"),
-    key("messages_found", "messages in them"),
-    key("bytes_source", "bytes of mboxes and of the messages in Maildirs; with --against not those of OTHER"),
-    key("sources", "sources that manifests tell of"),
-    key("converted", "messages of these sources"),
-    key("kept", "of these, how many are there byte for byte (with --quick: by name)"),
-    key(
-        "moved",
-        "of the kept ones, how many lie in another folder, or in new/ again; with --against: messages that lie in another folder of OTHER",
-    ),
-    key("reflagged", "of the kept ones, how many have other flags"),
-    key("renamed", "of the kept ones, how many have another base name"),
-    key("changed", "how many have other bytes"),
-    key("gone", "how many are not there"),
-    key("same", "with --against: messages of the same content on both sides"),
-    key("line_ends", "pairs that differ only in line ends"),
-    key("final_newline", "pairs that differ only in the newline at the end"),
-    key("quoting", "pairs that differ only in the > before From"),
-    key("differ", "pairs that differ otherwise"),
-    key("missing", "messages that OTHER does not have"),
-    key("extra", "messages that only OTHER has"),
-    key("deleted", "messages marked as deleted and left out, having no counterpart"),
-    key("removed", "messages that other programs removed during the run"),
-    key("flags", "with --metadata: pairs whose flags or keywords differ"),
-    key("dates", "pairs whose received dates differ"),
-    key("fields", "pairs whose fields that readers rewrite differ"),
-    key("repairs", "what --repair did; with -n, what it would do"),
-    key("warnings", "warnings told"),
-    key("errors", "errors told"),
-    key("verdict", "the last sentence of the report as text"),
-    key("seconds", "how long it took"),
-];
 
 impl VerifyArgs {
     /// Opens without a dot-lock: verify leaves no trace, not even for a moment.

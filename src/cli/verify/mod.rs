@@ -24,7 +24,7 @@ use crate::verify::repair::{RepairOptions, repair};
 use crate::verify::{self, Depth, SourceStatus, VerifyOptions, VerifyReport};
 use args::is_tree;
 
-pub(crate) use args::{SUMMARY, VerifyArgs};
+pub(crate) use args::VerifyArgs;
 
 /// Counts over all mailboxes.
 #[derive(Default)]

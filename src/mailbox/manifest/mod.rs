@@ -1,5 +1,5 @@
 //! The manifest: a record of conversions, and their proof. JSON Lines in `mailferry.manifest`, one *section* per
-//! source. It is only ever appended to. mailferry-formats(5) defines it.
+//! source. It is only ever appended to. mailferry-manifest(5) defines it.
 //!
 //! A section has a header line, a line per message, a line per gap that is not the usual separator, and a footer with
 //! the byte counts and the BLAKE3 hash of its lines. A section without its footer is *open*: its run was killed. The
