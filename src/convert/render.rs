@@ -303,7 +303,9 @@ impl Rendered<'_> {
         let Ok(()) = self.for_each(&mut |bytes| {
             size += bytes.len() as u64;
             let lfs = memchr::memchr_iter(b'\n', bytes);
-            bare += if may_have_crlf {
+            // To count is much faster than to look at each line end.
+            let has_crlf = may_have_crlf && (last == b'\r' || memchr::memchr(b'\r', bytes).is_some());
+            bare += if has_crlf {
                 lfs.filter(|&at| at.checked_sub(1).map_or(last, |before| bytes[before]) != b'\r').count()
             } else {
                 lfs.count()

@@ -404,14 +404,16 @@ pub(crate) fn is_by_handle() -> bool {
 pub(crate) fn stat(path: &Path) -> io::Result<Stat> {
     match locate(path)? {
         None => Ok(rustix::fs::stat(path)?),
-        Some(at) => at.at(|dir, name| {
-            let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
-            if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
-                Err(Errno::LOOP)
-            } else {
-                Ok(stat)
-            }
-        }),
+        Some(at) => at.at(stat_at),
+    }
+}
+
+/// Returns the state of a file in a directory. A link is an error.
+fn stat_at(dir: BorrowedFd<'_>, name: &OsStr) -> Result<Stat, Errno> {
+    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Symlink => Err(Errno::LOOP),
+        _ => Ok(stat),
     }
 }
 
@@ -443,14 +445,18 @@ pub(crate) fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
 pub(crate) fn canonicalize(path: impl AsRef<Path>) -> io::Result<PathBuf> {
     let path = path.as_ref();
     let Some(at) = locate(path)? else { return std::fs::canonicalize(path) };
-    if at.rights.links == Links::Roots {
-        let place = at.rights.run(move || resolve(&at.real))?;
-        return match place.exists {
-            true => Ok(place.real_path()),
-            false => Err(io::ErrorKind::NotFound.into()),
-        };
-    }
-    metadata(path).map(|_| at.real)
+    let Location { base, names, real, rights, .. } = at;
+    rights.clone().run(move || match descend(base.as_fd(), &names, stat_at) {
+        // One of the names may be a link, and root's.
+        Err(Errno::LOOP) if rights.links == Links::Roots => {
+            let place = resolve(&real)?;
+            match place.exists {
+                true => Ok(place.real_path()),
+                false => Err(io::ErrorKind::NotFound.into()),
+            }
+        }
+        stat => Ok(stat.map(|_| real)?),
+    })
 }
 
 /// Returns the first symbolic link on the way that is not followed, because a user could lead root by it.

@@ -4,6 +4,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use rustix::fs::FileType;
+
 use crate::mailbox::fs::{Dir, files, parent_of};
 use crate::mailbox::maildir::detect;
 use crate::mailbox::{Error, Result};
@@ -26,10 +28,19 @@ pub(crate) fn check_destination(path: &Path) -> Result<DestinationState> {
                       it leads to";
         return Err(Error::Destination { path: link, reason: reason.into() });
     }
-    let meta = match files::symlink_metadata(path).and_then(|_| files::metadata(path)) {
-        Ok(meta) => meta,
+    let failed = Error::io("look at the destination", path);
+    let meta = match files::symlink_metadata(path) {
+        Ok(meta) if meta.is_symlink() => files::metadata(path),
         Err(e) if e.kind() == io::ErrorKind::NotFound => return check_absent(path),
-        Err(e) => return Err(Error::io("look at the destination", path)(e)),
+        meta => meta,
+    };
+    let meta = match meta {
+        Ok(meta) => meta,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let reason = "is a symbolic link to nothing".into();
+            return Err(Error::Destination { path: path.to_owned(), reason });
+        }
+        Err(e) => return Err(failed(e)),
     };
     let refuse = |reason: &str| Err(Error::Destination { path: path.to_owned(), reason: reason.into() });
     if !meta.is_dir() {
@@ -62,12 +73,10 @@ pub(crate) fn check_destination(path: &Path) -> Result<DestinationState> {
 /// Checks the parent of a destination that does not exist.
 fn check_absent(path: &Path) -> Result<DestinationState> {
     let parent = parent_of(path);
-    if files::symlink_metadata(path).is_ok() {
-        let reason = "is a symbolic link to nothing".into();
-        return Err(Error::Destination { path: path.to_owned(), reason });
-    }
-    match files::metadata(parent) {
-        Ok(meta) if meta.is_dir() => Ok(DestinationState::Nothing),
+    match files::stat(parent) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+            Ok(DestinationState::Nothing)
+        }
         Ok(_) => Err(Error::Destination { path: parent.to_owned(), reason: "is no directory".into() }),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Error::Destination {
             path: parent.to_owned(),

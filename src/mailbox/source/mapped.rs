@@ -28,6 +28,7 @@ pub(crate) fn windows(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Finds the first `needle`, and releases what was searched before.
+#[inline]
 pub(crate) fn find_byte(needle: u8, bytes: &[u8]) -> Option<usize> {
     if bytes.len() <= WINDOW {
         return memchr::memchr(needle, bytes);
