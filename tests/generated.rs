@@ -1,11 +1,12 @@
 //! The manual describes the program: its options with their arguments and values, and its findings. The pages are
 //! written by hand; a failure names the line that a page lacks, or has too much.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mailferry::Code;
+use serde_json::Value;
 
 const COMMANDS: [&str; 5] = ["convert", "verify", "deliver", "inject", "inspect"];
 
@@ -52,10 +53,32 @@ fn options_in_help(command: &str) -> BTreeMap<String, Vec<String>> {
 
 /// Returns the options on a page, each with the text below it.
 fn options_on_page(page: &str) -> BTreeMap<String, String> {
-    let items = page.split("\n.TP\n").skip(1).filter_map(|item| item.split_once('\n'));
-    let options = items.map(|(head, text)| (plain(head), plain(text)));
-    let options = options.filter(|(head, _)| head.starts_with('-'));
-    options.filter(|(head, _)| !head.contains("--help") && !head.contains("--version")).collect()
+    let mut options: BTreeMap<String, String> = BTreeMap::new();
+    let mut last = None;
+    for item in section(page, "OPTIONS").split("\n.TP\n").skip(1) {
+        let (head, text) = item.split_once('\n').unwrap_or((item, ""));
+        let (head, text) = (plain(head), plain(text));
+        match &last {
+            // A value of the option above.
+            Some(option) if !head.starts_with('-') => {
+                *options.get_mut(option).unwrap() += &format!("\n{head}\n{text}")
+            }
+            _ => {
+                options.insert(head.clone(), text);
+                last = Some(head);
+            }
+        }
+    }
+    options.retain(|option, _| !option.contains("--help") && !option.contains("--version"));
+    options
+}
+
+/// Returns the text of a section.
+fn section<'a>(page: &'a str, name: &str) -> &'a str {
+    // The line end stays: the first item may follow.
+    let heading = format!("\n.SH {name}");
+    let (_, after) = page.split_once(&heading).unwrap_or_else(|| panic!("a page lacks the section {name}"));
+    after.find("\n.SH ").map_or(after, |end| &after[..end])
 }
 
 #[test]
@@ -74,6 +97,111 @@ fn a_page_has_every_option_with_its_argument() {
             let lacks: Vec<_> = values.iter().filter(|value| !is_word(value)).collect();
             assert!(lacks.is_empty(), "man/mailferry-{command}.1, {option}: lacks the values {lacks:?}");
         }
+    }
+}
+
+/// Returns the exit codes in a text: numbers at the start of a line, after `prefix`.
+fn exit_codes(text: &str, prefix: &str) -> Vec<u8> {
+    let first = |line: &str| line.strip_prefix(prefix)?.split_whitespace().next()?.parse().ok();
+    let mut codes: Vec<u8> = text.lines().filter_map(first).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    codes
+}
+
+#[test]
+fn a_page_has_every_exit_status() {
+    for command in COMMANDS {
+        let help = mailferry(&[command, "--help"]);
+        let codes = exit_codes(help.rsplit("Exit codes").next().unwrap(), "  ");
+        let page = page_of(command);
+        assert_eq!(
+            exit_codes(section(&page, "EXIT STATUS"), ".B "),
+            codes,
+            "man/mailferry-{command}.1, EXIT STATUS"
+        );
+    }
+}
+
+/// Runs a command that prints JSON Lines, and adds the keys of its objects.
+fn add_keys(keys: &mut BTreeSet<String>, arguments: &[&str], directory: &Path) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mailferry"));
+    command.args(arguments).current_dir(directory).env("QMAILHOST", "example.org");
+    let message = std::fs::File::open(directory.join("message")).unwrap();
+    let output = command.stdin(message).output().unwrap();
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let object: Value =
+            serde_json::from_str(line).unwrap_or_else(|e| panic!("{arguments:?}: {e}: {line}"));
+        add_object_keys(keys, &object);
+    }
+}
+
+/// Adds the keys of an object and of the objects in its lists. A finding is documented in mailferry-findings(7).
+fn add_object_keys(keys: &mut BTreeSet<String>, object: &Value) {
+    let Value::Object(object) = object else { return };
+    if object.get("type").is_some_and(|kind| kind == "finding") {
+        return;
+    }
+    for (key, value) in object {
+        keys.insert(key.clone());
+        value.as_array().into_iter().flatten().for_each(|one| add_object_keys(keys, one));
+    }
+}
+
+/// Returns the keys on a page: the heads of items, and the bold words below them that look like keys.
+fn keys_on_page(page: &str) -> BTreeSet<String> {
+    let items = section(page, "JSON").split("\n.TP\n").skip(1);
+    let heads = items.map(|item| plain(item.split('\n').next().unwrap()));
+    let names = |head: String| {
+        let words =
+            head.trim_start_matches(".BR ").trim_start_matches(".B ").replace("\", \"", "").replace('"', "");
+        words.split([' ', ',']).filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    heads.flat_map(names).collect()
+}
+
+#[test]
+fn a_page_has_every_key_of_the_report() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let (inbox, tree) = (fixtures.join("inbox.mbox"), fixtures.join("trees/thunderbird"));
+    let (inbox, tree) = (inbox.to_str().unwrap(), tree.to_str().unwrap());
+    let scratch = tempfile::tempdir().unwrap();
+    std::fs::write(scratch.path().join("message"), "From: a@example.org\nTo: b@example.org\n\nx\n").unwrap();
+    std::fs::write(scratch.path().join(".qmail"), "./Maildir/\n").unwrap();
+    let route =
+        ["deliver", "--json", "-n", "--dot-qmail", "--home", ".", "--user", "b", "-r", "b@example.org"];
+    let runs: [(&str, &[&[&str]]); 5] = [
+        (
+            "convert",
+            &[
+                &["convert", "--json", inbox, "Maildir"],
+                &["convert", "--json", tree, "Tree"],
+                &["convert", "--json", "--exact", "Maildir", "exact.mbox"],
+            ],
+        ),
+        ("verify", &[&["verify", "--json", "Maildir"]]),
+        (
+            "inspect",
+            &[
+                &["inspect", "--json", "Maildir"],
+                &["inspect", "--json", inbox],
+                &["inspect", "--json", "--boundaries", inbox],
+            ],
+        ),
+        ("deliver", &[&["deliver", "--json", "Maildir/"], &route]),
+        ("inject", &[&["inject", "--json", "--via", "maildir:Maildir"]]),
+    ];
+    for (command, runs) in runs {
+        let mut keys = BTreeSet::new();
+        runs.iter().for_each(|arguments| add_keys(&mut keys, arguments, scratch.path()));
+        let on_page = keys_on_page(&page_of(command));
+        let lacks: Vec<_> = keys.difference(&on_page).collect();
+        assert!(lacks.is_empty(), "man/mailferry-{command}.1, JSON: lacks {lacks:?}");
+        let extra: Vec<_> = on_page.difference(&keys).collect();
+        assert!(
+            extra.is_empty(),
+            "man/mailferry-{command}.1, JSON: has {extra:?}, which the program has not"
+        );
     }
 }
 
