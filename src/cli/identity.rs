@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::mailbox::fs::actor::{self, Actor, OpenedName, Place};
 use crate::mailbox::fs::files::{self, Root};
-use crate::mailbox::fs::identity::{self, By, Identity, Keeper, account, group_of};
+use crate::mailbox::fs::identity::{self, By, Identity, IdentityThread, account, group_of};
 use crate::mailbox::{Error, Result, display_path};
 use crate::transport::failure::{Failure, FailureReason};
 
@@ -79,7 +79,7 @@ pub(crate) fn take(paths: &Paths<'_>) -> Result<()> {
             }
         }
     }
-    let mut keepers = Keepers::default();
+    let mut threads = IdentityThreads::default();
     let is_separate = |place: &Place| place.actor.uid() != main.uid();
     if main != Actor::Root || read.iter().any(is_separate) {
         identity::forbid_new_privileges().map_err(failed)?;
@@ -90,18 +90,18 @@ pub(crate) fn take(paths: &Paths<'_>) -> Result<()> {
         let path = place.path.clone();
         let is_read = n >= paths.written.len();
         let reader = if is_out_of_reach(&place) { Actor::Root } else { place.actor };
-        let keeper = match is_read && reader.uid() != main.uid() {
-            true => Some(keepers.get(reader, &path)?),
+        let thread = match is_read && reader.uid() != main.uid() {
+            true => Some(threads.get(reader, &path)?),
             false => None,
         };
         let is_spool = paths.locks && place.actor != Actor::Root && place.is_spool_entry();
-        let locks = if is_spool { Some(keepers.get(Actor::Root, &path)?) } else { None };
-        roots.push(Root::new(&path, place, keeper, locks).map_err(failed)?);
+        let locks = if is_spool { Some(threads.get(Actor::Root, &path)?) } else { None };
+        roots.push(Root::new(&path, place, thread, locks).map_err(failed)?);
     }
     if let Some(own) = &own {
         identity::take(own).map_err(failed)?;
     }
-    if own.is_some() || !keepers.0.is_empty() {
+    if own.is_some() || !threads.0.is_empty() {
         identity::seclude().map_err(failed)?;
     }
     files::look_up_from(roots).map_err(failed)
@@ -126,20 +126,20 @@ fn named_first<'a>(paths: &Paths<'a>) -> &'a Path {
 
 /// The threads with other identities than this process's own, by user.
 #[derive(Default)]
-struct Keepers(HashMap<u32, Keeper>);
+struct IdentityThreads(HashMap<u32, IdentityThread>);
 
-impl Keepers {
-    fn get(&mut self, actor: Actor, path: &Path) -> Result<Keeper> {
-        if let Some(keeper) = self.0.get(&actor.uid()) {
-            return Ok(keeper.clone());
+impl IdentityThreads {
+    fn get(&mut self, actor: Actor, path: &Path) -> Result<IdentityThread> {
+        if let Some(thread) = self.0.get(&actor.uid()) {
+            return Ok(thread.clone());
         }
         let identity = match actor {
             Actor::Root => None,
             Actor::User { uid, gid } => Some(identity_of(uid, gid, None, path)?),
         };
-        let keeper = Keeper::start(identity).map_err(Error::io("take the identity for", path))?;
-        self.0.insert(actor.uid(), keeper.clone());
-        Ok(keeper)
+        let thread = IdentityThread::start(identity).map_err(Error::io("take the identity for", path))?;
+        self.0.insert(actor.uid(), thread.clone());
+        Ok(thread)
     }
 }
 

@@ -17,7 +17,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use crate::mailbox::Error;
 use crate::mailbox::fs::actor::{self, Place};
-use crate::mailbox::fs::identity::Keeper;
+use crate::mailbox::fs::identity::IdentityThread;
 use crate::mailbox::fs::{holes, parent_of};
 
 /// Symbolic links that are followed.
@@ -35,17 +35,17 @@ pub(crate) enum Links {
 pub(crate) struct Rights {
     pub links: Links,
     /// The thread that has them; this process itself by default.
-    pub keeper: Option<Keeper>,
+    pub thread: Option<IdentityThread>,
 }
 
 impl Rights {
     /// The rights of this process, which was never root.
-    pub(crate) const OWN: Rights = Rights { links: Links::All, keeper: None };
+    pub(crate) const OWN: Rights = Rights { links: Links::All, thread: None };
 
     /// Runs `work` with these rights.
     pub(crate) fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        match &self.keeper {
-            Some(keeper) => keeper.run(work),
+        match &self.thread {
+            Some(thread) => thread.run(work),
             None => work(),
         }
     }
@@ -64,7 +64,7 @@ pub(crate) struct Root {
     inside: OnceLock<Arc<OwnedFd>>,
     rights: Rights,
     /// The thread that creates lock files next to it, if the actor may not.
-    locks: Option<Keeper>,
+    locks: Option<IdentityThread>,
 }
 
 impl Root {
@@ -72,8 +72,8 @@ impl Root {
     pub(crate) fn new(
         path: &Path,
         place: Place,
-        keeper: Option<Keeper>,
-        locks: Option<Keeper>,
+        thread: Option<IdentityThread>,
+        locks: Option<IdentityThread>,
     ) -> io::Result<Root> {
         let Place { base, base_path, mut below, named, first, is_roots, .. } = place;
         let links = if is_roots { Links::Roots } else { Links::None };
@@ -89,7 +89,7 @@ impl Root {
         let inside =
             first.filter(|it| keep == 1 && FileType::from_raw_mode(it.stat.st_mode) == FileType::Directory);
         let inside = inside.map_or_else(OnceLock::new, |first| OnceLock::from(Arc::new(first.fd)));
-        Ok(Root { named, real, base: Arc::new(base), below, inside, rights: Rights { links, keeper }, locks })
+        Ok(Root { named, real, base: Arc::new(base), below, inside, rights: Rights { links, thread }, locks })
     }
 }
 
@@ -219,7 +219,7 @@ fn elsewhere(path: &Path) -> io::Result<Location> {
     let place = resolve(path)?;
     let real = place.real_path();
     let links = if place.is_roots { Links::Roots } else { Links::None };
-    let rights = Rights { links, keeper: None };
+    let rights = Rights { links, thread: None };
     let base = Arc::new(place.base);
     Ok(Location { base, names: place.below, real, rights, is_root_itself: true })
 }
@@ -258,11 +258,11 @@ pub(crate) fn on<T: Send + 'static>(
     rights: &Rights,
     call: impl Fn(BorrowedFd<'_>, &OsStr) -> Result<T, Errno> + Send + 'static,
 ) -> Result<T, Errno> {
-    match &rights.keeper {
+    match &rights.thread {
         None => descend(dir.as_fd(), &parts(name), call),
-        Some(keeper) => {
+        Some(thread) => {
             let (dir, names) = (Arc::clone(dir), parts(name));
-            keeper.run(move || descend(dir.as_fd(), &names, call))
+            thread.run(move || descend(dir.as_fd(), &names, call))
         }
     }
 }
@@ -274,7 +274,7 @@ pub(crate) fn on_own<T>(
     rights: &Rights,
     call: impl Fn(BorrowedFd<'_>, &OsStr) -> Result<T, Errno>,
 ) -> Result<T, Errno> {
-    match rights.keeper {
+    match rights.thread {
         None => descend(dir.as_fd(), &parts(name), call),
         Some(_) => Err(Errno::PERM),
     }
@@ -348,8 +348,8 @@ pub(crate) fn open_lock_directory(mailbox: &Path) -> io::Result<(OwnedFd, Rights
         return Ok((fd, rights, real));
     };
     // The mailbox itself was named: its directory is not below it.
-    let keeper = root.locks.as_ref().or(root.rights.keeper.as_ref()).cloned();
-    let rights = Rights { links: Links::None, keeper };
+    let thread = root.locks.as_ref().or(root.rights.thread.as_ref()).cloned();
+    let rights = Rights { links: Links::None, thread };
     let (base, names) = (Arc::clone(&root.base), root.below.clone());
     let fd = rights.run(move || {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;

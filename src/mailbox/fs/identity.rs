@@ -92,11 +92,11 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// A thread that has its own credentials as long as the process lives.
 #[derive(Debug, Clone)]
-pub(crate) struct Keeper(Arc<mpsc::Sender<Job>>);
+pub(crate) struct IdentityThread(Arc<mpsc::Sender<Job>>);
 
-impl Keeper {
+impl IdentityThread {
     /// Starts a thread that takes `identity`, or stays root.
-    pub(crate) fn start(identity: Option<Identity>) -> io::Result<Keeper> {
+    pub(crate) fn start(identity: Option<Identity>) -> io::Result<IdentityThread> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let (taken, is_taken) = mpsc::sync_channel(1);
         let work = move || {
@@ -108,9 +108,9 @@ impl Keeper {
                 queue.iter().for_each(|job| job());
             }
         };
-        thread::Builder::new().name("keeper".into()).spawn(work)?;
+        thread::Builder::new().name("identity".into()).spawn(work)?;
         is_taken.recv().map_err(io::Error::other)??;
-        Ok(Keeper(Arc::new(jobs)))
+        Ok(IdentityThread(Arc::new(jobs)))
     }
 
     /// Runs `work` on the thread, and waits for its result.

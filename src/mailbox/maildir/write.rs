@@ -119,12 +119,12 @@ struct Folders {
 #[derive(Debug)]
 enum Kind {
     Staged(Staged),
-    InPlace { tmp: Dir, waiting: Mutex<Vec<Pending>>, made: MadeDirs, cancel: Cancel, _lock: DirLock },
+    InPlace { tmp: Dir, waiting: Mutex<Vec<Pending>>, created: CreatedDirs, cancel: Cancel, _lock: DirLock },
 }
 
 /// Directories of a Maildir that were missing and are created: they are removed again unless messages come.
 #[derive(Debug)]
-struct MadeDirs {
+struct CreatedDirs {
     root: Dir,
     names: Vec<&'static str>,
     modes: Modes,
@@ -315,10 +315,10 @@ impl MaildirWriter {
                     let (folder, _) = staged.root.open_or_create_dir(directory, DIR_MODE)?;
                     create::complete(&folder, true, Modes::default())?;
                 }
-                Kind::InPlace { made, .. } if made.root.exists(directory)? => {
-                    let path = made.root.path().join(directory);
+                Kind::InPlace { created, .. } if created.root.exists(directory)? => {
+                    let path = created.root.path().join(directory);
                     check_destination(&path)?;
-                    if made.root.open_child(directory)?.device()? != made.root.device()? {
+                    if created.root.open_child(directory)?.device()? != created.root.device()? {
                         let reason = "is on another file system than its Maildir; make it there".into();
                         return Err(Error::Destination { path, reason });
                     }
@@ -377,20 +377,20 @@ impl MaildirWriter {
         let root = Dir::open(opening.path)?;
         refuse_foreign_maildir(opening.path, &root)?;
         let lock = lock::lock_dir(&root, opening.lock_timeout, opening.cancel)?;
-        let mut made = MadeDirs { root, names: Vec::new(), modes: opening.modes, folders: Vec::new() };
-        let tmp = made.open_or_make("tmp")?;
+        let mut created = CreatedDirs { root, names: Vec::new(), modes: opening.modes, folders: Vec::new() };
+        let tmp = created.open_or_create("tmp")?;
         if lock.is_held() {
             remove_left(&tmp)?;
         }
-        let new = made.open_or_make("new")?;
-        let cur = made.open_or_make("cur")?;
+        let new = created.open_or_create("new")?;
+        let cur = created.open_or_create("cur")?;
         if opening.fsync != Fsync::None {
-            made.root.sync()?;
+            created.root.sync()?;
             sync_parent(opening.path)?;
         }
-        let one_flush = made.root.syncfs_reports_errors();
+        let one_flush = created.root.syncfs_reports_errors();
         let (waiting, cancel) = (Mutex::new(Vec::new()), opening.cancel.clone());
-        let kind = Kind::InPlace { tmp, waiting, made, cancel, _lock: lock };
+        let kind = Kind::InPlace { tmp, waiting, created, cancel, _lock: lock };
         Ok(MaildirWriter {
             kind,
             new,
@@ -429,10 +429,10 @@ impl MaildirWriter {
                 }
                 Ok(names)
             }
-            Kind::InPlace { made, .. } if nothing => KeywordTable::read(made.root.path()),
-            Kind::InPlace { made, tmp, .. } => {
+            Kind::InPlace { created, .. } if nothing => KeywordTable::read(created.root.path()),
+            Kind::InPlace { created, tmp, .. } => {
                 let flush = self.fsync != Fsync::None;
-                let shared = SharedKeywords { root: &made.root, tmp, flush, locks, cancel };
+                let shared = SharedKeywords { root: &created.root, tmp, flush, locks, cancel };
                 shared.add(keywords, in_use)
             }
         }
@@ -531,7 +531,7 @@ impl MaildirWriter {
     pub(crate) fn root(&self) -> &Dir {
         match &self.kind {
             Kind::Staged(staged) => &staged.root,
-            Kind::InPlace { made, .. } => &made.root,
+            Kind::InPlace { created, .. } => &created.root,
         }
     }
 
@@ -626,14 +626,14 @@ impl MaildirWriter {
                 };
                 batch.iter().map(|m| create(m).map(Some)).collect()
             }
-            Kind::InPlace { tmp, waiting, made, .. } => {
+            Kind::InPlace { tmp, waiting, created, .. } => {
                 let mut waiting = ignore_poison(waiting.lock());
                 batch
                     .iter()
                     .map(|m| {
                         let base = OsString::from_vec(m.base.clone());
                         let linked = match m.existing {
-                            Some(there) => made.root.try_link(there.as_os_str(), tmp, &base)?,
+                            Some(there) => created.root.try_link(there.as_os_str(), tmp, &base)?,
                             None => None,
                         };
                         let file = match linked {
@@ -682,16 +682,16 @@ impl MaildirWriter {
                     None => Ok(()),
                 }
             }
-            Kind::InPlace { tmp, waiting, made, cancel, .. } => {
+            Kind::InPlace { tmp, waiting, created, cancel, .. } => {
                 let waiting = ignore_poison(waiting.get_mut());
-                made.make_folders(&self.folders, flush)?;
+                created.create_folders(&self.folders, flush)?;
                 while let Some(message) = waiting.last() {
                     cancel.check()?;
                     let name = Cow::Borrowed(message.to_be());
                     let (to, name) = match (message.folder, message.place) {
                         (0, Subdir::New) => (&self.new, name),
                         (0, Subdir::Cur) => (&self.cur, name),
-                        (folder, place) => (&made.root, self.folders.within(folder, place, &name).into()),
+                        (folder, place) => (&created.root, self.folders.within(folder, place, &name).into()),
                     };
                     if !tmp.rename_noreplace(message.in_tmp(), to, &name)? {
                         return Err(Error::Destination {
@@ -701,18 +701,18 @@ impl MaildirWriter {
                     }
                     *published += u64::from(message.counts);
                     waiting.pop();
-                    made.keep();
+                    created.keep();
                 }
-                made.keep();
+                created.keep();
                 if let Some(together) = group {
                     together.flush(&self.new)?;
                 } else if flush {
-                    self.folders.sync(&made.root)?;
+                    self.folders.sync(&created.root)?;
                     self.new.sync()?;
                     self.cur.sync()?;
-                    made.root.sync()?;
+                    created.root.sync()?;
                 }
-                count_anew(&made.root);
+                count_anew(&created.root);
                 Ok(())
             }
         }
@@ -762,7 +762,7 @@ impl Folders {
     }
 }
 
-impl MadeDirs {
+impl CreatedDirs {
     /// Keeps the directories: a message has come, or none was to come.
     fn keep(&mut self) {
         self.names.clear();
@@ -770,10 +770,10 @@ impl MadeDirs {
     }
 
     /// Creates the folders that are missing.
-    fn make_folders(&mut self, folders: &Folders, flush: bool) -> Result<()> {
+    fn create_folders(&mut self, folders: &Folders, flush: bool) -> Result<()> {
         for directory in folders.directories() {
-            let (folder, made) = self.root.open_or_create_dir(directory, DIR_MODE)?;
-            if made {
+            let (folder, created) = self.root.open_or_create_dir(directory, DIR_MODE)?;
+            if created {
                 self.folders.push(directory.clone());
             }
             create::complete(&folder, true, Modes::default())?;
@@ -784,16 +784,16 @@ impl MadeDirs {
         if flush && !folders.needed.is_empty() { self.root.sync() } else { Ok(()) }
     }
 
-    fn open_or_make(&mut self, name: &'static str) -> Result<Dir> {
-        let (dir, made) = self.root.open_or_create_dir(OsStr::new(name), self.modes.dir_mode())?;
-        if made {
+    fn open_or_create(&mut self, name: &'static str) -> Result<Dir> {
+        let (dir, created) = self.root.open_or_create_dir(OsStr::new(name), self.modes.dir_mode())?;
+        if created {
             self.names.push(name);
         }
         Ok(dir)
     }
 }
 
-impl Drop for MadeDirs {
+impl Drop for CreatedDirs {
     fn drop(&mut self) {
         for folder in &self.folders {
             let within = |name: &str| Path::new(folder).join(name).into_os_string();

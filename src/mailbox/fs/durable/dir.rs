@@ -1,29 +1,24 @@
-//! The only file of the library that creates, links, renames, flushes or removes.
-//!
-//! Names are relative to a directory handle: a directory that is renamed meanwhile stays the same directory, and
-//! the kernel looks up one component instead of a path. Except for the functions that say so, nothing replaces a
-//! file: a name that is taken is reported.
+//! A directory handle.
 
 use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher};
-use std::io::{self, IoSlice};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Access, AtFlags, CWD, DirEntry, FileType, Mode, OFlags, RenameFlags, Stat, StatVfs};
+use rustix::fs::{Access, AtFlags, CWD, DirEntry, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
+use super::bytes::{sync_file, write_all};
+use super::filesystem::{self, FreeSpace};
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::files;
 use crate::mailbox::fs::files::{Links, Rights};
 use crate::mailbox::fs::parent_of;
-
-/// The most slices of one `writev` (IOV_MAX of Linux).
-const SLICES_A_CALL: usize = 1024;
 
 /// A directory handle. Names are single components relative to it; the path is for messages.
 #[derive(Debug)]
@@ -38,21 +33,6 @@ pub(crate) struct Dir {
 pub(crate) struct FileId {
     pub device: u64,
     pub inode: u64,
-}
-
-pub(crate) fn set_mode(fd: impl AsFd, mode: u32) -> io::Result<()> {
-    Ok(rustix::fs::fchmod(fd, Mode::from_raw_mode(mode))?)
-}
-
-/// Free space of a file system, as far as this user may use it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FreeSpace {
-    /// Free bytes; only root may use the reserved blocks.
-    pub bytes: u64,
-    /// Free inodes; `None` for a file system that creates them as needed (btrfs).
-    pub inodes: Option<u64>,
-    /// The size of a block in bytes: the smallest file takes one.
-    pub block: u64,
 }
 
 impl Dir {
@@ -123,11 +103,11 @@ impl Dir {
     pub(crate) fn open_or_create_dir(&self, name: &OsStr, mode: u32) -> Result<(Dir, bool)> {
         match self.make_dir(name, mode) {
             Ok(()) => {
-                let made = self.open_child_with(name, OFlags::NOFOLLOW).inspect_err(|_| {
+                let created = self.open_child_with(name, OFlags::NOFOLLOW).inspect_err(|_| {
                     // The first error is reported.
                     let _ = self.remove_empty(name);
                 });
-                Ok((made?, true))
+                Ok((created?, true))
             }
             Err(Errno::EXIST) => Ok((self.open_child(name)?, false)),
             Err(e) => Err(failed("create the directory", self.join(name))(e)),
@@ -473,12 +453,12 @@ impl Dir {
     /// Reports whether [`sync_fs`](Dir::sync_fs) reports data that could not be written. It does not before Linux
     /// 5.8, nor on network and user space file systems: each file must be flushed there.
     pub(crate) fn syncfs_reports_errors(&self) -> bool {
-        !self.is_remote() && kernel_reports_syncfs_errors()
+        !self.is_remote() && filesystem::kernel_reports_syncfs_errors()
     }
 
     /// Reports whether it is on a network or user space file system, which may show old times of change.
     pub(crate) fn is_remote(&self) -> bool {
-        is_remote(&self.fd)
+        filesystem::is_remote(&self.fd)
     }
 
     /// Says that a name is a link, where that is the reason for an error.
@@ -543,7 +523,7 @@ impl Dir {
         })
     }
 
-    fn open_at(&self, name: &OsStr, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+    pub(super) fn open_at(&self, name: &OsStr, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
         self.on(name, move |dir, name| retry_on_intr(|| rustix::fs::openat(dir, name, flags, mode)))
     }
 
@@ -559,7 +539,7 @@ impl Dir {
         self.on(name, move |dir, name| retry_on_intr(|| rustix::fs::unlinkat(dir, name, flags)))
     }
 
-    fn publish_without_noreplace(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<bool> {
+    pub(super) fn publish_without_noreplace(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<bool> {
         let stat = self.stat_at(from).map_err(failed("look up", self.join(from)))?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
             self.rename_directory(from, to, name)
@@ -645,35 +625,6 @@ impl FileId {
     }
 }
 
-impl FreeSpace {
-    /// Fails if fewer than `need` bytes are free in `directory`.
-    pub(crate) fn require_bytes(self, directory: &Path, need: u64) -> Result<()> {
-        require(directory, "bytes", need, Some(self.bytes))
-    }
-
-    /// Fails if fewer than `need` inodes are free in `directory`.
-    pub(crate) fn require_inodes(self, directory: &Path, need: u64) -> Result<()> {
-        require(directory, "inodes", need, self.inodes)
-    }
-
-    fn of(stat: &StatVfs, root: bool) -> FreeSpace {
-        let blocks = if root { stat.f_bfree } else { stat.f_bavail };
-        let block = stat.f_frsize.max(1);
-        FreeSpace {
-            bytes: blocks.saturating_mul(block),
-            inodes: (stat.f_files > 0).then_some(if root { stat.f_ffree } else { stat.f_favail }),
-            block,
-        }
-    }
-}
-
-fn require(directory: &Path, unit: &'static str, need: u64, free: Option<u64>) -> Result<()> {
-    match free.filter(|&free| need > free) {
-        Some(free) => Err(Error::InsufficientSpace { path: directory.to_owned(), unit, need, free }),
-        None => Ok(()),
-    }
-}
-
 /// Flushes the name of a Maildir to stable storage. A run that was killed between the rename and the flush
 /// may not have done it. An unreadable parent is skipped, because this user did not write to it.
 pub(crate) fn sync_parent(path: &Path) -> Result<()> {
@@ -684,359 +635,17 @@ pub(crate) fn sync_parent(path: &Path) -> Result<()> {
     }
 }
 
-/// Writes all of `bytes`. The caller adds the path to an error.
-pub(crate) fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match retry_on_intr(|| rustix::io::write(&fd, bytes))? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            written => bytes = &bytes[written..],
-        }
-    }
-    Ok(())
-}
-
-/// Writes as many of `bytes` as one call takes, at least one, and returns how many: for a caller that must know its
-/// position after an error.
-pub(crate) fn write_some(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
-    match retry_on_intr(|| rustix::io::write(&fd, bytes))? {
-        0 => Err(io::ErrorKind::WriteZero.into()),
-        written => Ok(written),
-    }
-}
-
-/// Makes every later write go to the end of the file (O_APPEND).
-pub(crate) fn set_append(fd: impl AsFd) -> io::Result<()> {
-    let flags = rustix::fs::fcntl_getfl(&fd)?;
-    Ok(rustix::fs::fcntl_setfl(&fd, flags | OFlags::APPEND)?)
-}
-
-/// Writes all of `bytes` at an offset. Several threads may write at once, each at its own offset.
-pub(crate) fn write_all_at(fd: impl AsFd, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match retry_on_intr(|| rustix::io::pwrite(&fd, bytes, at))? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            written => {
-                bytes = &bytes[written..];
-                at += written as u64;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Asks the disk to start writing these bytes, so that the flush at the end has little left to do. It is only a
-/// hint, and not a flush.
-#[allow(unsafe_code)]
-pub(crate) fn begin_writeback(file: &File, at: u64, length: u64) {
-    #[cfg(target_os = "linux")]
-    if let (Ok(at), Ok(length)) = (at.try_into(), length.try_into()) {
-        use std::os::fd::AsRawFd;
-        // SAFETY: the descriptor is open while `file` is borrowed; no memory is passed.
-        unsafe { libc::sync_file_range(file.as_raw_fd(), at, length, libc::SYNC_FILE_RANGE_WRITE) };
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (file, at, length);
-}
-
-/// Writes all of `slices`, in as many calls as needed; they are consumed.
-pub(crate) fn write_vectored_all(fd: impl AsFd, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
-    // Drops empty slices at the start: a writev of only those would look like a full disk.
-    IoSlice::advance_slices(&mut slices, 0);
-    while !slices.is_empty() {
-        let now = &slices[..slices.len().min(SLICES_A_CALL)];
-        match retry_on_intr(|| rustix::io::writev(&fd, now))? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            written => IoSlice::advance_slices(&mut slices, written),
-        }
-    }
-    Ok(())
-}
-
-/// Sets the modification time, in seconds since 1970. The access time stays current, because programs that clean
-/// tmp/ use it.
-pub(crate) fn set_mtime(fd: impl AsFd, epoch: i64) -> io::Result<()> {
-    use rustix::fs::{Timespec, Timestamps, UTIME_NOW};
-    let times = Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
-        last_modification: Timespec { tv_sec: epoch, tv_nsec: 0 },
-    };
-    Ok(rustix::fs::futimens(fd, &times)?)
-}
-
-pub(crate) fn truncate(fd: impl AsFd, length: u64) -> io::Result<()> {
-    Ok(retry_on_intr(|| rustix::fs::ftruncate(&fd, length))?)
-}
-
-/// Flushes the bytes and the metadata of a file to stable storage.
-pub(crate) fn sync_file(fd: impl AsFd) -> io::Result<()> {
-    Ok(retry_on_intr(|| rustix::fs::fsync(&fd))?)
-}
-
-/// Closes a file and returns errors that the file system reports only now (NFS).
-#[allow(unsafe_code)]
-pub(crate) fn close(fd: OwnedFd) -> io::Result<()> {
-    use std::os::fd::IntoRawFd;
-    // SAFETY: the descriptor is owned and given up here; Linux has closed it on EINTR, too.
-    match unsafe { libc::close(fd.into_raw_fd()) } {
-        0 => Ok(()),
-        _ => match io::Error::last_os_error() {
-            e if e.kind() == io::ErrorKind::Interrupted => Ok(()),
-            e => Err(e),
-        },
-    }
-}
-
-/// Creates a file in `dir` for reading and writing that has no name when this returns. It disappears with its last
-/// handle, however the process ends.
-pub(crate) fn anonymous_file(dir: &Path) -> Result<File> {
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    let dir = Dir::open(dir)?;
-    match dir.open_at(OsStr::new("."), flags, Mode::RUSR | Mode::WUSR) {
-        Ok(fd) => Ok(File::from(fd)),
-        // Kernels and file systems without the flag say EISDIR.
-        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => unlinked_file(&dir),
-        Err(e) => Err(failed("create a temporary file in", dir.path())(e)),
-    }
-}
-
-/// Creates a file in memory, for when no directory may be written to.
-pub(crate) fn memory_file(name: &str) -> io::Result<File> {
-    Ok(File::from(rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)?))
-}
-
-/// Creates an [`anonymous_file`] without O_TMPFILE: a hidden file whose name is removed at once.
-fn unlinked_file(dir: &Dir) -> Result<File> {
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    loop {
-        let name = OsString::from(format!(".mailferry-{:016x}", random()));
-        match dir.open_at(&name, flags, Mode::RUSR | Mode::WUSR) {
-            Ok(fd) => return dir.unlink(&name).map(|()| File::from(fd)),
-            Err(Errno::EXIST) => {}
-            Err(e) => return Err(failed("create a temporary file in", &dir.path)(e)),
-        }
-    }
-}
-
-/// The keys of a RandomState are the standard library's only public source of randomness.
-fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
-
-/// Reports whether flock(2) and fcntl(2) take the same locks here, as on NFS and SMB: a process with both would
-/// wait for itself.
-pub(crate) fn flock_uses_fcntl(fd: impl AsFd) -> bool {
-    magic(fd).is_some_and(|magic| [NFS, SMB, CIFS, SMB2, NINE_P].contains(&magic))
-}
-
-const NFS: u32 = 0x6969;
-const SMB: u32 = 0x517b;
-const CIFS: u32 = 0xff53_4d42;
-const SMB2: u32 = 0xfe53_4d42;
-const NINE_P: u32 = 0x0102_1997;
-
-/// The file systems of linux/magic.h that keep their bytes on another machine or in another program.
-const REMOTE: [u32; 10] = [
-    NFS,
-    SMB,
-    CIFS,
-    SMB2,
-    0x6573_5546, // FUSE
-    NINE_P,
-    0x5346_414f, // AFS
-    0x6b41_4653, // the kernel's AFS
-    0x7375_7245, // Coda
-    0x00c3_6400, // Ceph
-];
-
-fn is_remote(fd: impl AsFd) -> bool {
-    // If even statfs fails, nothing can be trusted.
-    magic(fd).is_none_or(|magic| REMOTE.contains(&magic))
-}
-
-/// Returns the kind of file system. It has 32 bits in a field whose width and sign depend on the architecture.
-#[allow(clippy::unnecessary_cast)]
-fn magic(fd: impl AsFd) -> Option<u32> {
-    rustix::fs::fstatfs(fd).ok().map(|stat| stat.f_type as u32)
-}
-
-fn kernel_reports_syncfs_errors() -> bool {
-    // This file of the kernel says the same to every process.
-    std::fs::read("/proc/sys/kernel/osrelease").is_ok_and(|release| is_at_least(&release, 5, 8))
-}
-
-fn is_at_least(release: &[u8], least_major: u32, least_minor: u32) -> bool {
-    let text = String::from_utf8_lossy(release);
-    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse::<u32>().ok());
-    matches!((numbers.next(), numbers.next()), (Some(major), Some(minor)) if (major, minor) >= (least_major, least_minor))
-}
-
 /// Reports whether an error may come from a symbolic link that was not followed.
 fn may_be_link(error: &io::Error) -> bool {
     [Errno::LOOP, Errno::NOTDIR].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-fn failed(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(Errno) -> Error {
+pub(super) fn failed(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(Errno) -> Error {
     let error = Error::io(action, path);
     move |errno| error(errno.into())
 }
 
-#[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::io::{Read, Seek};
-    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-
-    use crate::mailbox::fs::durable::*;
-
-    fn dir() -> (tempfile::TempDir, Dir) {
-        let temp = tempfile::tempdir().unwrap();
-        let dir = Dir::open(temp.path()).unwrap();
-        (temp, dir)
-    }
-
-    fn os(name: &str) -> &OsStr {
-        OsStr::new(name)
-    }
-
-    #[test]
-    fn a_name_that_is_taken_is_never_overwritten() {
-        let (temp, dir) = dir();
-        fs::write(temp.path().join("a"), "new").unwrap();
-        fs::write(temp.path().join("b"), "old").unwrap();
-        for publish in [Dir::rename_noreplace, Dir::publish_without_noreplace] {
-            assert!(!publish(&dir, os("a"), &dir, os("b")).unwrap());
-            assert_eq!(fs::read(temp.path().join("a")).unwrap(), b"new");
-            assert_eq!(fs::read(temp.path().join("b")).unwrap(), b"old");
-        }
-    }
-
-    #[test]
-    fn files_and_directories_are_published_either_way() {
-        let (temp, dir) = dir();
-        for (n, publish) in [Dir::rename_noreplace, Dir::publish_without_noreplace].into_iter().enumerate() {
-            let (file, folder) = (format!("file{n}"), format!("folder{n}"));
-            fs::write(temp.path().join("f"), "mail").unwrap();
-            fs::create_dir_all(temp.path().join("d/cur")).unwrap();
-            assert!(publish(&dir, os("f"), &dir, os(&file)).unwrap());
-            assert!(publish(&dir, os("d"), &dir, os(&folder)).unwrap());
-            assert!(!dir.exists(os("f")).unwrap() && !dir.exists(os("d")).unwrap());
-            assert!(dir.open_child(os(&folder)).unwrap().exists(os("cur")).unwrap());
-            // Not even an empty directory is replaced.
-            fs::create_dir(temp.path().join("d")).unwrap();
-            fs::create_dir_all(temp.path().join("empty")).unwrap();
-            assert!(!publish(&dir, os("d"), &dir, os("empty")).unwrap());
-            fs::remove_dir(temp.path().join("d")).unwrap();
-        }
-    }
-
-    #[test]
-    fn an_error_names_the_whole_path() {
-        let (temp, dir) = dir();
-        let error = dir.unlink(os("absent")).unwrap_err().to_string();
-        assert!(error.starts_with(&temp.path().join("absent").display().to_string()), "{error}");
-        dir.create_dir(os("twice"), 0o700).unwrap();
-        assert!(dir.create_dir(os("twice"), 0o700).is_err());
-        dir.create_file(os("once"), 0o600).unwrap();
-        let Err(Error::Io { source, .. }) = dir.create_file(os("once"), 0o600) else { panic!() };
-        assert_eq!(source.kind(), io::ErrorKind::AlreadyExists);
-    }
-
-    #[test]
-    fn a_tree_is_removed_and_what_it_links_to_is_not() {
-        let (temp, dir) = dir();
-        let (tree, kept) = (temp.path().join("tree"), temp.path().join("kept"));
-        fs::create_dir_all(tree.join("a/b")).unwrap();
-        fs::write(tree.join("a/b/file"), "").unwrap();
-        fs::create_dir(&kept).unwrap();
-        fs::write(kept.join("mail"), "").unwrap();
-        symlink(&kept, tree.join("a/link")).unwrap();
-        symlink(&kept, temp.path().join("link")).unwrap();
-        dir.remove_tree(os("tree")).unwrap();
-        dir.remove_tree(os("link")).unwrap();
-        dir.remove_tree(os("absent")).unwrap();
-        assert_eq!(dir.names().unwrap(), [os("kept")]);
-        assert!(kept.join("mail").exists());
-    }
-
-    #[test]
-    fn more_slices_than_one_call_takes_are_written_in_order() {
-        let data: Vec<u8> = (0..5000u32).flat_map(|n| n.to_le_bytes()).collect();
-        let mut slices = vec![IoSlice::new(b""); 3];
-        slices.extend(data.chunks(3).map(IoSlice::new));
-        slices.push(IoSlice::new(b""));
-        assert!(slices.len() > SLICES_A_CALL);
-        let (temp, _) = dir();
-        let mut file = anonymous_file(temp.path()).unwrap();
-        write_vectored_all(&file, &mut slices).unwrap();
-        write_vectored_all(&file, &mut [IoSlice::new(b"")]).unwrap();
-        write_all(&file, b"end").unwrap();
-        let mut read = Vec::new();
-        file.rewind().unwrap();
-        file.read_to_end(&mut read).unwrap();
-        assert_eq!(read, [&data[..], b"end"].concat());
-    }
-
-    #[test]
-    fn a_pipe_takes_its_bytes_in_parts() {
-        let (mut reader, writer) = io::pipe().unwrap();
-        let reading = std::thread::spawn(move || {
-            let mut read = Vec::new();
-            reader.read_to_end(&mut read).unwrap();
-            read
-        });
-        let data = vec![b'x'; 300_000];
-        let mut slices: Vec<_> = data.chunks(7).map(IoSlice::new).collect();
-        write_vectored_all(&writer, &mut slices).unwrap();
-        write_all(&writer, &data).unwrap();
-        drop(writer);
-        assert_eq!(reading.join().unwrap().len(), 600_000);
-    }
-
-    #[test]
-    fn an_anonymous_file_leaves_nothing() {
-        let (temp, dir) = dir();
-        for file in [anonymous_file(temp.path()).unwrap(), unlinked_file(&dir).unwrap()] {
-            write_all(&file, b"x").unwrap();
-            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0);
-            assert_eq!(dir.names().unwrap(), [""; 0]);
-        }
-        assert!(anonymous_file(&temp.path().join("absent")).is_err());
-    }
-
-    #[test]
-    fn mtime_is_set_and_atime_is_not() {
-        let (temp, dir) = dir();
-        let file = dir.create_file(os("f"), 0o600).unwrap();
-        set_mtime(&file, 1).unwrap();
-        sync_file(&file).unwrap();
-        dir.sync().unwrap();
-        dir.sync_fs().unwrap();
-        let meta = fs::metadata(temp.path().join("f")).unwrap();
-        assert_eq!((meta.mtime(), meta.mtime_nsec()), (1, 0));
-        assert!(meta.atime() > 1_000_000_000);
-        set_mtime(&file, -86_400).unwrap();
-        assert_eq!(fs::metadata(temp.path().join("f")).unwrap().mtime(), -86_400);
-    }
-
-    #[test]
-    fn the_kernel_is_compared_by_number() {
-        assert!(is_at_least(b"5.8.0-rc1\n", 5, 8));
-        assert!(is_at_least(b"5.15.0-91-generic", 5, 8));
-        assert!(is_at_least(b"6.1", 5, 8));
-        assert!(!is_at_least(b"5.4.0", 5, 8));
-        assert!(!is_at_least(b"4.19", 5, 8));
-        assert!(!is_at_least(b"", 5, 8));
-    }
-
-    #[test]
-    fn reserved_blocks_are_free_for_root_only() {
-        let (_temp, dir) = dir();
-        let room = dir.free_space().unwrap();
-        assert!(room.bytes > 0 && room.block.is_power_of_two());
-        let stat = rustix::fs::fstatvfs(&dir).unwrap();
-        let (root, user) = (FreeSpace::of(&stat, true), FreeSpace::of(&stat, false));
-        assert!(root.bytes >= user.bytes);
-        let stat = StatVfs { f_files: 0, ..stat };
-        assert_eq!(FreeSpace::of(&stat, false).inodes, None);
-    }
+/// The keys of a RandomState are the standard library's only public source of randomness.
+pub(super) fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
