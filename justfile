@@ -8,6 +8,10 @@ build:
 test:
     cargo test --locked
 
+# The lists of findings in man/ and docs/
+lists:
+    UPDATE=1 cargo test --locked --test generated
+
 fmt:
     cargo fmt
 

@@ -44,4 +44,4 @@ pub mod promises;
 pub use facade::{Maildir, MaildirEntry, Mbox, MboxFile, Message};
 pub use mailbox::context::{LockMethod, LockOptions};
 pub use mailbox::error::{Error, Result};
-pub use mailbox::finding::{Code, Finding, Severity};
+pub use mailbox::finding::{Advice, Code, Finding, Severity};

@@ -1,6 +1,8 @@
 //! The manual describes the program: its options with their arguments and values, and its findings. The pages are
 //! written by hand; a failure names the line that a page lacks, or has too much.
 
+#![allow(missing_docs, clippy::disallowed_methods)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -124,7 +126,9 @@ fn a_page_has_every_exit_status() {
 }
 
 /// Runs a command that prints JSON Lines, and adds the keys of its objects.
-fn add_keys(keys: &mut BTreeSet<String>, arguments: &[&str], directory: &Path) {
+///
+/// Findings are left out unless they are asked for: mailferry-findings(7) documents them.
+fn add_keys(keys: &mut BTreeSet<String>, arguments: &[&str], directory: &Path, of_findings: bool) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mailferry"));
     command.args(arguments).current_dir(directory).env("QMAILHOST", "example.org");
     let message = std::fs::File::open(directory.join("message")).unwrap();
@@ -132,16 +136,15 @@ fn add_keys(keys: &mut BTreeSet<String>, arguments: &[&str], directory: &Path) {
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         let object: Value =
             serde_json::from_str(line).unwrap_or_else(|e| panic!("{arguments:?}: {e}: {line}"));
-        add_object_keys(keys, &object);
+        if (object["type"] == "finding") == of_findings {
+            add_object_keys(keys, &object);
+        }
     }
 }
 
-/// Adds the keys of an object and of the objects in its lists. A finding is documented in mailferry-findings(7).
+/// Adds the keys of an object and of the objects in its lists.
 fn add_object_keys(keys: &mut BTreeSet<String>, object: &Value) {
     let Value::Object(object) = object else { return };
-    if object.get("type").is_some_and(|kind| kind == "finding") {
-        return;
-    }
     for (key, value) in object {
         keys.insert(key.clone());
         value.as_array().into_iter().flatten().for_each(|one| add_object_keys(keys, one));
@@ -158,6 +161,14 @@ fn keys_on_page(page: &str) -> BTreeSet<String> {
         words.split([' ', ',']).filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>()
     };
     heads.flat_map(names).collect()
+}
+
+fn check_keys(name: &str, keys: &BTreeSet<String>) {
+    let on_page = keys_on_page(&page(name));
+    let lacks: Vec<_> = keys.difference(&on_page).collect();
+    assert!(lacks.is_empty(), "man/{name}, JSON: lacks {lacks:?}");
+    let extra: Vec<_> = on_page.difference(keys).collect();
+    assert!(extra.is_empty(), "man/{name}, JSON: has {extra:?}, which the program has not");
 }
 
 #[test]
@@ -193,31 +204,89 @@ fn a_page_has_every_key_of_the_report() {
     ];
     for (command, runs) in runs {
         let mut keys = BTreeSet::new();
-        runs.iter().for_each(|arguments| add_keys(&mut keys, arguments, scratch.path()));
-        let on_page = keys_on_page(&page_of(command));
-        let lacks: Vec<_> = keys.difference(&on_page).collect();
-        assert!(lacks.is_empty(), "man/mailferry-{command}.1, JSON: lacks {lacks:?}");
-        let extra: Vec<_> = on_page.difference(&keys).collect();
-        assert!(
-            extra.is_empty(),
-            "man/mailferry-{command}.1, JSON: has {extra:?}, which the program has not"
-        );
+        runs.iter().for_each(|arguments| add_keys(&mut keys, arguments, scratch.path(), false));
+        check_keys(&format!("mailferry-{command}.1"), &keys);
     }
+    let mut keys = BTreeSet::new();
+    let broken = fixtures.join("broken.mbox");
+    let broken = broken.to_str().unwrap();
+    for arguments in
+        [&["verify", "--json", broken] as &[&str], &["verify", "--json", "--against", inbox, broken]]
+    {
+        add_keys(&mut keys, arguments, scratch.path(), true);
+    }
+    check_keys("mailferry-findings.7", &keys);
+}
+
+/// Returns a text with the lines between two marks replaced.
+fn with_list(text: &str, [begin, end]: [&str; 2], list: &str) -> String {
+    let begin = text.find(begin).unwrap_or_else(|| panic!("the mark {begin} is missing"));
+    let begin = begin + text[begin..].find('\n').unwrap() + 1;
+    let end = begin + text[begin..].find(end).unwrap_or_else(|| panic!("the mark {end} is missing"));
+    [&text[..begin], list, &text[end..]].concat()
+}
+
+/// Returns roff with a sentence per line, none longer than 79 bytes.
+fn roff(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq").replace('"', "\\(dq");
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last_mut().unwrap();
+        if last.is_empty() {
+            last.push_str(word);
+        } else if last.len() + word.len() > 78 || last.ends_with('.') {
+            lines.push(word.to_owned());
+        } else {
+            last.push(' ');
+            last.push_str(word);
+        }
+    }
+    lines.join("\n")
+}
+
+/// Returns an item of mailferry-findings(7).
+fn roff_item(code: Code) -> String {
+    let (name, severity) = (code.name().replace('-', "\\-"), code.severity().name());
+    let [meaning, cause, remedy] = [
+        code.meaning().to_owned(),
+        format!("Cause: {}", code.advice().cause),
+        format!("What to do: {}", code.advice().remedy),
+    ]
+    .map(|text| roff(&text));
+    format!(".TP\n.BR {name} \" (\" {severity} )\n{meaning}\n.br\n{cause}\n.br\n{remedy}\n")
+}
+
+/// Returns an item of docs/findings.md.
+fn markdown_item(code: Code) -> String {
+    let (name, severity, meaning) = (code.name(), code.severity().name(), code.meaning());
+    // A page in HTML would take the > of a quoted line for a tag, and the _ of From_ for a mark.
+    let [meaning, cause, remedy] = [meaning, code.advice().cause, code.advice().remedy]
+        .map(|text| text.replace('_', "\\_").replace('>', "\\>"));
+    format!("### {name}\n\n**{severity}**: {meaning}\n\n- Cause: {cause}\n- What to do: {remedy}\n\n")
 }
 
 #[test]
-fn the_manual_has_every_finding() {
-    let page = page("mailferry-findings.7");
-    let items: Vec<String> = Code::ALL
-        .iter()
-        .map(|code| {
-            format!(".TP\n.BR {} \" (\" {} )\n", code.name().replace('-', "\\-"), code.severity().name())
-        })
-        .collect();
-    for (code, item) in Code::ALL.iter().zip(&items) {
-        assert!(page.contains(item), "man/mailferry-findings.7 lacks\n{item}{}", code.meaning());
+fn the_lists_of_findings_are_those_of_the_program() {
+    let roff = Code::ALL.iter().map(|code| roff_item(*code)).collect::<String>();
+    let [of_verify, others] = [true, false].map(|is_of_verify| {
+        let codes = Code::ALL.iter().filter(|code| code.is_of_verify() == is_of_verify);
+        codes.map(|code| markdown_item(*code)).collect::<String>()
+    });
+    let markdown = format!("## In mailboxes\n\n{of_verify}## In a run\n\n{others}");
+    let lists = [
+        ("man/mailferry-findings.7", [".\\\" made by", ".\\\" end"], roff),
+        ("docs/findings.md", ["<!-- made by", "<!-- end"], markdown),
+    ];
+    for (path, marks, list) in lists {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        let text = std::fs::read_to_string(&file).unwrap();
+        let updated = with_list(&text, marks, &list);
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&file, updated).unwrap();
+        } else {
+            assert!(text == updated, "{path} is out of date: UPDATE=1 cargo test --test generated");
+        }
     }
-    assert_eq!(page.matches("\n.TP\n").count(), items.len(), "the page has another finding");
 }
 
 #[test]
