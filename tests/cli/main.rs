@@ -45,6 +45,7 @@ mod power;
 mod race;
 mod random_kills;
 mod sandbox;
+mod stores;
 mod strace;
 mod support;
 mod tree;

@@ -2,6 +2,7 @@
 
 pub(crate) mod append;
 mod attachment;
+pub(crate) mod bare;
 pub(crate) mod boundary;
 pub(crate) mod boundary_list;
 pub(crate) mod candidate;

@@ -36,7 +36,7 @@ pub(super) fn find_junk(text: &[u8], messages: &[Extent], framed: bool) -> Vec<R
 }
 
 /// Returns the findings about junk: a byte order mark and blank lines have their own.
-pub(super) fn about_junk(text: &[u8], junk: &[Range<u64>]) -> Vec<Finding> {
+pub(crate) fn about_junk(text: &[u8], junk: &[Range<u64>]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for range in junk {
         let mut bytes = &text[range.start as usize..range.end as usize];

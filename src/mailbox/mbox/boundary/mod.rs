@@ -24,6 +24,7 @@ use crate::mailbox::message::header;
 use crate::mailbox::{Code, Finding};
 pub(super) use findings::header_cut;
 use findings::{FileFacts, OpenLength};
+pub(super) use junk::about_junk;
 
 /// Decides all candidates of `text`.
 pub(crate) fn decide(
