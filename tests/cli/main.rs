@@ -8,6 +8,7 @@
 
 mod against;
 mod back;
+mod boundaries;
 mod bounds;
 mod convert;
 mod copy;

@@ -160,6 +160,7 @@ const CASES: &[Case] = &[
     (Code::MboxDoubledFrom, &[], |d| mbox(d, format!("{FROM}{FROM}{MESSAGE}\n"))),
     (Code::MboxUndated, &[], |d| mbox(d, format!("From ada@example.org\n{MESSAGE}\n"))),
     (Code::MboxFromInBody, &[], |d| mbox(d, format!("{FROM}{MESSAGE}\n{FROM}said this\n\n"))),
+    (Code::MboxGluedFrom, &[], |d| mbox(d, format!("{FROM}A: 1\n\ntext{FROM}{MESSAGE}\n"))),
     (Code::MboxUnquotedFrom, &[], |d| mbox(d, format!("{FROM}A: 1\n\nFrom here to there\nit is far\n\n"))),
     (Code::MboxAttachedFrom, &[], |d| {
         let part = format!("--x\nContent-Type: message/rfc822\n\n{FROM}{MESSAGE}\n--x--\n");
@@ -428,7 +429,8 @@ const CASES: &[Case] = &[
 ];
 
 /// Codes of damaged mail, which are warnings where it is converted.
-const DAMAGE: [Code; 4] = [Code::MboxJunk, Code::MmdfUnclosed, Code::MboxHeaderCut, Code::MessageHeaderCut];
+const DAMAGE: [Code; 5] =
+    [Code::MboxJunk, Code::MboxGluedFrom, Code::MmdfUnclosed, Code::MboxHeaderCut, Code::MessageHeaderCut];
 
 #[test]
 fn every_finding_has_a_mailbox_with_it_alone() {

@@ -240,7 +240,7 @@ pub(crate) struct MboxHead {
 pub(crate) fn examine_head(head: &[u8]) -> Result<MboxHead, NotAMailbox> {
     refuse_foreign(head)?;
     let framed = begins_with_frame(head);
-    let scan = scan::scan_window(head, 0..head.len());
+    let scan = scan::scan(head, ScanHooks::none());
     let known = BoundaryOptions {
         framed,
         quotes_all: false,
@@ -309,7 +309,7 @@ fn no_separator(text: &[u8], scan: &Scan) -> NotAMailbox {
             guess: ContentGuess::MaybeMail,
         };
     }
-    let reason = match scan.candidates.len() {
+    let reason = match scan.candidates.iter().filter(|c| !c.glued).count() {
         0 => format!("no line of its {bytes} bytes begins with \"From \""),
         n => format!("none of its {n} lines that begin with \"From \" is a separator"),
     };
