@@ -518,8 +518,7 @@ mod tests {
     #[test]
     fn the_sources_of_a_manifest_are_readable() {
         let fixture = Fixture::new();
-        let header =
-            crate::mailbox::manifest::SectionHeader::for_maildir("x", &fixture.path("outside"), None);
+        let header = crate::mailbox::manifest::SectionHeader::for_maildir("x", &fixture.path("outside"));
         let manifest = fixture.path("home/M").join(FILE_NAME);
         fs::write(&manifest, crate::mailbox::manifest::to_line(&header)).unwrap();
         let add = |paths: &mut SandboxPaths| {

@@ -1,6 +1,6 @@
 //! The earlier runs into a destination, as its manifest records them.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ use crate::mailbox::maildir::{
     DestinationState, Entry, FoundMessage, Fsync, KeywordSet, MaildirReader, list,
 };
 use crate::mailbox::manifest::{
-    self, Digest, ManifestFile, ManifestLocation, Outline, Section, SectionHeader,
+    self, Digest, Manifest, ManifestFile, ManifestLocation, Outline, Section, SectionHeader,
 };
 use crate::mailbox::mbox::{Extent, Mbox};
 use crate::mailbox::source::Contents;
@@ -43,13 +43,10 @@ pub(crate) fn read_manifest(
     Ok(manifest)
 }
 
-/// The sections of a manifest.
+/// The manifest of a destination.
 #[derive(Debug, Default)]
 pub(crate) struct History<'a> {
-    /// Headers and footers.
-    pub(crate) outlines: Vec<Outline<'a>>,
-    /// The complete lines.
-    text: &'a [u8],
+    pub(crate) manifest: Manifest<'a>,
     file: Option<&'a ManifestFile>,
     /// Paths of other sources of the same command.
     siblings: HashSet<&'a Path>,
@@ -59,9 +56,7 @@ impl<'a> History<'a> {
     /// Returns an empty history if there is no manifest.
     pub(crate) fn parse(manifest: Option<&'a ManifestFile>) -> Result<History<'a>> {
         let Some(file) = manifest else { return Ok(History::default()) };
-        let end = memchr::memrchr(b'\n', &file.text).map_or(0, |lf| lf + 1);
-        let (outlines, text) = (file.outline()?, &file.text[..end]);
-        Ok(History { outlines, text, file: Some(file), siblings: HashSet::new() })
+        Ok(History { manifest: file.parse()?, file: Some(file), siblings: HashSet::new() })
     }
 
     /// Adds the paths of other sources that the command converts into the same Maildir.
@@ -78,7 +73,7 @@ impl<'a> History<'a> {
     ) -> Result<()> {
         let (Some(file), ManifestLocation::File(_)) = (self.file, options.manifest) else { return Ok(()) };
         let exists = *state == DestinationState::Maildir;
-        if exists || self.outlines.iter().all(|outline| outline.footer.is_none()) {
+        if exists || self.manifest.sections.iter().all(|outline| outline.footer.is_none()) {
             return Ok(());
         }
         let maildir = display_path(options.path);
@@ -99,19 +94,20 @@ impl<'a> History<'a> {
 
     /// Returns where a new section goes: the end of the last complete line.
     pub(crate) fn end(&self) -> u64 {
-        self.text.len() as u64
+        self.manifest.lines.len() as u64
     }
 
     /// If a run that converted these sources, perhaps followed by others, left the last sections open, returns
     /// the first of these sections and the lines from its header on.
     pub(crate) fn unfinished_run(&self, sources: &[Identity]) -> Option<(usize, &'a [u8])> {
-        let open = self.outlines.iter().rev().take_while(|outline| outline.footer.is_none()).count();
-        let first = self.outlines.len() - open;
+        let outlines = &self.manifest.sections;
+        let open = outlines.iter().rev().take_while(|outline| outline.footer.is_none()).count();
+        let first = outlines.len() - open;
         let sources = sources.get(..open)?;
         let mut each = sources.iter().enumerate();
-        let outline = self.outlines.get(first)?;
+        let outline = outlines.get(first)?;
         each.all(|(n, identity)| *identity == Identity::Unfinished(first + n))
-            .then(|| (first, &self.text[outline.at..]))
+            .then(|| (first, &self.manifest.lines[outline.at..]))
     }
 
     /// Identifies a source by its bytes. `digest` is its hash, if known; `taken` are the identities of other
@@ -123,7 +119,7 @@ impl<'a> History<'a> {
         taken: &[Identity],
     ) -> (Identity, Fingerprint) {
         let query = IdentityQuery { path: input.recorded_path(), digest, taken, siblings: &self.siblings };
-        identify(&self.outlines, &input.source, query)
+        identify(&self.manifest, &input.source, query)
     }
 
     /// Identifies a source whose bytes no section begins with: it was rewritten if a section of its path names
@@ -135,7 +131,8 @@ impl<'a> History<'a> {
     ) -> Result<(Identity, Option<Finding>)> {
         let sections = self.sections_of(input.recorded_path());
         let Some(&newest) = sections.last() else { return Ok((Identity::New, None)) };
-        let read: Vec<Section> = sections.iter().map(|&n| self.outlines[n].read()).collect::<Result<_>>()?;
+        let outlines = &self.manifest.sections;
+        let read: Vec<Section> = sections.iter().map(|&n| outlines[n].read()).collect::<Result<_>>()?;
         let known: HashSet<Digest> =
             read.iter().flat_map(|section| &section.messages).map(|m| m.content_digest()).collect();
         let pseudo = mbox.pseudo_message();
@@ -155,7 +152,7 @@ impl<'a> History<'a> {
     /// Returns the sections of the files at a path, oldest first.
     fn sections_of(&self, path: Option<&Path>) -> Vec<usize> {
         let is_own = |header: &SectionHeader| path.is_some_and(|path| header.source.is_path(path));
-        let outlines = self.outlines.iter().enumerate();
+        let outlines = self.manifest.sections.iter().enumerate();
         let own = outlines.filter(|(_, outline)| is_own(&outline.header) && !outline.header.is_maildir());
         own.map(|(n, _)| n).collect()
     }
@@ -164,18 +161,17 @@ impl<'a> History<'a> {
     /// that this one follows; for one that was rewritten, of all sections of its path.
     pub(crate) fn previous_messages(&self, input: &Input, identity: Identity) -> Result<PreviousMessages> {
         let Some(n) = identity.section() else { return Ok(PreviousMessages::default()) };
-        let own = match identity {
-            Identity::Rewritten(_) => self.sections_of(input.recorded_path()),
-            _ => Vec::new(),
-        };
-        let is_kin = |k: usize| k == n || own.contains(&k) || manifest::follows(&self.outlines, n, k);
-        let kin = (0..self.outlines.len()).filter(|&k| is_kin(k)).map(|k| self.outlines[k].read());
-        Ok(PreviousMessages::from_sections(&kin.collect::<Result<Vec<Section>>>()?))
+        let mut kin: BTreeSet<usize> = self.manifest.earlier_sections(n).chain([n]).collect();
+        if let Identity::Rewritten(_) = identity {
+            kin.extend(self.sections_of(input.recorded_path()));
+        }
+        let sections = kin.into_iter().map(|k| self.manifest.sections[k].read());
+        Ok(PreviousMessages::from_sections(&sections.collect::<Result<Vec<Section>>>()?))
     }
 
     /// Returns a warning if an earlier run wrote a source with other options: what it wrote stays.
     pub(crate) fn options_finding(&'a self, identity: Identity, render: RenderOptions) -> Option<Finding> {
-        let header = &self.outlines[identity.section()?].header;
+        let header = &self.manifest.sections[identity.section()?].header;
         let usual = RenderOptions::default();
         let recorded = |value: &'a Option<String>, usual| value.as_deref().unwrap_or(usual);
         let options = [
@@ -204,7 +200,8 @@ impl<'a> History<'a> {
         let ImportOptions { destination: DestinationOptions { path: maildir, dry_run, .. }, dedupe, .. } =
             *options;
         let labels = options.render.labels;
-        let sections: Vec<Section> = self.outlines.iter().map(Outline::read).collect::<Result<_>>()?;
+        let outlines = &self.manifest.sections;
+        let sections: Vec<Section> = outlines.iter().map(Outline::read).collect::<Result<_>>()?;
         let has_folders = labels.are_folders()
             || sections.iter().flat_map(|s| &s.messages).any(|message| !message.folders.is_empty());
         let folders = match state {

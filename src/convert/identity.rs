@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use crate::mailbox::manifest::{self, Digest, LEAD, Outline};
+use crate::mailbox::manifest::{Digest, LEAD, Manifest};
 use crate::mailbox::source::Source;
 
 /// A smaller source is hashed before another thread would have begun.
@@ -67,11 +67,12 @@ pub(crate) struct IdentityQuery<'a> {
 /// Identifies a source by its bytes. One that was rewritten looks new here: see
 /// [`History::find_rewritten`](super::history::History::find_rewritten).
 pub(crate) fn identify(
-    sections: &[Outline<'_>],
+    manifest: &Manifest<'_>,
     source: &Source,
     query: IdentityQuery<'_>,
 ) -> (Identity, Fingerprint) {
     let IdentityQuery { path, digest, taken, siblings } = query;
+    let sections = &manifest.sections;
     let raw = source.raw();
     let size = raw.len() as u64;
     let lead = Digest::of(&raw[..raw.len().min(LEAD as usize)]);
@@ -98,14 +99,8 @@ pub(crate) fn identify(
     };
     let fingerprint = Fingerprint { digest, lead };
     // A copy under another path may have completed what a run for this path left unfinished.
-    let is_completed = |n: usize| {
-        let is_end = |later: usize| {
-            let later = &sections[later];
-            later.footer.is_some() && later.header.blake3 == sections[n].header.blake3
-        };
-        let open = sections[n].footer.is_none();
-        open && (n + 1..sections.len()).any(|later| is_end(later) && manifest::follows(sections, later, n))
-    };
+    let completed = manifest.superseded(|header| header.blake3);
+    let is_completed = |n: usize| sections[n].footer.is_none() && completed[n];
     // Mailboxes that are or were equal each continue their own section. Else the newest section counts.
     let preference = |n: &usize| (is_own(*n) && !is_completed(*n), *n);
     let is_free = |n: &usize| sections[*n].footer.is_some() || taken.iter().all(|t| t.section() != Some(*n));
@@ -125,9 +120,8 @@ pub(crate) fn identify(
     if let Some((n, found)) = found.and_then(|found| Some((found.section()?, found))) {
         // The file may be an earlier state of what its path held, or continue one. It follows the newest section
         // anyway, so that the sections of a source form one line and the last one counts.
-        let newer = (n + 1..sections.len())
-            .rev()
-            .find(|&later| is_own(later) && manifest::follows(sections, later, n));
+        let is_later = manifest.later_sections(n);
+        let newer = (n + 1..sections.len()).rev().find(|&later| is_own(later) && is_later[later]);
         return (newer.map_or(found, Identity::Rewritten), fingerprint);
     }
     (Identity::New, fingerprint)

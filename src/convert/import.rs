@@ -112,6 +112,7 @@ impl<'a> Import<'a> {
             info_separator: options.destination.info_separator,
         };
         let mut sections = self.sections(&sources, &planned, run);
+        sections.iter_mut().for_each(|section| section.set_previous(history.manifest.hash));
         let identities: Vec<Identity> = planned.iter().map(|planned| planned.identity).collect();
         let resume = match &leftover {
             Leftover::Stage(text) => adopt_stage(&writer, text, &sections, folders.count())?,
@@ -145,7 +146,7 @@ impl<'a> Import<'a> {
             context.cancel.check()?;
             let Identity::Same(n) = identity else { return Ok(None) };
             history.check_destination(&options.destination, &destination.state)?;
-            let outline = &history.outlines[n];
+            let outline = &history.manifest.sections[n];
             let Some(footer) = &outline.footer else { return Ok(None) };
             totals.add_known(outline.header.size, footer);
             if options.render.labels.are_folders() {
@@ -269,6 +270,7 @@ impl<'a> Import<'a> {
                 return SectionWriter::unrecorded(source);
             }
             let mut section = SectionWriter::recorded(source, input.name(), *fingerprint);
+            section.set_folder(self.options.destination.folder);
             section.set_follows(identity.section().map(|n| n + 1));
             section
         };
@@ -283,26 +285,29 @@ fn resume_in_place(
     identities: &[Identity],
     history: &History<'_>,
 ) -> Result<ResumePoint> {
-    let (count, end) = (history.outlines.len(), history.end());
+    let outlines = &history.manifest.sections;
+    let (count, end) = (outlines.len(), history.end());
     let new = ResumePoint::new_sections(sections.len(), count, end);
     let recorded = || sections.iter().zip(identities).filter(|(section, _)| section.is_recorded());
     let unfinished: Vec<Identity> = recorded().map(|(_, identity)| *identity).collect();
     let Some((first, text)) = history.unfinished_run(&unfinished) else { return Ok(new) };
     for (section, identity) in sections.iter_mut().zip(identities) {
         if let Identity::Unfinished(n) = *identity {
-            section.set_follows(history.outlines[n].header.follows);
+            section.set_follows(outlines[n].header.follows);
+            section.set_previous(outlines[n].header.previous);
         }
     }
     let matched = match_lines(text, sections, None)?;
     if !matched.is_prefix {
         for (section, identity) in sections.iter_mut().zip(identities) {
             section.set_follows(identity.section().map(|n| n + 1));
+            section.set_previous(history.manifest.hash);
         }
         return Ok(new);
     }
     let mut progress = matched.progress.iter().zip(&*sections);
     let is_cut = progress.any(|(progress, section)| section.is_recorded() && !progress.is_complete);
-    let cut = (history.outlines[first].at + matched.bytes) as u64;
+    let cut = (outlines[first].at + matched.bytes) as u64;
     let end = if is_cut { cut } else { end };
     Ok(ResumePoint { progress: matched.progress, has_files: false, sections: first, end })
 }

@@ -25,6 +25,8 @@ pub(crate) struct DestinationOptions<'a> {
     pub(crate) modes: Modes,
     /// Flush group shared by Maildirs that are written concurrently.
     pub(crate) sync_group: Option<&'a Arc<SyncGroup>>,
+    /// The path below the root of a tree, for a folder that the root's manifest lists.
+    pub(crate) folder: Option<&'a Path>,
 }
 
 /// Options of an import of mboxes into a Maildir.

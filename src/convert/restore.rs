@@ -16,7 +16,7 @@ use crate::mailbox::fs::atomic_file::AtomicFile;
 use crate::mailbox::fs::{durable, ignore_poison};
 use crate::mailbox::maildir::{Entry, MaildirReader, NoMessage, list};
 use crate::mailbox::manifest::{
-    self, Digest, Gap, ManifestLocation, MessageRecord, Outline, Section, SectionHeader,
+    self, Digest, Gap, Manifest, ManifestLocation, MessageRecord, Outline, Section, SectionHeader,
 };
 use crate::mailbox::source::{Contents, mapped};
 use crate::mailbox::{Code, Context, Error, Finding, Phase, Result, display_path};
@@ -74,7 +74,7 @@ pub(crate) fn restore(
 ) -> Result<RestoreSummary> {
     let manifest = options.manifest.read_existing(options.maildir)?;
     let path = &manifest.path;
-    let section = choose(&manifest.outline()?, options.source.as_ref(), path)?.read()?;
+    let section = choose(&manifest.parse()?, options.source.as_ref(), path)?.read()?;
     let mut folders = vec![Folder::open(options.maildir, &section, context)?];
     // Folders are the user's to change: what is not in the Maildir itself may have been moved into one.
     let elsewhere = folders[0].lacks_any(&section);
@@ -111,19 +111,15 @@ pub(crate) fn restore(
 
 /// Chooses the section of a source. One that grew or was rewritten has older sections, which do not count.
 fn choose<'a, 'b>(
-    outlines: &'b [Outline<'a>],
+    manifest: &'b Manifest<'a>,
     selector: Option<&SourceSelector>,
     path: &Path,
 ) -> Result<&'b Outline<'a>> {
-    let is_superseded = |n: usize| {
-        let is_later = |later: &usize| {
-            let (head, later) = (&outlines[n].header, &outlines[*later]);
-            // A copy under another path may have completed what this one left unfinished.
-            let completed = outlines[n].footer.is_none() && later.header.blake3 == head.blake3;
-            later.footer.is_some() && (later.header.source == head.source || completed)
-        };
-        (n + 1..outlines.len()).filter(is_later).any(|later| manifest::follows(outlines, later, n))
-    };
+    let outlines = &manifest.sections;
+    let superseded = manifest.superseded(|header| header.source.clone());
+    // A copy under another path may have completed what this one left unfinished.
+    let completed = manifest.superseded(|header| header.blake3);
+    let is_superseded = |n: usize| superseded[n] || outlines[n].footer.is_none() && completed[n];
     let newest: Vec<&Outline<'_>> =
         (0..outlines.len()).filter(|&n| !is_superseded(n)).map(|n| &outlines[n]).collect();
     let refuse = |reason: String| Error::destination(path, reason);

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::path::Path;
 
 use data_encoding::BASE64;
 
@@ -55,6 +56,8 @@ impl<'a> SectionWriter<'a> {
             lead: (raw.len() as u64).min(LEAD),
             lead_blake3: fingerprint.lead,
             follows: None,
+            previous: None,
+            folder: None,
             variant: source.mbox.variant.name().into(),
             evidence: source.mbox.evidence.clone(),
             separator: Bytes(usual_separator(raw, source.mbox.messages())),
@@ -75,6 +78,20 @@ impl<'a> SectionWriter<'a> {
     pub(crate) fn set_follows(&mut self, follows: Option<usize>) {
         if let Some(header) = &mut self.header {
             header.follows = follows;
+        }
+    }
+
+    /// Sets the last hash before the section.
+    pub(crate) fn set_previous(&mut self, previous: Option<Digest>) {
+        if let Some(header) = &mut self.header {
+            header.previous = previous;
+        }
+    }
+
+    /// Sets the path of the folder below the root of its tree.
+    pub(crate) fn set_folder(&mut self, folder: Option<&Path>) {
+        if let Some(header) = &mut self.header {
+            header.folder = folder.map(Bytes::of_path);
         }
     }
 

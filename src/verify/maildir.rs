@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::file::{FileCheck, FileOptions, MessageFile, OpenFolder, RepeatedFindings};
+use super::folder_list;
 use super::folder_names::check_folder_names;
 use super::manifest;
 use super::options::VerifyOptions;
@@ -23,11 +24,11 @@ use crate::mailbox::fs::{Dir, parent_of, read_regular};
 use crate::mailbox::maildir::detect::{DirectoryKind, detect, is_damaged_folder, remnant, require_maildir};
 use crate::mailbox::maildir::{Entry, FolderVersion, MaildirReader, NoMessage, Subdir};
 use crate::mailbox::maildir::{folders as names, quota};
-use crate::mailbox::manifest::FILE_NAME;
+use crate::mailbox::manifest::{FILE_NAME, FolderList};
 use crate::mailbox::message::Flags;
 use crate::mailbox::source::Contents;
 use crate::mailbox::text::{display_path, plural, shell_quote};
-use crate::mailbox::tree::own_files::{is_own_directory, is_own_file};
+use crate::mailbox::tree::renames;
 use crate::mailbox::{Code, Context, Error, Finding, Phase, Result};
 
 /// Seconds after which an untouched file in tmp/ is stale (maildir(5)).
@@ -85,6 +86,7 @@ pub(crate) fn verify(
     let summaries = summarize(&folders, &messages);
     check.check_maildirsize(path, &folders, &messages)?;
     check.findings.extend(check_folder_names(path)?);
+    check.check_folder_list(path, &manifests)?;
     check.check_manifest_present(path, &manifests, &messages);
     let maildir = manifest::Maildir { folders: &folders, messages: &mut messages, removed: &removed };
     let sources = manifest::check(&manifests, maildir, options, context, &mut check.findings)?;
@@ -301,11 +303,7 @@ impl MaildirCheck {
                 }
                 self.walk(&path, Level::Nested, folders)?;
                 folders.push(path);
-            } else if !hidden
-                && !is_own_file(bytes)
-                && !is_own_directory(bytes)
-                && bytes != LOST_DIR.as_bytes()
-            {
+            } else if !hidden && !is_known(bytes) {
                 // A temporary file of another program may be gone by now.
                 if files::symlink_metadata(&path).is_ok() {
                     let text = "is nothing that is known beside cur/; if it is mail, no reader shows it";
@@ -524,6 +522,16 @@ impl MaildirCheck {
         }
     }
 
+    /// Checks the folders that the manifest lists. A damaged one was reported.
+    fn check_folder_list(&mut self, root: &Path, manifests: &[manifest::LoadedManifest]) -> Result<()> {
+        let own = root.join(FILE_NAME);
+        if self.findings.iter().any(|f| f.code == Code::ManifestDamaged && f.path.as_deref() == Some(&own)) {
+            return Ok(());
+        }
+        let listed = manifests.iter().filter(|m| m.path == own).flat_map(|m| m.listed.iter().cloned());
+        folder_list::check_folders(root, &FolderList::new(listed), &mut self.findings)
+    }
+
     /// Reports a missing manifest where messages have names that convert gives.
     fn check_manifest_present(
         &mut self,
@@ -531,12 +539,8 @@ impl MaildirCheck {
         manifests: &[manifest::LoadedManifest],
         messages: &[MessageFile],
     ) {
-        let is_converted = |m: &MessageFile| {
-            let parsed = m.parsed();
-            parsed.unique().is_some() && parsed.field(b'S').is_some() && parsed.field(b'W').is_some()
-        };
         let is_damaged = self.findings.iter().any(|f| f.code == Code::ManifestDamaged);
-        if manifests.is_empty() && !is_damaged && messages.iter().any(is_converted) {
+        if manifests.is_empty() && !is_damaged && messages.iter().any(manifest::has_converted_name) {
             let message = "is not here, and messages were converted: nothing proves that these are all";
             self.note(Code::ManifestMissing, root.join(FILE_NAME), message);
         }
@@ -590,4 +594,24 @@ impl MaildirCheck {
         )));
         Ok(())
     }
+}
+
+/// Reports whether servers, mailers or mailferry keep a file of this name in a Maildir.
+fn is_known(name: &[u8]) -> bool {
+    const NAMES: &[&[u8]] = &[
+        FILE_NAME.as_bytes(),
+        renames::FILE_NAME.as_bytes(),
+        LOST_DIR.as_bytes(),
+        quota::FILE_NAME.as_bytes(),
+        quota::MARKER.as_bytes(),
+        b"maildirfolder",
+        b"subscriptions",
+        b"sieve",
+        b"mailfilter",
+        b"keywords",
+        b"msgid.cache",
+    ];
+    const PREFIXES: &[&[u8]] =
+        &[b"dovecot", b"courier", b"maildirshared", b"shared-", b"sqwebmail", b"quotawarn", b"loginexec"];
+    NAMES.contains(&name) || PREFIXES.iter().any(|b| name.starts_with(b))
 }

@@ -4,6 +4,7 @@
 
 pub(crate) mod compare;
 mod file;
+mod folder_list;
 mod folder_names;
 pub(crate) mod maildir;
 mod manifest;
@@ -13,6 +14,7 @@ pub(crate) mod options;
 pub(crate) mod repair;
 pub(crate) mod report;
 
+pub(crate) use folder_list::check_tree;
 pub(crate) use folder_names::check_folder_names;
 pub(crate) use options::{Depth, VerifyOptions};
 pub(crate) use report::{SourceStatus, VerifyReport};

@@ -8,7 +8,6 @@
 
 mod against;
 mod back;
-mod boundaries;
 mod bounds;
 mod convert;
 mod copy;
@@ -24,6 +23,7 @@ mod dot_qmail;
 mod dovecot_tree;
 mod failures;
 mod faults;
+mod folder_list;
 mod golden;
 mod golden_inject;
 mod hard;
@@ -46,7 +46,6 @@ mod power;
 mod race;
 mod random_kills;
 mod sandbox;
-mod stores;
 mod strace;
 mod support;
 mod tree;

@@ -291,6 +291,7 @@ impl ConvertArgs {
             dry_run: self.dry_run,
             modes: self.modes(),
             sync_group: None,
+            folder: None,
         }
     }
 

@@ -1,8 +1,6 @@
 //! The user interface: reports, progress and exit codes.
 
 pub(super) mod exit;
-mod finding_text;
-pub(super) mod layout;
 pub(super) mod progress;
 pub(super) mod report;
 

@@ -93,7 +93,7 @@ impl Copy<'_> {
         };
         let is_recorded =
             options.manifest != ManifestLocation::None && (copied.is_open || !plan.messages.is_empty());
-        let sections = [section(is_recorded.then(|| CopySection::header(&name, copied.follows)))];
+        let sections = [section(is_recorded.then(|| copied.header(&name, options.folder)))];
         let resume = match &leftover {
             Leftover::Stage(text) => adopt_stage(&writer, text, &sections, 1)?,
             _ => ResumePoint::new_sections(1, copied.sections, copied.end),
@@ -215,6 +215,7 @@ mod tests {
             dry_run: false,
             modes: Default::default(),
             sync_group: None,
+            folder: None,
         };
         let locks = LockOptions { methods: Vec::new(), timeout: Duration::ZERO, pid: 1, host: String::new() };
         let events = WhenWriting(|| {
@@ -232,7 +233,7 @@ mod tests {
         let names: Vec<_> = entries.iter().map(|entry| entry.path(Path::new(""))).collect();
         assert_eq!(names, [Path::new("cur/1.read:2,RS"), Path::new("new/2.stays")]);
         let text = std::fs::read(destination.join(manifest::FILE_NAME)).unwrap();
-        let sections = manifest::outline(&text, Path::new("m")).unwrap();
+        let sections = manifest::parse(&text, Path::new("m")).unwrap().sections;
         let messages = sections[0].read().unwrap().messages;
         let records: Vec<_> = messages.iter().map(|m| (m.at, m.name.escaped(), &m.flags[..])).collect();
         assert_eq!(records, [(0, "1.read".into(), "RS"), (10, "2.stays".into(), "")]);

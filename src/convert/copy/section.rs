@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::ffi::OsString;
-use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
 use super::collisions::DestinationMessage;
@@ -17,14 +16,10 @@ use crate::mailbox::maildir::write::MessageContent;
 use crate::mailbox::maildir::{
     BaseName, Entry, FoundMessage, MaildirWriter, MessagePath, NewMessage, Subdir, Unique, name,
 };
-use crate::mailbox::manifest::{
-    ByteCounts, Bytes, Digest, MessageRecord, SectionFooter, SectionHeader, to_line,
-};
+use crate::mailbox::manifest::{ByteCounts, Bytes, Digest, MessageRecord, SectionFooter, to_line};
 use crate::mailbox::message::Origin;
 use crate::mailbox::source::Contents;
 use crate::mailbox::{Context, Result};
-
-const PROGRAM: &str = concat!("mailferry ", env!("CARGO_PKG_VERSION"));
 
 /// The messages of a copy, and their section of the manifest.
 pub(super) struct CopySection<'a> {
@@ -65,11 +60,6 @@ struct Outgoing {
 }
 
 impl<'a> CopySection<'a> {
-    /// Records the copy of `source` in a section that replaces section `follows`.
-    pub(super) fn header(source: &Path, follows: Option<usize>) -> Vec<u8> {
-        to_line(&SectionHeader::for_maildir(PROGRAM, source, follows))
-    }
-
     fn done(&self) -> MutexGuard<'_, Done> {
         ignore_poison(self.done.lock())
     }

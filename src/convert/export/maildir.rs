@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::convert::Report;
 use crate::mailbox::maildir::{Entry, KeywordTable, MaildirReader, list};
-use crate::mailbox::manifest::{self, ManifestLocation, Outline};
+use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::mbox::from_line;
 use crate::mailbox::tree::walk::stray_mail;
 use crate::mailbox::{Code, Error, Finding, Result, escape};
@@ -72,13 +72,10 @@ fn read_recorded(
     manifest: ManifestLocation<'_>,
 ) -> Result<HashMap<Vec<u8>, RecordedMessage>> {
     let Some(manifest) = manifest.read(maildir)? else { return Ok(HashMap::new()) };
-    let outlines = manifest.outline()?;
-    let is_closed = |o: &Outline<'_>| o.footer.is_some();
-    let is_superseded = |n: usize| {
-        (n + 1..outlines.len()).any(|m| is_closed(&outlines[m]) && manifest::follows(&outlines, m, n))
-    };
-    let mut order: Vec<usize> = (0..outlines.len()).filter(|&n| is_closed(&outlines[n])).collect();
-    order.sort_by_key(|&n| is_superseded(n));
+    let manifest = manifest.parse()?;
+    let (outlines, superseded) = (&manifest.sections, manifest.superseded(|_| ()));
+    let mut order: Vec<usize> = (0..outlines.len()).filter(|&n| outlines[n].footer.is_some()).collect();
+    order.sort_by_key(|&n| superseded[n]);
     let mut recorded = HashMap::new();
     for n in order {
         for message in outlines[n].names() {

@@ -35,9 +35,27 @@ pub(crate) struct TreeEntry {
     pub(super) is_mapped: bool,
     /// The other folder that an earlier run put it into.
     pub(super) previous: Option<PathBuf>,
+    /// What the user did with the folder since an earlier run.
+    pub(super) fate: Option<Fate>,
+}
+
+/// What became of the folder of a mailbox that an earlier run converted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// The user deleted it.
+    Deleted,
+    /// The user moved it. This is the path that convert gives it.
+    Moved(PathBuf),
 }
 
 impl TreeEntry {
+    /// Sets the path where the user moved the folder.
+    pub(super) fn set_moved(&mut self, path: PathBuf) {
+        if path != self.name.directory {
+            self.fate = Some(Fate::Moved(std::mem::replace(&mut self.name.directory, path)));
+        }
+    }
+
     /// Reports whether it goes into the root itself.
     pub(super) fn is_inbox(&self) -> bool {
         self.name.directory.as_os_str().is_empty()
@@ -83,7 +101,7 @@ pub(crate) fn assign_folders(
         let size = meta.as_ref().filter(|meta| meta.is_file()).map_or(0, |meta| meta.len());
         let file_id = meta.map(|meta| (meta.dev(), meta.ino()));
         let (name, siblings) = (names[n].clone(), files[n].clone());
-        TreeEntry { mailbox: found, name, size, file_id, siblings, is_mapped, previous: None }
+        TreeEntry { mailbox: found, name, size, file_id, siblings, is_mapped, previous: None, fate: None }
     };
     let mut entries: Vec<TreeEntry> = found.into_iter().zip(numbers).zip(mapped).map(entry).collect();
     // A folder comes before those in it.

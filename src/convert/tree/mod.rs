@@ -5,6 +5,7 @@
 
 mod entry;
 mod folder;
+mod listed;
 mod lists;
 mod options;
 
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::convert::{DestinationOptions, ExportOptions, ImportOptions, Totals};
+use crate::convert::{DestinationOptions, ExportOptions, ImportOptions, Report, Totals};
 use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::fs::{Dir, files, ignore_poison, parent_of};
 use crate::mailbox::maildir::destination::check_destination;
@@ -22,6 +23,7 @@ use crate::mailbox::maildir::{DestinationState, create};
 use crate::mailbox::tree::{Layout, MailboxKind};
 use crate::mailbox::{Context, Error, Finding, Phase, Result, display_path};
 use folder::{FolderConversion, FolderEvents, StopAll};
+use listed::fate_finding;
 
 pub(crate) use entry::{FolderMapping, TreeEntry, assign_folders};
 pub(crate) use folder::FolderOutcome;
@@ -72,12 +74,15 @@ impl Conversion<'_> {
         self.refuse_second_mbox(entries)?;
         self.create_root(entries)?;
         self.find_previous(entries)?;
+        let mut listed = self.read_list()?;
+        self.find_fates(entries, &listed)?;
         let mut rest = &entries[..];
         while !rest.is_empty() {
             let batch;
             (batch, rest) = rest.split_at(self.batch_size(rest));
             let (folders, error) = self.convert_batch(batch);
             outcome.folders.extend(folders);
+            self.list_folders(batch, &mut listed)?;
             error.map_or(Ok(()), Err)?;
             if !self.destination.dry_run
                 && self.options.layout == Layout::MaildirPlusPlus
@@ -89,6 +94,7 @@ impl Conversion<'_> {
         }
         if !self.destination.dry_run {
             self.record_renames(entries)?;
+            self.flush_list(&listed)?;
         }
         self.subscribe(entries, &mut outcome.findings)
     }
@@ -208,6 +214,14 @@ impl Conversion<'_> {
             totals: Totals::default(),
             failed: false,
         };
+        if let Some(fate) = &entry.fate {
+            let finding = fate_finding(fate, entry, self.destination.path);
+            outcome.reports.push(Report::new(&entry.mailbox.path, vec![finding]));
+            if *fate == entry::Fate::Deleted {
+                outcome.totals.sources += 1;
+                return outcome;
+            }
+        }
         let events = FolderEvents { events: self.context.events, is_writing: AtomicBool::new(false) };
         let placed = self.refuse_moved(entry).and_then(|()| self.create_parents(&entry.name.directory));
         let destination = match placed {
@@ -226,6 +240,7 @@ impl Conversion<'_> {
                 destination: DestinationOptions {
                     path: &destination,
                     sync_group,
+                    folder: Some(&entry.name.directory).filter(|_| !entry.is_inbox()).map(PathBuf::as_path),
                     ..import.destination.clone()
                 },
                 siblings: &siblings,

@@ -55,10 +55,6 @@ impl Code {
                 "It is text that begins with From, or a damaged From_ line.",
                 "If a message begins there, change body to separator in the list of inspect --boundaries, and convert with it.",
             ),
-            Code::MboxGluedFrom => advice(
-                "A program appended a message to a file without a final newline.",
-                "If a message begins there, change body to separator in the list of inspect --boundaries, and convert with it.",
-            ),
             Code::MboxUnquotedFrom => {
                 advice("The writer does not quote.", "Convert the mbox to mboxrd:FILE, or to a Maildir.")
             }
@@ -185,6 +181,23 @@ impl Code {
             Code::ManifestDamaged => {
                 advice("A program, a user or a disk error changed it.", "Restore it from a backup.")
             }
+            Code::MessageUnrecorded => advice(
+                "A section was cut off the manifest, they are from another Maildir, or convert ran with --no-manifest.",
+                "Restore the manifest from a backup, or run the same convert command again.",
+            ),
+            Code::FolderDeleted => advice(
+                "A user or a mail program deleted it.",
+                "Nothing, if that is expected. convert --new-source converts its source again.",
+            ),
+            Code::FolderMoved => advice("A user or a mail program renamed it.", "Nothing."),
+            Code::FolderUnlisted => advice(
+                "A conversion was killed, or the manifest of the root was deleted or cut off.",
+                "Run the same convert command again.",
+            ),
+            Code::ManifestGone => advice(
+                "It was deleted, or left out of a copy.",
+                "Restore it from a backup, or compare with the source by verify --against.",
+            ),
             Code::ManifestMissing => advice(
                 "It was deleted, left out of a copy, or convert ran with --no-manifest.",
                 "Restore it from a backup, or compare with the source by verify --against.",
@@ -311,6 +324,10 @@ impl Code {
                 "Nothing. mailferry.folders has the original name.",
             ),
             Code::SubscriptionLost => advice("It was deleted, or not converted.", "Nothing."),
+            Code::FolderNotRestored => advice(
+                "What a user deletes does not come back.",
+                "Nothing, if that is expected. convert --new-source converts it again.",
+            ),
             Code::IndexesLeft => advice("The server creates its own.", "Nothing."),
             Code::NameTaken => advice("Two messages have one base name.", "Nothing."),
             Code::BoundariesFile => advice(

@@ -61,10 +61,14 @@ impl<'de> Deserialize<'de> for Digest {
 }
 
 /// Bytes in JSON: a string if they are UTF-8, else an object with base64.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Bytes(pub Vec<u8>);
 
 impl Bytes {
+    pub(crate) fn of_path(path: &Path) -> Bytes {
+        Bytes(path.as_os_str().as_bytes().to_vec())
+    }
+
     pub(crate) fn escaped(&self) -> String {
         escape(&self.0)
     }
@@ -122,6 +126,13 @@ pub(crate) struct SectionHeader {
     /// The number, from 1, of the section about an earlier state of the same source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follows: Option<usize>,
+    /// The last hash in the manifest before this line, of a footer or of a folder's line. So a section that is missing
+    /// is noticed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Digest>,
+    /// The path of the folder below the root of its tree, whose manifest lists it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<Bytes>,
     pub variant: String,
     /// The evidence for the variant.
     pub evidence: String,
@@ -202,12 +213,11 @@ pub(crate) struct MessageRecord {
 
 impl SectionHeader {
     /// Returns the header for a Maildir that is copied. Its bytes are unknown before.
-    pub(crate) fn for_maildir(program: &str, source: &Path, follows: Option<usize>) -> SectionHeader {
+    pub(crate) fn for_maildir(program: &str, source: &Path) -> SectionHeader {
         SectionHeader {
             section: VERSION,
             program: program.into(),
-            source: Bytes(source.as_os_str().as_bytes().to_vec()),
-            follows,
+            source: Bytes::of_path(source),
             variant: MAILDIR.into(),
             evidence: "it has cur and new".into(),
             eol: "keep".into(),
@@ -284,7 +294,39 @@ impl SectionFooter {
     }
 }
 
-/// Returns the line of a footer up to its hash, which is its last value.
+/// A folder of a tree, in the manifest of the root. A later line about the same folder replaces it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FolderRecord {
+    /// The path below the root that convert gives it.
+    pub folder: Bytes,
+    /// The path below the root where it is, if the user moved it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<Bytes>,
+    /// The hash of the first line of the folder's manifest.
+    pub id: Digest,
+    /// The last hash in the folder's manifest. The folder's manifest is written first, so it may have later ones.
+    pub state: Digest,
+    /// The last hash in this manifest before this line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Digest>,
+    /// The hash of this line up to the first digit of the hash.
+    pub end: Digest,
+}
+
+impl FolderRecord {
+    /// Returns the path below the root where it was last.
+    pub(crate) fn path(&self) -> &Path {
+        self.moved.as_ref().unwrap_or(&self.folder).to_path()
+    }
+
+    /// Sets the hash.
+    pub(crate) fn seal(self) -> FolderRecord {
+        let end = Digest::of(before_end(to_line(&self).trim_ascii_end()));
+        FolderRecord { end, ..self }
+    }
+}
+
+/// Returns a line up to its hash, which is its last value.
 pub(super) fn before_end(line: &[u8]) -> &[u8] {
     const HASH: usize = 64 + "\"}".len();
     &line[..line.len().saturating_sub(HASH)]

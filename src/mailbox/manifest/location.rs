@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::read::read_headers;
-use super::{ManifestAppender, Outline, SectionHeader, outline};
+use super::{Manifest, ManifestAppender, SectionHeader, parse};
 use crate::mailbox::fs::durable::{self, FileId};
 use crate::mailbox::fs::lock::{self, DirLock};
 use crate::mailbox::fs::{Dir, files, parent_of, read_regular};
@@ -101,9 +101,9 @@ pub(crate) struct ManifestFile {
 }
 
 impl ManifestFile {
-    /// Divides the manifest into sections. See [`outline`].
-    pub(crate) fn outline(&self) -> Result<Vec<Outline<'_>>> {
-        outline(&self.text, &self.path)
+    /// Divides the manifest into sections. See [`parse`].
+    pub(crate) fn parse(&self) -> Result<Manifest<'_>> {
+        parse(&self.text, &self.path)
     }
 
     /// See [`read_headers`].

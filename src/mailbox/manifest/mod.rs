@@ -11,6 +11,7 @@
 //! messages.
 
 mod byte_counts;
+pub(crate) mod folders;
 mod format;
 mod location;
 mod read;
@@ -18,11 +19,12 @@ mod source_name;
 mod write;
 
 pub(crate) use byte_counts::ByteCounts;
+pub(crate) use folders::{FolderList, FolderState};
 pub(crate) use format::{
-    Bytes, Digest, Gap, LEAD, MessageRecord, SectionFooter, SectionHeader, VERSION, to_line,
+    Bytes, Digest, FolderRecord, Gap, LEAD, MessageRecord, SectionFooter, SectionHeader, VERSION, to_line,
 };
 pub(crate) use location::{FILE_NAME, ManifestFile, ManifestLocation, ManifestLock};
-pub(crate) use read::{Outline, Section, follows, looks_like_manifest, outline};
+pub(crate) use read::{Manifest, Outline, Section, looks_like_manifest, parse};
 pub(crate) use source_name::source_name;
 pub(crate) use write::ManifestAppender;
 
@@ -86,16 +88,18 @@ mod tests {
     }
 
     fn sections(text: &[u8]) -> Result<Vec<Section>> {
-        outline(text, Path::new("m"))?.iter().map(Outline::read).collect()
+        parse(text, Path::new("m"))?.sections.iter().map(Outline::read).collect()
     }
 
     #[test]
     fn written_sections_are_read_back() {
         let (open, closed) = section();
-        let text = [closed, open].concat();
+        let hash = parse(&closed, Path::new("m")).unwrap().hash;
+        let second = SectionHeader { previous: hash, ..header() };
+        let text = [&closed, &to_line(&second), &open[to_line(&header()).len()..]].concat();
         let got = sections(&text).unwrap();
         assert_eq!(got.len(), 2);
-        assert_eq!(got[0].header, header());
+        assert_eq!((&got[0].header, &got[1].header), (&header(), &second));
         assert_eq!(got[0].messages, [message(7)]);
         assert_eq!(got[0].gaps[0].bytes().unwrap(), b"\0x");
         assert!(got[0].footer.is_some() && got[1].footer.is_none());

@@ -1,5 +1,7 @@
 //! Reading a manifest.
 
+use std::collections::HashSet;
+use std::hash::Hash;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -7,7 +9,7 @@ use serde::Deserialize;
 
 use super::format::before_end;
 use super::source_name::short_source;
-use super::{Bytes, Digest, Gap, MessageRecord, SectionFooter, SectionHeader, VERSION};
+use super::{Bytes, Digest, FolderRecord, Gap, MessageRecord, SectionFooter, SectionHeader, VERSION};
 use crate::mailbox::{Error, Result};
 
 /// A parsed section.
@@ -43,68 +45,181 @@ pub(crate) struct Outline<'a> {
     first_line: u64,
 }
 
+/// A manifest divided into sections, which are numbered from 0.
+#[derive(Debug, Default)]
+pub(crate) struct Manifest<'a> {
+    pub sections: Vec<Outline<'a>>,
+    /// The folders of a tree, oldest line first.
+    pub folders: Vec<FolderRecord>,
+    /// The last hash, of a footer or of a folder's line. The next header repeats it.
+    pub hash: Option<Digest>,
+    /// The complete lines.
+    pub lines: &'a [u8],
+    /// The bytes after the last line.
+    pub tail: &'a [u8],
+}
+
 /// Divides a manifest into sections.
 ///
 /// # Errors
-/// [`Error::Manifest`] for a closed section with a wrong hash, and for an invalid line.
-pub(crate) fn outline<'a>(text: &'a [u8], path: &'a Path) -> Result<Vec<Outline<'a>>> {
-    let damaged = |line, reason: &str| Error::Manifest { path: path.to_owned(), line, reason: reason.into() };
-    let mut sections: Vec<Outline<'a>> = Vec::new();
-    let (mut at, mut number) = (0, 0);
-    while let Some(length) = memchr::memchr(b'\n', &text[at..]) {
-        let line = &text[at..at + length];
-        let end = at + length + 1;
-        number += 1;
-        if line.starts_with(b"{\"section\":") {
-            let header: SectionHeader =
-                serde_json::from_slice(line).map_err(|e| damaged(number, &e.to_string()))?;
-            if header.section != VERSION {
-                return Err(damaged(
-                    number,
-                    "is of a version of the format that this mailferry does not know",
-                ));
+/// [`Error::Manifest`] for a closed section with a wrong hash, a section or folder that does not continue the line
+/// before it, and an invalid line.
+pub(crate) fn parse<'a>(text: &'a [u8], path: &'a Path) -> Result<Manifest<'a>> {
+    let end = memchr::memrchr(b'\n', text).map_or(0, |lf| lf + 1);
+    let (lines, tail) = text.split_at(end);
+    let mut parser = Parser { manifest: Manifest { lines, tail, ..Manifest::default() }, path, line: 0 };
+    let mut at = 0;
+    for line in lines.split_inclusive(|&b| b == b'\n') {
+        parser.line += 1;
+        parser.add(&line[..line.len() - 1], at)?;
+        at += line.len();
+    }
+    Ok(parser.manifest)
+}
+
+struct Parser<'a> {
+    manifest: Manifest<'a>,
+    path: &'a Path,
+    /// The number of the line, from 1.
+    line: u64,
+}
+
+impl<'a> Parser<'a> {
+    fn damaged(&self, reason: impl Into<String>) -> Error {
+        Error::Manifest { path: self.path.to_owned(), line: self.line, reason: reason.into() }
+    }
+
+    fn json<T: for<'de> Deserialize<'de>>(&self, line: &[u8]) -> Result<T> {
+        serde_json::from_slice(line).map_err(|e| self.damaged(e.to_string()))
+    }
+
+    fn check_previous(&self, previous: Option<Digest>) -> Result<()> {
+        match previous == self.manifest.hash {
+            true => Ok(()),
+            false => {
+                Err(self.damaged("does not continue the lines before it: something was cut out or moved"))
             }
-            sections.push(Outline {
+        }
+    }
+
+    /// Adds the line at an offset.
+    fn add(&mut self, line: &[u8], at: usize) -> Result<()> {
+        let text = self.manifest.lines;
+        let through_here = at + line.len() + 1;
+        if line.starts_with(SECTION) {
+            let header: SectionHeader = self.json(line)?;
+            if header.section != VERSION {
+                return Err(self.damaged("is of a version of the format that this mailferry does not know"));
+            }
+            self.check_previous(header.previous)?;
+            self.manifest.sections.push(Outline {
                 header,
                 footer: None,
                 at,
-                lines: &text[at..end],
-                path,
-                first_line: number,
+                lines: &text[at..through_here],
+                path: self.path,
+                first_line: self.line,
             });
-        } else if line.starts_with(b"{\"closes\":") {
-            let footer: SectionFooter =
-                serde_json::from_slice(line).map_err(|e| damaged(number, &e.to_string()))?;
-            let open = footer.closes.checked_sub(1).and_then(|n| sections.get_mut(n));
-            let Some(section) = open.filter(|s| s.footer.is_none()) else {
-                return Err(damaged(number, "closes a section that is not open"));
-            };
-            let mut hasher = blake3::Hasher::new();
-            if Digest::from(hasher.update(section.lines).update(before_end(line)).finalize()) != footer.end {
-                return Err(damaged(number, "closes a section that was changed since"));
+        } else if line.starts_with(CLOSES) {
+            self.close(line)?;
+        } else if line.starts_with(FOLDER) {
+            let record: FolderRecord = self.json(line)?;
+            if Digest::of(before_end(line)) != record.end {
+                return Err(self.damaged("names a folder and was changed since"));
             }
-            if !footer.balances(&section.header) {
-                return Err(damaged(number, "has sums that cannot be"));
-            }
-            section.footer = Some(footer);
-        } else if let Some(section) = sections.last_mut().filter(|s| s.at + s.lines.len() == at) {
+            self.check_previous(record.previous)?;
+            self.manifest.hash = Some(record.end);
+            self.manifest.folders.push(record);
+        } else if let Some(section) = self.manifest.sections.last_mut().filter(|s| s.end() == at) {
             if !is_line_of_section(line) && !is_torn(line) {
-                return Err(damaged(number, "is no line of a manifest"));
+                return Err(self.damaged("is not a line of a manifest"));
             }
-            section.lines = &text[section.at..end];
+            section.lines = &text[section.at..through_here];
         } else {
-            return Err(damaged(number, "stands in no section"));
+            return Err(self.damaged("is not in a section"));
         }
-        at = end;
+        Ok(())
     }
-    Ok(sections)
+
+    fn close(&mut self, line: &[u8]) -> Result<()> {
+        let footer: SectionFooter = self.json(line)?;
+        let number = footer.closes.checked_sub(1);
+        let open = number.and_then(|n| self.manifest.sections.get(n)).filter(|s| s.footer.is_none());
+        let (Some(number), Some(section)) = (number, open) else {
+            return Err(self.damaged("closes a section that is not open"));
+        };
+        let mut hasher = blake3::Hasher::new();
+        if Digest::from(hasher.update(section.lines).update(before_end(line)).finalize()) != footer.end {
+            return Err(self.damaged("closes a section that was changed since"));
+        }
+        if !footer.balances(&section.header) {
+            return Err(self.damaged("has sums that cannot be"));
+        }
+        self.manifest.hash = Some(footer.end);
+        self.manifest.sections[number].footer = Some(footer);
+        Ok(())
+    }
 }
+
+impl Manifest<'_> {
+    /// Returns the section about an earlier state of the source of section `n`.
+    fn earlier(&self, n: usize) -> Option<usize> {
+        self.sections[n].header.follows.and_then(|k| k.checked_sub(1)).filter(|&k| k < n)
+    }
+
+    /// Returns the sections about earlier states of the source of section `n`, the latest first.
+    pub(crate) fn earlier_sections(&self, n: usize) -> impl Iterator<Item = usize> {
+        std::iter::successors(self.earlier(n), |&n| self.earlier(n))
+    }
+
+    /// Reports for each section whether it is about a later state of the source of section `n`.
+    pub(crate) fn later_sections(&self, n: usize) -> Vec<bool> {
+        let mut is_later = vec![false; self.sections.len()];
+        for k in n + 1..is_later.len() {
+            is_later[k] = self.earlier(k).is_some_and(|earlier| earlier == n || is_later[earlier]);
+        }
+        is_later
+    }
+
+    /// Reports for each section whether a closed section is about a later state of its source and has the same `key`.
+    pub(crate) fn superseded<K: Eq + Hash>(&self, key: impl Fn(&SectionHeader) -> K) -> Vec<bool> {
+        let count = self.sections.len();
+        // The keys of the closed sections that follow each section.
+        let mut keys: Vec<HashSet<K>> = std::iter::repeat_with(HashSet::new).take(count).collect();
+        let mut superseded = vec![false; count];
+        for n in (0..count).rev() {
+            let section = &self.sections[n];
+            let mut later = std::mem::take(&mut keys[n]);
+            superseded[n] = later.contains(&key(&section.header));
+            let Some(earlier) = self.earlier(n) else { continue };
+            if section.footer.is_some() {
+                later.insert(key(&section.header));
+            }
+            let mut fewer = std::mem::replace(&mut keys[earlier], later);
+            if fewer.len() > keys[earlier].len() {
+                std::mem::swap(&mut fewer, &mut keys[earlier]);
+            }
+            keys[earlier].extend(fewer);
+        }
+        superseded
+    }
+
+    /// Returns the last hash before an offset.
+    pub(crate) fn hash_before(&self, at: usize) -> Option<Digest> {
+        // A header has it.
+        let next = self.sections.iter().find(|section| section.at >= at);
+        next.map_or(self.hash, |section| section.header.previous)
+    }
+}
+
+const SECTION: &[u8] = b"{\"section\":";
+const CLOSES: &[u8] = b"{\"closes\":";
+const FOLDER: &[u8] = b"{\"folder\":";
 
 /// Returns the readable headers of a manifest, for callers that only need the options of the conversion. Hashes are
 /// not checked.
 pub(super) fn read_headers(text: &[u8]) -> Vec<SectionHeader> {
-    const START: &[u8] = b"{\"section\":";
-    let starts = memchr::memmem::find_iter(text, START).filter(|&at| at == 0 || text[at - 1] == b'\n');
+    let starts = memchr::memmem::find_iter(text, SECTION).filter(|&at| at == 0 || text[at - 1] == b'\n');
     let line = |at: usize| &text[at..at + memchr::memchr(b'\n', &text[at..]).unwrap_or(0)];
     starts.filter_map(|at| serde_json::from_slice(line(at)).ok()).collect()
 }
@@ -121,17 +236,15 @@ fn is_torn(line: &[u8]) -> bool {
 
 /// Reports whether the text begins as a manifest, perhaps cut off in its first line, or is empty.
 pub(crate) fn looks_like_manifest(text: &[u8]) -> bool {
-    const HEAD: &[u8] = b"{\"section\":";
-    HEAD.starts_with(text) || text.starts_with(HEAD) || text.iter().all(|&b| b == 0)
-}
-
-/// Reports whether section `later` is about a later state of the source of `earlier`. Both count from 0.
-pub(crate) fn follows(sections: &[Outline<'_>], later: usize, earlier: usize) -> bool {
-    let before = |n: usize| sections[n].header.follows.and_then(|k| k.checked_sub(1)).filter(|&k| k < n);
-    std::iter::successors(before(later), |&n| before(n)).any(|n| n == earlier)
+    SECTION.starts_with(text) || text.starts_with(SECTION) || text.iter().all(|&b| b == 0)
 }
 
 impl Outline<'_> {
+    /// Returns the offset after its lines, without the footer.
+    pub(crate) fn end(&self) -> usize {
+        self.at + self.lines.len()
+    }
+
     /// Parses all lines of the section. In an open section the lines after a torn one are ignored.
     pub(crate) fn read(&self) -> Result<Section> {
         let (mut messages, mut gaps) = (Vec::new(), Vec::new());

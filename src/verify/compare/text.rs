@@ -17,11 +17,8 @@ pub(crate) type Digest = [u8; 16];
 pub(crate) enum MessageBytes<'a> {
     Mbox(&'a [u8]),
     File(Contents),
-    /// A file that is one message, and the offset at which it begins.
-    Source {
-        source: Box<Source>,
-        start: usize,
-    },
+    /// A file that is read as an mbox.
+    Source(Box<Source>),
 }
 
 impl std::ops::Deref for MessageBytes<'_> {
@@ -31,7 +28,7 @@ impl std::ops::Deref for MessageBytes<'_> {
         match self {
             MessageBytes::Mbox(bytes) => bytes,
             MessageBytes::File(contents) => contents,
-            MessageBytes::Source { source, start } => &source.text()[*start..],
+            MessageBytes::Source(source) => source.text(),
         }
     }
 }
@@ -96,7 +93,7 @@ impl<'a> Text<'a> {
             // The whole mbox is checked at the end.
             MessageBytes::Mbox(_) => Ok(()),
             MessageBytes::File(contents) => contents.check_complete(path),
-            MessageBytes::Source { source, .. } => source.check_unchanged(),
+            MessageBytes::Source(source) => source.check_unchanged(),
         }
     }
 

@@ -10,7 +10,7 @@ use super::load::LoadedManifest;
 use super::source::{ChangedMessage, SourceComparison};
 use crate::mailbox::maildir::{KeywordTable, Subdir};
 use crate::mailbox::manifest::{Digest, MessageRecord, Section};
-use crate::mailbox::text::shell_quote;
+use crate::mailbox::text::{plural, shell_quote};
 use crate::mailbox::tree::folder::maildirpp_directory;
 use crate::mailbox::{Code, Context, Finding, Result, display_path, escape};
 use crate::verify::file::MessageFile;
@@ -54,6 +54,7 @@ pub(crate) fn check(
         context.cancel.check()?;
         check.check_named(&mut taken);
     }
+    files.check_without_manifest(manifests, &taken, findings);
     let (mut sources, mut matches) = (Vec::new(), Vec::new());
     for mut check in checks {
         context.cancel.check()?;
@@ -102,14 +103,58 @@ impl<'a> FileIndex<'a> {
             let base = message.parsed().base;
             if names.contains(base) {
                 by_name.entry(base).or_default().push(n);
-            } else if let Some(digest) = message.digest {
-                unnamed.entry(digest).or_default().push(n);
+            } else {
                 unnamed_in[message.folder].push(n);
+                if let Some(digest) = message.digest {
+                    unnamed.entry(digest).or_default().push(n);
+                }
             }
         }
         let by_path = folders.iter().enumerate().map(|(n, folder)| (&**folder, n)).collect();
         FileIndex { folders, messages, removed, keywords, by_path, by_name, unnamed, unnamed_in }
     }
+}
+
+impl FileIndex<'_> {
+    /// Reports messages with mailferry's names in folders that have no manifest, as with `--labels folders`. Where a
+    /// manifest is damaged, this is reported.
+    fn check_without_manifest(
+        &self,
+        manifests: &[LoadedManifest],
+        taken: &HashSet<usize>,
+        findings: &mut Vec<Finding>,
+    ) {
+        let is_lost = |finding: &Finding| matches!(finding.code, Code::ManifestDamaged | Code::ManifestGone);
+        if manifests.is_empty() || findings.iter().any(is_lost) {
+            return;
+        }
+        let with_manifest: HashSet<usize> = manifests.iter().map(|manifest| manifest.folder).collect();
+        for folder in (0..self.folders.len()).filter(|folder| !with_manifest.contains(folder)) {
+            let files = self.unnamed_in[folder].iter().filter(|n| !taken.contains(n));
+            let paths = files.map(|&n| &self.messages[n]).filter(|m| has_converted_name(m));
+            findings.extend(unrecorded_finding(paths.map(|m| m.path(self.folders))));
+        }
+    }
+}
+
+/// Reports whether convert gave a message its name.
+pub(crate) fn has_converted_name(message: &MessageFile) -> bool {
+    let parsed = message.parsed();
+    parsed.unique().is_some() && parsed.field(b'S').is_some() && parsed.field(b'W').is_some()
+}
+
+fn unrecorded_finding(paths: impl Iterator<Item = PathBuf>) -> Option<Finding> {
+    let mut paths: Vec<PathBuf> = paths.collect();
+    paths.sort_unstable();
+    let first = paths.first()?;
+    let message = match paths.len() as u64 {
+        1 => "has a name that convert gives, and is in no section of the manifest".to_owned(),
+        count => format!(
+            "is the first of {} with names that convert gives and that no section of the manifest has",
+            plural(count, "message")
+        ),
+    };
+    Some(Finding::new(Code::MessageUnrecorded, message).in_file(first))
 }
 
 /// State of a message.
@@ -414,6 +459,7 @@ impl<'a> ManifestCheck<'a> {
     /// Reports files that no manifest names: copies, and new messages.
     fn check_unnamed(&mut self, taken: &HashSet<usize>) {
         let (mut added, mut first) = (0u64, None::<PathBuf>);
+        let mut unrecorded = Vec::new();
         let files = self.files;
         for &n in files.unnamed_in[self.manifest.folder].iter().filter(|n| !taken.contains(n)) {
             let path = self.path(n);
@@ -422,12 +468,14 @@ impl<'a> ManifestCheck<'a> {
                     let text = format!("is a second copy of {}", escape(name));
                     self.findings.push(Finding::new(Code::MessageCopied, text).in_file(path));
                 }
+                None if has_converted_name(self.file(n)) => unrecorded.push(path),
                 None => {
                     added += 1;
                     first = Some(first.map_or(path.clone(), |first| first.min(path)));
                 }
             }
         }
+        self.findings.extend(unrecorded_finding(unrecorded.into_iter()));
         if let Some(first) = first {
             self.note(
                 Code::MessageAdded,

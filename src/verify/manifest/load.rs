@@ -3,20 +3,24 @@
 use std::path::{Path, PathBuf};
 
 use crate::mailbox::manifest::{
-    self, Gap, ManifestFile, ManifestLocation, MessageRecord, Outline, Section, SectionFooter, SectionHeader,
+    self, FolderRecord, Gap, ManifestFile, ManifestLocation, MessageRecord, Outline, Section, SectionFooter,
+    SectionHeader,
 };
+use crate::mailbox::text::plural;
 use crate::mailbox::{Code, Error, Finding, Result};
 use crate::verify::VerifyOptions;
 
 /// A valid manifest.
 #[derive(Debug)]
 pub(crate) struct LoadedManifest {
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Index of its folder.
     pub(super) folder: usize,
     pub(super) sections: Vec<Section>,
     /// True if a section is the newest one of its source; parallel to `sections`.
     pub(super) newest: Vec<bool>,
+    /// The folders of a tree, oldest line first.
+    pub(crate) listed: Vec<FolderRecord>,
 }
 
 impl LoadedManifest {
@@ -38,14 +42,10 @@ pub(crate) fn load(
             location => location.read(directory)?,
         };
         let Some(ManifestFile { path, text }) = manifest else { continue };
-        match parse(&text, &path) {
-            Ok((sections, newest)) => manifests.push(LoadedManifest { path, folder, sections, newest }),
-            Err(Error::Manifest { line, reason, .. }) => {
-                let text = format!("line {line} {reason}");
-                let finding = Finding::new(Code::ManifestDamaged, text).in_file(&path);
-                findings.push(
-                    finding.with_hint("restore it from a backup; without it nothing says what was converted"),
-                );
+        match LoadedManifest::parse(&text, path, folder, findings) {
+            Ok(manifest) => manifests.push(manifest),
+            Err(Error::Manifest { path, line, reason }) => {
+                findings.push(damage_finding(&path, format!("line {line} {reason}")));
             }
             Err(error) => return Err(error),
         }
@@ -53,17 +53,49 @@ pub(crate) fn load(
     Ok(manifests)
 }
 
-fn parse(text: &[u8], path: &Path) -> Result<(Vec<Section>, Vec<bool>)> {
-    let outlines = manifest::outline(text, path)?;
-    if outlines.is_empty() {
-        return Err(Error::Manifest { path: path.to_owned(), line: 1, reason: "begins no section".into() });
+/// Returns the finding about a manifest that is damaged.
+pub(crate) fn damage_finding(path: &Path, message: String) -> Finding {
+    let finding = Finding::new(Code::ManifestDamaged, message).in_file(path);
+    finding.with_hint("restore it from a backup; without it nothing shows what was converted")
+}
+
+impl LoadedManifest {
+    fn parse(
+        text: &[u8],
+        path: PathBuf,
+        folder: usize,
+        findings: &mut Vec<Finding>,
+    ) -> Result<LoadedManifest> {
+        let manifest = manifest::parse(text, &path)?;
+        if manifest.sections.is_empty() && manifest.folders.is_empty() {
+            return Err(Error::Manifest { path, line: 1, reason: "does not begin a section".into() });
+        }
+        if manifest.sections.iter().any(|section| section.footer.is_none()) {
+            check_lines(text, &path)?;
+        } else if !manifest.tail.is_empty() {
+            findings.push(tail_finding(manifest.tail, &path));
+        }
+        let newest = manifest.superseded(|_| ()).into_iter().map(|superseded| !superseded).collect();
+        let sections = manifest.sections.iter().map(Outline::read).collect::<Result<_>>()?;
+        let listed = manifest.folders;
+        Ok(LoadedManifest { path, folder, sections, newest, listed })
     }
-    if outlines.iter().any(|o| o.footer.is_none()) {
-        check_lines(text, path)?;
+}
+
+/// Returns the finding about bytes after the last line: the beginning of a line that a killed run wrote, or junk.
+fn tail_finding(tail: &[u8], path: &Path) -> Finding {
+    let length = plural(tail.len() as u64, "byte");
+    let is_cut_off = |error: serde_json::Error| error.is_eof();
+    if serde_json::from_slice::<SectionHeader>(tail).is_err_and(is_cut_off)
+        || serde_json::from_slice::<FolderRecord>(tail).is_err_and(is_cut_off)
+    {
+        let text = format!("ends with {length} of a line: a conversion was killed, or is running");
+        let finding = Finding::new(Code::ConversionUnfinished, text).in_file(path);
+        return finding.with_hint("the same convert command again completes it");
     }
-    let newest = (0..outlines.len()).map(|n| is_newest(&outlines, n)).collect();
-    let sections = outlines.iter().map(Outline::read).collect::<Result<_>>()?;
-    Ok((sections, newest))
+    let text = format!("ends with {length} that are not a line");
+    let finding = Finding::new(Code::ManifestDamaged, text).in_file(path);
+    finding.with_hint("the next conversion into this Maildir removes them")
 }
 
 /// Checks the lines of a manifest with an open section, which has no hash. A kill truncates only the last line, so
@@ -73,20 +105,15 @@ fn check_lines(text: &[u8], path: &Path) -> Result<()> {
         let parsed = match () {
             () if line.starts_with(b"{\"section\":") => serde_json::from_slice::<SectionHeader>(line).err(),
             () if line.starts_with(b"{\"closes\":") => serde_json::from_slice::<SectionFooter>(line).err(),
+            () if line.starts_with(b"{\"folder\":") => serde_json::from_slice::<FolderRecord>(line).err(),
             () if line.starts_with(b"{\"gap\":") => serde_json::from_slice::<Gap>(line).err(),
             () => serde_json::from_slice::<MessageRecord>(line).err(),
         };
         let is_truncated = !line.ends_with(b"\n");
         if let Some(error) = parsed.filter(|error| !(is_truncated && error.is_eof())) {
-            let reason = format!("is none of ours: {error}");
+            let reason = format!("is not a line of a manifest: {error}");
             return Err(Error::Manifest { path: path.to_owned(), line: n as u64 + 1, reason });
         }
     }
     Ok(())
-}
-
-/// Reports whether no later closed section describes the same source.
-fn is_newest(outlines: &[Outline<'_>], n: usize) -> bool {
-    let later = n + 1..outlines.len();
-    !later.into_iter().any(|later| outlines[later].footer.is_some() && manifest::follows(outlines, later, n))
 }

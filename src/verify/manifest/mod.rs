@@ -10,5 +10,5 @@ mod flagging;
 mod load;
 mod source;
 
-pub(crate) use check::{Maildir, check, missing_names};
-pub(crate) use load::{LoadedManifest, load};
+pub(crate) use check::{Maildir, check, has_converted_name, missing_names};
+pub(crate) use load::{LoadedManifest, damage_finding, load};

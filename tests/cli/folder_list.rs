@@ -1,0 +1,146 @@
+//! The list of the folders of a tree: a folder that the user deleted or moved is known, and does not come back.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::support::*;
+
+/// The layouts, with the directory of the folder A in each.
+const LAYOUTS: [(&str, &str); 2] = [("maildir++", "."), ("fs", "")];
+
+/// A tree of the mboxes A, B and C/D, and its conversion.
+struct Converted {
+    dir: TempDir,
+    layout: &'static str,
+    prefix: &'static str,
+}
+
+impl Converted {
+    fn new((layout, prefix): (&'static str, &'static str)) -> Converted {
+        let converted = Converted { dir: scratch(), layout, prefix };
+        fs::create_dir_all(converted.path("Mail/C")).unwrap();
+        for (name, first) in [("A", 10), ("B", 20), ("C/D", 30)] {
+            converted.write(name, first..first + 2);
+        }
+        converted.convert(&[]).exits(0);
+        converted
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn out(&self) -> PathBuf {
+        self.path("Out")
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        self.out().join(format!("{}{name}", self.prefix))
+    }
+
+    /// Writes an mbox with the messages of these numbers.
+    fn write(&self, name: &str, numbers: std::ops::Range<u32>) {
+        let text: String = numbers.map(|n| mail_with(n, "") + "\n").collect();
+        fs::write(self.path("Mail").join(name), text).unwrap();
+    }
+
+    fn convert(&self, options: &[&str]) -> Run {
+        let (mail, out) = (self.path("Mail"), self.out());
+        let mut args = vec!["--layout", self.layout];
+        args.extend(options);
+        args.extend([mail.to_str().unwrap(), out.to_str().unwrap()]);
+        run(convert_command(args))
+    }
+
+    /// Verifies the tree, and returns the codes of warnings and errors.
+    fn verify(&self, exit: i32) -> Vec<String> {
+        run(mailferry([Path::new("verify"), Path::new("--json"), &self.out()])).exits(exit).complaints()
+    }
+}
+
+/// Returns the Subjects of the messages in a folder.
+fn subjects(folder: &Path) -> BTreeSet<String> {
+    let messages = if folder.exists() { messages(folder) } else { return BTreeSet::new() };
+    messages.iter().map(|message| message.subject().to_owned()).collect()
+}
+
+#[test]
+fn a_deleted_folder_is_reported_and_does_not_come_back() {
+    for layout in LAYOUTS {
+        let tree = Converted::new(layout);
+        assert_eq!(tree.verify(0), [""; 0]);
+        fs::remove_dir_all(tree.folder("B")).unwrap();
+        assert_eq!(tree.verify(1), ["folder-deleted"]);
+        tree.write("A", 10..13);
+        tree.write("B", 20..23);
+        for dry_run in [&["-n"][..], &[], &[]] {
+            assert_eq!(tree.convert(dry_run).exits(0).complaints(), ["folder-not-restored"]);
+        }
+        assert_eq!((subjects(&tree.folder("A")).len(), tree.folder("B").exists()), (3, false));
+        tree.convert(&["--new-source"]).exits(0);
+        assert_eq!(subjects(&tree.folder("B")).len(), 3);
+        assert_eq!(tree.verify(0), [""; 0]);
+    }
+}
+
+#[test]
+fn new_mail_of_a_moved_folder_goes_where_it_is() {
+    for layout in LAYOUTS {
+        let tree = Converted::new(layout);
+        // B takes the place of A, as after two renames.
+        fs::rename(tree.folder("A"), tree.folder("Z")).unwrap();
+        fs::rename(tree.folder("B"), tree.folder("A")).unwrap();
+        assert_eq!(tree.verify(0), [""; 0]);
+        tree.write("A", 10..13);
+        tree.write("B", 20..23);
+        let moved = tree.convert(&[]).exits(0);
+        let findings = moved.findings();
+        assert_eq!(findings.iter().filter(|finding| finding["code"] == "folder-moved").count(), 2);
+        assert_eq!(count(&moved.summary(), "written"), 2);
+        let numbers = |range: std::ops::Range<u32>| range.map(|n| format!("number {n}")).collect();
+        assert_eq!(subjects(&tree.folder("Z")), numbers(10..13));
+        assert_eq!(subjects(&tree.folder("A")), numbers(20..23));
+        assert!(!tree.folder("B").exists());
+        assert_eq!(tree.verify(0), [""; 0]);
+        assert_eq!(count(&tree.convert(&[]).exits(0).summary(), "written"), 0);
+    }
+}
+
+#[test]
+fn any_fault_of_the_list_or_of_a_listed_manifest_is_reported() {
+    for layout in LAYOUTS {
+        let tree = Converted::new(layout);
+        let (root, folder) =
+            (tree.out().join("mailferry.manifest"), tree.folder("A").join("mailferry.manifest"));
+        let before = [fs::read(&root).unwrap(), fs::read(&folder).unwrap()];
+        tree.write("A", 10..13);
+        tree.convert(&[]).exits(0);
+        let after = [fs::read(&root).unwrap(), fs::read(&folder).unwrap()];
+        // The folder's manifest as it was before the last run, while the root lists that run.
+        fs::write(&folder, &before[1]).unwrap();
+        assert!(tree.verify(1).contains(&"manifest-damaged".to_owned()));
+        fs::write(&folder, &after[1]).unwrap();
+        // The list may lag, as after a kill.
+        fs::write(&root, &before[0]).unwrap();
+        assert_eq!(tree.verify(0), [""; 0]);
+        tree.convert(&[]).exits(0);
+        assert_eq!(fs::read(&root).unwrap(), after[0], "the next run brings it up to date");
+        let lines: Vec<&[u8]> = after[0].split_inclusive(|&b| b == b'\n').collect();
+        for n in 0..lines.len() {
+            let (mut without, mut doubled, mut swapped) = (lines.clone(), lines.clone(), lines.clone());
+            without.remove(n);
+            doubled.insert(n, lines[n]);
+            swapped.swap(n, (n + 1) % lines.len());
+            for changed in [without, doubled, swapped] {
+                fs::write(&root, changed.concat()).unwrap();
+                let run = run(mailferry([Path::new("verify"), Path::new("--json"), &tree.out()]));
+                let last_is_gone = changed.len() < lines.len() && n + 1 == lines.len();
+                // Without its last line the list is what it was before the last run.
+                assert_eq!(run.complaints().is_empty(), last_is_gone, "line {n}: {}", run.text());
+            }
+        }
+    }
+}
