@@ -165,13 +165,14 @@ impl Listing<'_> {
         } else if !self.args.common.quiet {
             self.summarize(&findings);
         }
-        reporter.warnings = count_warnings(&findings, |severity| severity == Severity::Warning);
+        reporter.warnings = count(&findings, |severity| severity == Severity::Warning);
+        reporter.errors = count(&findings, |severity| severity == Severity::Error);
         Ok(())
     }
 
     /// Writes counts to standard error: the listing is data for other programs.
     fn summarize(&self, findings: &[Finding]) {
-        let warnings = count_warnings(findings, |severity| severity >= Severity::Warning);
+        let warnings = count(findings, |severity| severity >= Severity::Warning);
         let path = display_path(self.source.path());
         eprintln!(
             "{path}: {} messages, {} ({})",
@@ -185,7 +186,7 @@ impl Listing<'_> {
     }
 }
 
-fn count_warnings(findings: &[Finding], is_counted: impl Fn(Severity) -> bool) -> u64 {
+fn count(findings: &[Finding], is_counted: impl Fn(Severity) -> bool) -> u64 {
     findings.iter().filter(|finding| is_counted(finding.severity)).count() as u64
 }
 
@@ -281,6 +282,7 @@ fn show_boundaries(mbox: &Mbox<'_>, reporter: &mut Reporter) {
             let bytes = &text[offset..decided.candidate.end() as usize];
             let row = match decided.reason {
                 Reason::Row(row) => json!(row),
+                Reason::Glued => json!("glued"),
                 Reason::User => json!("user"),
             };
             reporter.object(&json!({

@@ -185,15 +185,9 @@ struct LeadingFromLine {
 /// Finds a leading From_ line. Prose that starts with `From ` is not one: it has no date, and no header field
 /// follows it.
 fn leading_from_line(head: &[u8]) -> Option<LeadingFromLine> {
-    if !head.starts_with(b"From ") {
-        return None;
-    }
     let length = memchr::memchr(b'\n', head).map_or(head.len(), |lf| lf + 1);
     let (line, rest) = head.split_at(length);
     let parsed = from_line::parse(line);
-    if header::is_field_line(line) && parsed.class != LineClass::Dated {
-        return None;
-    }
     let is_from_line = match parsed.class {
         LineClass::Dated => true,
         LineClass::Known => rest.is_empty() || header::is_field_line(rest),

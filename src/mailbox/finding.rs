@@ -71,6 +71,7 @@ codes! {
         MboxDoubledFrom "mbox-doubled-from" Warning "A second From_ line directly after the first one. It does not begin a message.",
         MboxUndated "mbox-undated" Warning "A From_ line without a date begins a message.",
         MboxFromInBody "mbox-from-in-body" Warning "A line that could begin a message was left in the body.",
+        MboxGluedFrom "mbox-glued-from" Warning "A From_ line in the middle of a line, with a header after it. A message may be glued to the one before. An error in verify.",
         MboxUnquotedFrom "mbox-unquoted-from" Warning "A line of a body begins with \"From \" and is not quoted. Other programs may begin a message there.",
         MboxAttachedFrom "mbox-attached-from" Warning "A From_ line at the start of an attached message was left in the body.",
         MboxCoveredFrom "mbox-covered-from" Warning "A From_ line inside a frame, or covered by a right Content-Length, was left in the body.",

@@ -15,7 +15,7 @@ use crate::mailbox::fs::durable::FileId;
 use crate::mailbox::fs::files;
 use crate::mailbox::maildir::{Entry, MaildirReader, NoMessage, Subdir, list, name};
 use crate::mailbox::manifest::Digest;
-use crate::mailbox::mbox::{Candidate, ScanHooks, scan};
+use crate::mailbox::mbox::{Candidate, ScanHooks, begins_from_line, scan};
 use crate::mailbox::message::has_hole;
 use crate::mailbox::source::{Contents, mapped};
 use crate::mailbox::{Code, Error, Finding, Result, escape};
@@ -323,7 +323,7 @@ impl FileCheck {
             let is_damage = code == Code::MessageHeaderCut || code == Code::MessageNul && has_hole(bytes);
             self.findings.push(if is_damage { finding.as_damage() } else { finding });
         };
-        if bytes.starts_with(b"From ") {
+        if begins_from_line(bytes) {
             note(Code::MessageFromLine, 0, "begins with a From_ line: an mbox remains in it".into());
         }
         match message::find_header_fault(bytes) {

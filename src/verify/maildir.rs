@@ -28,7 +28,7 @@ use crate::mailbox::manifest::{FILE_NAME, FolderList};
 use crate::mailbox::message::Flags;
 use crate::mailbox::source::Contents;
 use crate::mailbox::text::{display_path, plural, shell_quote};
-use crate::mailbox::tree::renames;
+use crate::mailbox::tree::own_files::{is_own_directory, is_own_file};
 use crate::mailbox::{Code, Context, Error, Finding, Phase, Result};
 
 /// Seconds after which an untouched file in tmp/ is stale (maildir(5)).
@@ -303,7 +303,11 @@ impl MaildirCheck {
                 }
                 self.walk(&path, Level::Nested, folders)?;
                 folders.push(path);
-            } else if !hidden && !is_known(bytes) {
+            } else if !hidden
+                && !is_own_file(bytes)
+                && !is_own_directory(bytes)
+                && bytes != LOST_DIR.as_bytes()
+            {
                 // A temporary file of another program may be gone by now.
                 if files::symlink_metadata(&path).is_ok() {
                     let text = "is nothing that is known beside cur/; if it is mail, no reader shows it";
@@ -594,24 +598,4 @@ impl MaildirCheck {
         )));
         Ok(())
     }
-}
-
-/// Reports whether servers, mailers or mailferry keep a file of this name in a Maildir.
-fn is_known(name: &[u8]) -> bool {
-    const NAMES: &[&[u8]] = &[
-        FILE_NAME.as_bytes(),
-        renames::FILE_NAME.as_bytes(),
-        LOST_DIR.as_bytes(),
-        quota::FILE_NAME.as_bytes(),
-        quota::MARKER.as_bytes(),
-        b"maildirfolder",
-        b"subscriptions",
-        b"sieve",
-        b"mailfilter",
-        b"keywords",
-        b"msgid.cache",
-    ];
-    const PREFIXES: &[&[u8]] =
-        &[b"dovecot", b"courier", b"maildirshared", b"shared-", b"sqwebmail", b"quotawarn", b"loginexec"];
-    NAMES.contains(&name) || PREFIXES.iter().any(|b| name.starts_with(b))
 }

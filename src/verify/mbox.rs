@@ -59,7 +59,7 @@ pub(crate) fn verify(
         path: path.clone(),
         messages: mbox.messages().len() as u64 - u64::from(pseudo.is_some()),
         bytes: text.len() as u64,
-        variant: Some((mbox.variant, mbox.evidence.clone())),
+        variant: Some(mbox.variant),
     };
     Ok(VerifyReport { path, folders: vec![folder], findings, steps, sources: Vec::new() })
 }

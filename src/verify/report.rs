@@ -53,8 +53,8 @@ pub(crate) struct FolderSummary {
     pub messages: u64,
     /// The size of an mbox; for a Maildir, the size of its messages.
     pub bytes: u64,
-    /// The variant of an mbox and the evidence for it; None for a Maildir.
-    pub variant: Option<(Variant, String)>,
+    /// The variant of an mbox; None for a Maildir.
+    pub variant: Option<Variant>,
 }
 
 /// State of the messages of one converted source.

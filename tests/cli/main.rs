@@ -8,6 +8,7 @@
 
 mod against;
 mod back;
+mod boundaries;
 mod bounds;
 mod convert;
 mod copy;
@@ -46,6 +47,7 @@ mod power;
 mod race;
 mod random_kills;
 mod sandbox;
+mod stores;
 mod strace;
 mod support;
 mod tree;

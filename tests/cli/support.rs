@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -58,6 +58,27 @@ pub(crate) struct Run {
 /// Runs a command to its end.
 pub(crate) fn run(command: Command) -> Run {
     finish(assert_cmd::Command::from_std(command))
+}
+
+/// Runs a command with a terminal of this width as its output. `stdout` is what the terminal received, with LF line ends.
+pub(crate) fn run_on_terminal(mut command: Command, columns: u16) -> Run {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&screen).unwrap();
+    unlockpt(&screen).unwrap();
+    let terminal = ptsname(&screen, Vec::new()).unwrap();
+    let terminal = fs::File::options().read(true).write(true).open(terminal.to_str().unwrap()).unwrap();
+    let size = rustix::termios::Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    rustix::termios::tcsetwinsize(&screen, size).unwrap();
+    let mut child = command.stdout(terminal.try_clone().unwrap()).stderr(terminal).spawn().unwrap();
+    // The command has the only copies of the terminal, so that reading ends with it.
+    drop(command);
+    let mut received = Vec::new();
+    // Reading from a terminal that nobody has open any more is an error on Linux.
+    let _ = fs::File::from(screen).read_to_end(&mut received);
+    let code = child.wait().unwrap().code();
+    let stdout = String::from_utf8(received).unwrap().replace("\r\n", "\n").into_bytes();
+    Run { code, stdout, stderr: String::new() }
 }
 
 /// Runs a command to its end, with these bytes on standard input.

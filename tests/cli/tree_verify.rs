@@ -551,8 +551,7 @@ fn every_mailbox_of_a_tree_is_checked() {
         let summary = summary(&run);
         assert_eq!((count(&summary, "messages_found"), count(&summary, "sound")), (total(), 1), "{summary}");
         let verdict = summary["verdict"].as_str().unwrap().to_owned();
-        let want =
-            format!("{mailboxes} of {mailboxes} mailboxes in {} are sound: 32 messages in ", root.display());
+        let want = format!("No damage found in {mailboxes} mailboxes in {}; 32 messages, ", root.display());
         assert!(verdict.starts_with(&want), "{verdict}");
     };
     sound(&mail, 12);
@@ -568,7 +567,7 @@ fn every_mailbox_of_a_tree_is_checked() {
     let run = verify([trees.scratch.path()]).exits(0);
     assert_eq!(count(&summary(&run), "messages_found"), 3 * total());
     let verdict = summary(&run)["verdict"].to_string();
-    assert!(verdict.starts_with("\"25 of 25 mailboxes in "), "{verdict}");
+    assert!(verdict.starts_with("\"No damage found in 25 mailboxes in "), "{verdict}");
 
     for (root, fault) in [
         (&mail, ("Sent", "message-header-cut")),
@@ -631,7 +630,7 @@ fn an_invalid_mailbox_does_not_stop_the_check() {
     let summary = summary(&run);
     assert_eq!((count(&summary, "messages_found"), count(&summary, "sound")), (total() - 4, 0));
     let verdict = summary["verdict"].as_str().unwrap();
-    assert!(verdict.starts_with("11 of 11 mailboxes in "), "{verdict}");
+    assert!(verdict.starts_with("No damage found in 11 mailboxes in "), "{verdict}");
     assert!(verdict.ends_with("; mail may be in 1 file that was not read."), "{verdict}");
 }
 

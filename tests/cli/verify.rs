@@ -169,6 +169,7 @@ const CASES: &[Case] = &[
     (Code::MboxDoubledFrom, &[], |d| mbox(d, format!("{FROM}{FROM}{MESSAGE}\n"))),
     (Code::MboxUndated, &[], |d| mbox(d, format!("From ada@example.org\n{MESSAGE}\n"))),
     (Code::MboxFromInBody, &[], |d| mbox(d, format!("{FROM}{MESSAGE}\n{FROM}said this\n\n"))),
+    (Code::MboxGluedFrom, &[], |d| mbox(d, format!("{FROM}A: 1\n\ntext{FROM}{MESSAGE}\n"))),
     (Code::MboxUnquotedFrom, &[], |d| mbox(d, format!("{FROM}A: 1\n\nFrom here to there\nit is far\n\n"))),
     (Code::MboxAttachedFrom, &[], |d| {
         let part = format!("--x\nContent-Type: message/rfc822\n\n{FROM}{MESSAGE}\n--x--\n");
@@ -467,7 +468,8 @@ const CASES: &[Case] = &[
 ];
 
 /// Codes of damaged mail, which are warnings where it is converted.
-const DAMAGE: [Code; 4] = [Code::MboxJunk, Code::MmdfUnclosed, Code::MboxHeaderCut, Code::MessageHeaderCut];
+const DAMAGE: [Code; 5] =
+    [Code::MboxJunk, Code::MboxGluedFrom, Code::MmdfUnclosed, Code::MboxHeaderCut, Code::MessageHeaderCut];
 
 #[test]
 fn every_finding_has_a_mailbox_with_it_alone() {
@@ -800,11 +802,56 @@ fn the_verdict_is_the_last_sentence() {
     let run = within(&["inbox.mbox"]).exits(0);
     let bytes = size.to_string();
     let grouped = format!("{},{}", &bytes[..bytes.len() - 3], &bytes[bytes.len() - 3..]);
-    assert_eq!(run.last_line(), format!("inbox.mbox: 1,200 messages in {grouped} bytes; sound."));
+    assert_eq!(run.last_line(), format!("inbox.mbox: no damage found in 1,200 messages, {grouped} bytes."));
     // An unreadable mailbox does not prevent the check of the others.
     let run = within(&["absent", "inbox.mbox", "Maildir"]).exits(3);
-    assert_eq!(run.last_line(), "1 of 3 mailboxes is sound.");
-    assert!(run.text().contains("inbox.mbox: 1,200 messages"), "{}", run.text());
+    assert_eq!(run.last_line(), "3 mailboxes: 1 without damage, 1 damaged, 1 not verified.");
+    assert!(run.text().contains("inbox.mbox: no damage found in 1,200 messages"), "{}", run.text());
+    // A run that could not verify anything has a verdict too.
+    assert_eq!(within(&["absent"]).exits(3).last_line(), "absent could not be verified.");
+    assert_eq!(
+        within(&["--against", "inbox.mbox", "absent"]).exits(3).last_line(),
+        "absent could not be compared with inbox.mbox."
+    );
+}
+
+#[test]
+fn a_verdict_calls_nothing_undamaged_that_has_a_warning() {
+    let scratch = scratch();
+    fs::write(scratch.path().join("odd.mbox"), format!("{FROM}{MESSAGE}{FROM}{MESSAGE}\n")).unwrap();
+    let mut command = mailferry(["verify", "odd.mbox"]);
+    command.current_dir(scratch.path());
+    let run = run(command).exits(0);
+    assert_eq!(run.last_line(), "odd.mbox has no errors, but 1 warning.", "{}", run.text());
+}
+
+/// A pipe gets one line for each finding, a terminal columns that fit its width.
+#[test]
+fn a_damaged_mailbox_is_reported_as_fits_the_output() {
+    let verify = || {
+        let mut command = mailferry(["verify", "--color=never", "broken.mbox"]);
+        command.current_dir(fixture("broken.mbox").parent().unwrap());
+        command
+    };
+    let piped = run(verify()).exits(1).text();
+    let lines: Vec<&str> = piped.lines().collect();
+    assert_eq!(lines[0], "broken.mbox: mboxrd, 4 messages, 1,104 bytes");
+    assert_eq!(*lines.last().unwrap(), "broken.mbox is damaged: 2 errors, 4 warnings.");
+    for line in &lines[1..lines.len() - 1] {
+        let (place, rest) = line.split_once(": ").unwrap();
+        assert!(place.strip_prefix("broken.mbox:").unwrap().parse::<u64>().is_ok(), "{line}");
+        let (severity, text) = rest.split_once(": ").unwrap();
+        assert!(["error", "warning"].contains(&severity) && text.ends_with(']'), "{line}");
+    }
+    for columns in [80, 120] {
+        let shown = run_on_terminal(verify(), columns).exits(1).text();
+        assert!(shown.lines().all(|line| line.chars().count() <= usize::from(columns)), "{shown}");
+        let [first, .., last] = &shown.lines().collect::<Vec<_>>()[..] else { panic!("{shown}") };
+        assert_eq!((*first, *last), (lines[0], *lines.last().unwrap()));
+        assert!(shown.contains("\n  line 1   error    76 bytes that belong to no message"), "{shown}");
+        // The remedy has lines of its own.
+        assert!(shown.contains("\n                    look for the rest of it in a backup\n"), "{shown}");
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The user interface: reports, progress and exit codes.
 
 pub(super) mod exit;
+mod finding_text;
+pub(super) mod layout;
 pub(super) mod progress;
 pub(super) mod report;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anstream::{AutoStream, ColorChoice};
@@ -10,9 +10,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Exit;
+use super::finding_text::{FindingColumns, one_line};
+use super::layout;
 use crate::cli::args::{CommonArgs, When};
 use crate::mailbox::finding::Severity;
 use crate::mailbox::source::mapped;
+use crate::mailbox::text::grouped;
 use crate::mailbox::{Code, Error, Finding, display_path};
 use crate::transport::Failure;
 
@@ -23,6 +26,10 @@ const MAX_LISTED: u64 = 20;
 pub(crate) struct Reporter {
     out: io::BufWriter<Box<dyn Write + Send>>,
     colour: bool,
+    /// Columns of the terminal; None if the stream is not a terminal.
+    width: Option<usize>,
+    /// The path above the findings on a terminal, until another line is printed.
+    heading: Option<Heading>,
     json: bool,
     quiet: bool,
     verbose: bool,
@@ -42,15 +49,25 @@ pub(crate) struct FindingCounts {
     suppressed: BTreeMap<Code, u64>,
 }
 
+/// A path and its findings in columns.
+struct Heading {
+    path: PathBuf,
+    columns: FindingColumns,
+}
+
 impl Reporter {
     /// Returns a report on standard output.
     pub(crate) fn new(common: &CommonArgs) -> Reporter {
-        Reporter::on(Box::new(io::stdout()), AutoStream::choice(&io::stdout()), common)
+        let auto = AutoStream::choice(&io::stdout());
+        let report = Reporter::on(Box::new(io::stdout()), auto, common);
+        Reporter { width: layout::stdout_width(), ..report }
     }
 
     /// Returns a report on standard error, for commands that write mail to standard output.
     pub(crate) fn on_stderr(common: &CommonArgs) -> Reporter {
-        Reporter::on(Box::new(io::stderr()), AutoStream::choice(&io::stderr()), common)
+        let auto = AutoStream::choice(&io::stderr());
+        let report = Reporter::on(Box::new(io::stderr()), auto, common);
+        Reporter { width: layout::stderr_width(), ..report }
     }
 
     fn on(out: Box<dyn Write + Send>, auto: ColorChoice, common: &CommonArgs) -> Reporter {
@@ -62,6 +79,8 @@ impl Reporter {
         Reporter {
             out: io::BufWriter::new(out),
             colour: choice != ColorChoice::Never,
+            width: None,
+            heading: None,
             json: common.json,
             quiet: common.quiet,
             verbose: common.verbose,
@@ -127,6 +146,9 @@ impl Reporter {
     /// Reports all findings about one file, in order.
     pub(crate) fn findings(&mut self, path: &Path, findings: &[Finding]) {
         let mut counts = FindingCounts::default();
+        if let Some(heading) = self.heading_for(path) {
+            heading.columns.fit(findings);
+        }
         for finding in findings {
             self.finding(path, finding, Value::Null, &mut counts);
         }
@@ -161,7 +183,7 @@ impl Reporter {
             }
             self.object(&object);
         } else if !is_suppressed {
-            self.finding_line(path, finding);
+            self.finding_lines(path, finding);
         } else if finding.severity == Severity::Warning {
             *counts.suppressed.entry(finding.code).or_default() += 1;
         }
@@ -170,48 +192,58 @@ impl Reporter {
     /// Reports how many warnings were suppressed.
     pub(crate) fn report_suppressed(&mut self, path: &Path, counts: FindingCounts) {
         for (code, count) in counts.suppressed {
-            self.line(&format!(
-                "{}: {count} more warnings of the kind {}; -v lists them",
-                display_path(path),
-                code.name()
-            ));
+            let message = format!("{} more of this kind; list all with -v", grouped(count));
+            self.finding_lines(path, &Finding::new(code, message));
         }
     }
 
-    fn finding_line(&mut self, path: &Path, finding: &Finding) {
-        let path = finding.path.as_deref().unwrap_or(path);
-        let severity = finding.severity;
-        if self.quiet && severity != Severity::Error {
+    /// Writes a line about a path. On a terminal the findings about it follow in columns.
+    pub(crate) fn heading(&mut self, path: &Path, text: &str) {
+        self.line(text);
+        if !self.json && !self.quiet {
+            self.begin_columns(path);
+        }
+    }
+
+    fn begin_columns(&mut self, path: &Path) {
+        self.heading = self.width.map(|width| Heading {
+            path: path.to_owned(),
+            columns: FindingColumns { width, place_width: 0, colour: self.colour },
+        });
+    }
+
+    /// Returns the columns under the heading, if it is that of this path.
+    fn heading_for(&mut self, path: &Path) -> Option<&mut Heading> {
+        self.heading.as_mut().filter(|heading| heading.path == path)
+    }
+
+    fn finding_lines(&mut self, path: &Path, finding: &Finding) {
+        if self.quiet && finding.severity != Severity::Error {
             return;
         }
-        let (style, reset) = match severity {
-            _ if !self.colour => ("", ""),
-            Severity::Info => ("\x1b[36m", "\x1b[0m"),
-            Severity::Warning => ("\x1b[33m", "\x1b[0m"),
-            Severity::Error => ("\x1b[31m", "\x1b[0m"),
-        };
-        let place = match (finding.line, finding.offset) {
-            (Some(line), Some(offset)) => format!(":{line} (byte {offset})"),
-            (None, Some(offset)) => format!(" (byte {offset})"),
-            _ => String::new(),
-        };
-        let mut text = format!(
-            "{style}{}{reset}: {}{place}: {} [{}]",
-            severity.name(),
-            display_path(path),
-            finding.message,
-            finding.code.name()
-        );
-        if let Some(hint) = &finding.hint {
-            text.push_str(&format!("; {hint}"));
+        if self.width.is_none() {
+            return self.print(&one_line(path, finding, self.colour));
         }
-        self.print(&text);
+        if self.heading_for(path).is_none() {
+            self.print(&format!("{}:", display_path(path)));
+            self.begin_columns(path);
+        }
+        // Printing ends the columns.
+        if let Some(mut heading) = self.heading.take() {
+            heading.columns.fit([finding]);
+            self.print(&heading.columns.format(path, finding));
+            self.heading = Some(heading);
+        }
     }
 
     /// Reports an error that ended the run: as text on standard error, and as a finding in JSON.
     pub(crate) fn error(&mut self, error: &Error) {
         self.errors += 1;
         let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+        // On a terminal, what was reported before comes first.
+        if self.width.is_some() && !self.closed {
+            let _ = self.out.flush();
+        }
         let _ = writeln!(anstream::stderr(), "mailferry: {error}{hint}");
         self.object(&error.to_json());
     }
@@ -237,6 +269,7 @@ impl Reporter {
     }
 
     fn print(&mut self, text: &str) {
+        self.heading = None;
         if self.closed {
             return;
         }

@@ -1,6 +1,7 @@
 //! `mailferry verify`.
 
 mod args;
+mod verdict;
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -13,16 +14,17 @@ use super::mailbox_arg::{Format, MailboxArg};
 use super::open::context;
 use super::{compare, signals};
 use crate::cli::ui::{Exit, ProgressDisplay, Reporter};
-use crate::mailbox::finding::Severity;
 use crate::mailbox::fs::files;
 use crate::mailbox::mbox::{ReadOptions, Variant};
-use crate::mailbox::text::{grouped, grouped_plural, is_or_are};
+use crate::mailbox::text::grouped_plural;
 use crate::mailbox::tree::MailboxKind;
 use crate::mailbox::{Code, Context, Error, Finding, Result, display_path};
 use crate::verify::compare::unread_clause;
 use crate::verify::repair::{RepairOptions, repair};
+use crate::verify::report::FolderSummary;
 use crate::verify::{self, Depth, SourceStatus, VerifyOptions, VerifyReport};
 use args::is_tree;
+use verdict::{FaultCounts, MailboxCounts, mailbox_verdict, source_sentence};
 
 pub(crate) use args::VerifyArgs;
 
@@ -40,15 +42,9 @@ struct Totals {
     unfinished: Option<Exit>,
 }
 
-/// Returns the numbers of errors and of warnings.
-fn count_faults(findings: &[Finding]) -> (u64, u64) {
-    let count = |severity| findings.iter().filter(|f| f.severity == severity).count() as u64;
-    (count(Severity::Error), count(Severity::Warning))
-}
-
 /// Returns the numbers of errors and of warnings in words; None if there are none.
 fn faults(findings: &[Finding]) -> Option<String> {
-    let (errors, warnings) = count_faults(findings);
+    let FaultCounts { errors, warnings } = FaultCounts::of(findings);
     let (error_count, warning_count) = (grouped_plural(errors, "error"), grouped_plural(warnings, "warning"));
     match (errors, warnings) {
         (0, 0) => None,
@@ -84,7 +80,12 @@ pub(super) fn run(args: VerifyArgs) -> Exit {
     });
     let exit = done.unwrap_or_else(|error| {
         run.reporter.error(&error);
-        Exit::of(&error)
+        let exit = Exit::of(&error);
+        if exit != Exit::Usage {
+            run.verdict = run.unfinished_verdict(&error);
+            run.reporter.line(&run.verdict);
+        }
+        exit
     });
     run.reporter.summary("verify", run.summary());
     run.reporter.finish(exit)
@@ -92,7 +93,7 @@ pub(super) fn run(args: VerifyArgs) -> Exit {
 
 /// Result for one argument.
 struct Verified {
-    is_sound: bool,
+    faults: FaultCounts,
     verdict: String,
     folders: Vec<PathBuf>,
 }
@@ -111,6 +112,21 @@ impl Run<'_> {
     fn exit(&self) -> Exit {
         let Reporter { errors, warnings, .. } = self.reporter;
         self.totals.unfinished.unwrap_or(Exit::finished(errors, warnings, self.args.common.strict))
+    }
+
+    /// Returns the verdict of a run that an error ended.
+    fn unfinished_verdict(&self, error: &Error) -> String {
+        let name = match &self.args.mailboxes[..] {
+            [one] => display_path(Path::new(one)),
+            all => format!("{} mailboxes", all.len()),
+        };
+        match (error, &self.args.against) {
+            (Error::Interrupted, _) => format!("{name}: interrupted before a verdict."),
+            (_, Some(other)) => {
+                format!("{name} could not be compared with {}.", display_path(Path::new(other)))
+            }
+            (_, None) => format!("{name} could not be verified."),
+        }
     }
 
     /// Runs `--against`.
@@ -143,23 +159,30 @@ impl Run<'_> {
 
     /// Verifies one mailbox after the other, even if one fails.
     fn verify_all(&mut self) -> Result<Exit> {
+        let mut counts = MailboxCounts::default();
         for mailbox in self.args.mailboxes()? {
             let verified = match is_tree(&mailbox) {
                 Ok(true) => self.verify_tree(&mailbox.path),
                 Ok(false) => self.verify_one(&Target::Mailbox(mailbox)),
                 Err(error) => Err(error),
             };
-            if let Some(verified) = self.finished(verified)? {
-                self.totals.sound += u64::from(verified.is_sound);
-                self.verdict = verified.verdict;
+            match self.finished(verified)? {
+                Some(verified) => {
+                    counts.add(verified.faults);
+                    self.verdict = verified.verdict;
+                }
+                None => counts.failed += 1,
             }
         }
-        let count = self.args.mailboxes.len() as u64;
-        if count > 1 {
-            let (sound, verb) = (grouped(self.totals.sound), is_or_are(self.totals.sound, count));
-            self.verdict = format!("{sound} of {} mailboxes {verb} sound.", grouped(count));
-            self.reporter.line(&self.verdict);
+        self.totals.sound = counts.sound;
+        match &self.args.mailboxes[..] {
+            [one] if counts.failed == 1 => {
+                self.verdict = format!("{} could not be verified.", display_path(Path::new(one)));
+            }
+            [_] => return Ok(self.exit()),
+            _ => self.verdict = counts.verdict("") + ".",
         }
+        self.reporter.line(&self.verdict);
         Ok(self.exit())
     }
 
@@ -198,7 +221,7 @@ impl Run<'_> {
         self.reporter.findings(root, &listed);
         let listed_faults = faults(&listed);
         let (messages, bytes) = (self.totals.messages, self.totals.bytes);
-        let (mut count, mut sound) = (0, 0);
+        let (mut counts, mut all) = (MailboxCounts::default(), FaultCounts::of(&listed));
         // A Maildir is verified with its folders, which come after it here.
         let mut folders = HashSet::new();
         for found in std::mem::take(&mut tree.mailboxes) {
@@ -209,31 +232,31 @@ impl Run<'_> {
                 MailboxKind::Mbox => mailbox(Format::Mbox, found.path),
                 MailboxKind::Messages(files) => Target::Messages(found.path, files),
             };
-            count += 1;
             let verified = self.verify_one(&target);
-            if let Some(verified) = self.finished(verified)? {
-                sound += u64::from(verified.is_sound);
-                folders.extend(verified.folders);
+            match self.finished(verified)? {
+                Some(verified) => {
+                    counts.add(verified.faults);
+                    all.errors += verified.faults.errors;
+                    all.warnings += verified.faults.warnings;
+                    folders.extend(verified.folders);
+                }
+                None => counts.failed += 1,
             }
         }
         let may_be_mail = tree.skipped.iter().filter(|skipped| skipped.may_be_mail).count();
         let not_read = (may_be_mail + tree.refused.len()) as u64;
+        all.errors += not_read + counts.failed;
         let verdict = format!(
-            "{} of {} in {} {} sound: {} in {}{}{}.",
-            grouped(sound),
-            if count == 1 { "1 mailbox".into() } else { format!("{} mailboxes", grouped(count)) },
-            display_path(root),
-            is_or_are(sound, count),
-            grouped_plural(self.totals.messages - messages, "message"),
-            grouped_plural(self.totals.bytes - bytes, "byte"),
+            "{}; {}{}{}.",
+            counts.verdict(&format!(" in {}", display_path(root))),
+            format_size(self.totals.messages - messages, self.totals.bytes - bytes),
             listed_faults
                 .as_ref()
                 .map_or_else(String::new, |faults| format!("; {faults} in the list of folders")),
             unread_clause(not_read),
         );
         self.reporter.line(&verdict);
-        let is_sound = sound == count && not_read == 0 && listed_faults.is_none();
-        Ok(Verified { is_sound, verdict, folders: folders.into_iter().collect() })
+        Ok(Verified { faults: all, verdict, folders: folders.into_iter().collect() })
     }
 
     /// Verifies a mailbox, repairs it on request, and reports.
@@ -258,9 +281,9 @@ impl Run<'_> {
         if report.findings.iter().any(|finding| finding.code == Code::NotAMailbox) {
             self.totals.unfinished = Some(Exit::CouldNotFinish);
         }
-        let (is_sound, verdict) = self.report(&report);
+        let (faults, verdict) = self.report(target, &report);
         let folders = report.folders.into_iter().map(|folder| folder.path).collect();
-        Ok(Verified { is_sound, verdict, folders })
+        Ok(Verified { faults, verdict, folders })
     }
 
     fn verify_target(&self, target: &Target) -> Result<VerifyReport> {
@@ -307,35 +330,30 @@ impl Run<'_> {
         report
     }
 
-    /// Reports on one mailbox, and returns whether it is sound, and its verdict.
-    fn report(&mut self, report: &VerifyReport) -> (bool, String) {
+    /// Reports on one mailbox, and returns its faults and its verdict.
+    fn report(&mut self, target: &Target, report: &VerifyReport) -> (FaultCounts, String) {
+        let format = format_name(target, &report.folders);
         let reporter = &mut self.reporter;
-        reporter.findings(&report.path, &report.findings);
-        let (errors, warnings) = count_faults(&report.findings);
+        let faults = FaultCounts::of(&report.findings);
         let path = display_path(&report.path);
-        for folder in &report.folders {
-            match &folder.variant {
-                Some((variant, evidence)) => reporter.line(&format!("{path}: {variant} ({evidence})")),
-                None if report.folders.len() > 1 => reporter.line(&format!(
-                    "{}: {} in {}",
-                    display_path(&folder.path),
-                    grouped_plural(folder.messages, "message"),
-                    grouped_plural(folder.bytes, "byte")
-                )),
-                None => {}
-            }
-        }
         let messages = report.folders.iter().map(|f| f.messages).sum();
         let bytes = report.folders.iter().map(|f| f.bytes).sum();
-        let state = faults(&report.findings).unwrap_or_else(|| "sound".to_owned());
-        let (message_count, byte_count) =
-            (grouped_plural(messages, "message"), grouped_plural(bytes, "byte"));
-        let mut verdict = format!("{path}: {message_count} in {byte_count}; {state}.");
+        let size = format_size(messages, bytes);
+        if !faults.is_none() || self.args.common.verbose {
+            reporter.heading(&report.path, &format!("{path}: {format}, {size}"));
+        }
+        reporter.findings(&report.path, &report.findings);
+        if report.folders.len() > 1 {
+            for FolderSummary { path, messages, bytes, .. } in &report.folders {
+                reporter.detail(&format!("{}: {}", display_path(path), format_size(*messages, *bytes)));
+            }
+        }
+        let mut verdict = mailbox_verdict(&path, &size, faults);
         reporter.line(&verdict);
         // The sentence about a source counts its messages, and no other errors.
-        let others = errors - report.findings.iter().filter(|f| is_counted(f.code)).count() as u64;
+        let others = faults.without_counted(&report.findings);
         for source in &report.sources {
-            let others = if report.sources.len() == 1 { others } else { 0 };
+            let others = if report.sources.len() == 1 { others } else { FaultCounts::default() };
             verdict = source_sentence(&display_path(&source.source), source, others);
             reporter.line(&verdict);
         }
@@ -349,7 +367,7 @@ impl Run<'_> {
         self.totals.messages += messages;
         self.totals.bytes += bytes;
         self.totals.sources.extend(report.sources.iter().cloned());
-        (errors + warnings == 0, verdict)
+        (faults, verdict)
     }
 
     fn summary(&self) -> serde_json::Value {
@@ -390,43 +408,16 @@ impl Run<'_> {
     }
 }
 
-/// Reports whether the sentence about a source counts the messages with this error.
-fn is_counted(code: Code) -> bool {
-    use Code::{MessageChanged, MessageGone, MessageRenamed, MessageSwapped};
-    matches!(code, MessageChanged | MessageGone | MessageRenamed | MessageSwapped)
+fn format_size(messages: u64, bytes: u64) -> String {
+    format!("{}, {}", grouped_plural(messages, "message"), grouped_plural(bytes, "byte"))
 }
 
-/// Returns the sentence about one source, or several. `others` are the errors that are about no message of them.
-fn source_sentence(name: &str, source: &SourceStatus, others: u64) -> String {
-    let mut sentence = format!(
-        "{} of {} of {} {} in {}",
-        grouped(source.intact),
-        grouped_plural(source.messages, "message"),
-        name,
-        is_or_are(source.intact, source.messages),
-        display_path(&source.maildir),
-    );
-    sentence.push_str(match source.depth {
-        Depth::Contents => ", byte for byte",
-        Depth::Structure => ", by their names",
-    });
-    let counts: Vec<String> = [
-        (source.changed, "changed"),
-        (source.gone, "gone"),
-        (source.renamed, "renamed"),
-        (source.moved, "moved"),
-        (source.reflagged, "with other flags"),
-    ]
-    .iter()
-    .filter(|(count, _)| *count > 0)
-    .map(|(count, what)| format!("{} {what}", grouped(*count)))
-    .collect();
-    if !counts.is_empty() {
-        sentence.push_str(&format!("; {}", counts.join(", ")));
+/// Describes the format of a mailbox.
+fn format_name(target: &Target, folders: &[FolderSummary]) -> String {
+    match (target, folders) {
+        (Target::Messages(..), _) => "files with a message each".into(),
+        (_, [FolderSummary { variant: Some(variant), .. }]) => variant.to_string(),
+        (_, [_]) => "Maildir".into(),
+        (_, folders) => format!("Maildir with {}", grouped_plural(folders.len() as u64 - 1, "folder")),
     }
-    if others > 0 {
-        sentence.push_str(&format!("; {}", grouped_plural(others, "other error")));
-    }
-    sentence.push('.');
-    sentence
 }

@@ -81,8 +81,10 @@ fn without_last_labels(host: &[u8], labels: usize) -> &[u8] {
 /// Returns the From_ line of qmail-local without its line end: in UTC, with a two-digit day and a sender without blanks.
 pub(crate) fn from_line(sender: &[u8], epoch: i64) -> Vec<u8> {
     let sender = if sender.is_empty() { b"MAILER-DAEMON" } else { sender };
+    // `From :` is a header field.
+    let is_replaced = |at: usize, b: u8| matches!(b, b' ' | b'\t' | b'\n' | 0) || (at == 0 && b == b':');
     let sender: Vec<u8> =
-        sender.iter().map(|&b| if matches!(b, b' ' | b'\t' | b'\n' | 0) { b'-' } else { b }).collect();
+        sender.iter().enumerate().map(|(at, &b)| if is_replaced(at, b) { b'-' } else { b }).collect();
     let time = Timestamp::from_second(epoch).unwrap_or(Timestamp::UNIX_EPOCH);
     let date = time.strftime("%a %b %d %H:%M:%S %Y").to_string();
     [b"From ", &sender[..], b" ", date.as_bytes()].concat()
@@ -107,5 +109,6 @@ mod tests {
         assert_eq!(at(b"s@x"), "From s@x Sat Feb 03 04:05:06 2001");
         assert_eq!(at(b""), "From MAILER-DAEMON Sat Feb 03 04:05:06 2001");
         assert_eq!(at(b"a\tb\nc d@x"), "From a-b-c-d@x Sat Feb 03 04:05:06 2001");
+        assert_eq!(at(b":a:@x"), "From -a:@x Sat Feb 03 04:05:06 2001");
     }
 }

@@ -55,6 +55,10 @@ impl Code {
                 "It is text that begins with From, or a damaged From_ line.",
                 "If a message begins there, change body to separator in the list of inspect --boundaries, and convert with it.",
             ),
+            Code::MboxGluedFrom => advice(
+                "A program appended a message to a file without a final newline.",
+                "If a message begins there, change body to separator in the list of inspect --boundaries, and convert with it.",
+            ),
             Code::MboxUnquotedFrom => {
                 advice("The writer does not quote.", "Convert the mbox to mboxrd:FILE, or to a Maildir.")
             }

@@ -178,7 +178,8 @@ fn holds_mailbox(directory: &Path) -> bool {
     has_subdirectories(directory) || entries::below(directory, false).flatten().any(is_mailbox)
 }
 
-fn begins_as_mailbox(path: &Path) -> bool {
+/// Reports whether a regular file begins like an mbox, or is compressed.
+pub(crate) fn begins_as_mailbox(path: &Path) -> bool {
     let is_mailbox = |head: Vec<u8>| {
         head.starts_with(b"From ")
             || head.starts_with(b"\x01\x01\x01\x01")

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use super::{Reason, Verdict};
-use crate::mailbox::mbox::lines::is_line_start;
+use crate::mailbox::mbox::scan;
 use crate::mailbox::mbox::verdict::{Decision, Overrides};
 use crate::mailbox::{Error, Result, escape};
 
-/// Parses a list for the source `text`. Every offset must be that of a line that begins with `From `, and the size
-/// in the first line of the list must be that of the source.
+/// Parses a list for the source `text`. Every offset must be that of a candidate, and the size in the first line
+/// of the list must be that of the source.
 pub(crate) fn parse(list: &[u8], path: &Path, text: &[u8]) -> Result<Overrides> {
     let mut overrides = Overrides::new();
     for (n, line) in list.split(|&b| b == b'\n').enumerate() {
@@ -22,9 +22,9 @@ pub(crate) fn parse(list: &[u8], path: &Path, text: &[u8]) -> Result<Overrides> 
             continue;
         }
         let (offset, verdict) = entry(line).map_err(refuse)?;
-        let begins = |at: usize| text[at..].starts_with(b"From ") && is_line_start(text, at);
+        let begins = |at: usize| scan::is_candidate(text, at);
         if !usize::try_from(offset).is_ok_and(|at| at < text.len() && begins(at)) {
-            return Err(refuse(format!("no line of the source begins with \"From \" at byte {offset}")));
+            return Err(refuse(format!("no From_ line can begin at byte {offset} of the source")));
         }
         overrides.insert(offset, verdict);
     }
@@ -71,6 +71,7 @@ pub(crate) fn format_line(text: &[u8], decision: &Decision, line: u64) -> String
     let candidate = &decision.candidate;
     let row = match decision.reason {
         Reason::Row(row) => row.to_string(),
+        Reason::Glued => "glued".into(),
         Reason::User => "user".into(),
     };
     let bytes = text[candidate.offset as usize..candidate.end() as usize].trim_ascii_end();
@@ -96,8 +97,11 @@ mod tests {
         assert_eq!(overrides.into_iter().collect::<Vec<_>>(), [(0, Verdict::Separator), (13, Verdict::Body)]);
         for (list, says) in [
             ("# mailferry boundaries of 26 bytes\n", "list: line 1: this list is for a source of 26 bytes"),
-            ("0\t1\tKHB\t9\tseparator\tx\n12\t4\tKHB\t9\tbody\tx\n", "list: line 2: no line of the source"),
-            ("99\t1\tKHB\t9\tbody\tx\n", "line 1: no line of the source"),
+            (
+                "0\t1\tKHB\t9\tseparator\tx\n12\t4\tKHB\t9\tbody\tx\n",
+                "list: line 2: no From_ line can begin at byte 12",
+            ),
+            ("99\t1\tKHB\t9\tbody\tx\n", "line 1: no From_ line can begin"),
             ("0 separator\n", "separated by tabs"),
             ("0\t1\tKHB\t9\tmaybe\tx\n", "\"maybe\" is no verdict"),
         ] {

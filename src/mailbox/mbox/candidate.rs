@@ -12,7 +12,7 @@ pub(crate) enum NextLine {
     Text,
 }
 
-/// A line that begins with `From `, and what the decision needs.
+/// A line that begins with `From `, or a glued one, and what the decision needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Candidate {
     /// The byte offset of the line.
@@ -34,6 +34,10 @@ pub(crate) struct Candidate {
     pub may_have_length: bool,
     /// It follows the header of a message/rfc822 part, see [`attachment`](super::attachment).
     pub heads_attached: bool,
+    /// It is the first line of a patch of git, see [`is_patch`](super::from_line::FromLine::is_patch).
+    pub is_patch: bool,
+    /// It is in the middle of a line: an append to a file without a final newline leaves it there.
+    pub glued: bool,
 }
 
 impl Candidate {

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::lines::line_end;
+use super::lines::{begins_from_line, line_end};
 use crate::mailbox::message::Stamp;
 use crate::mailbox::message::date::{self, Form, Order, ParsedDate, Weekday, ZonePosition};
 
@@ -40,13 +40,12 @@ pub(crate) enum LineClass {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Spelling(u16);
 
-/// Parses a line with or without its line end. A line that does not begin with `From ` is
-/// [`LineClass::Unknown`].
+/// Parses a line with or without its line end. A line that is not a candidate is [`LineClass::Unknown`].
 pub(crate) fn parse(line: &[u8]) -> FromLine<'_> {
-    let Some(rest) = line.strip_prefix(b"From ") else {
+    if !begins_from_line(line) {
         return FromLine::undated(LineClass::Unknown, &line[..0], Spelling::UNKNOWN);
-    };
-    let rest = without_remote(trimmed(rest));
+    }
+    let rest = without_remote(trimmed(&line[5..]));
     dated(rest).unwrap_or_else(|| undated(rest))
 }
 
@@ -138,7 +137,7 @@ pub(crate) enum FromLineSpec<'a> {
 
 impl<'a> FromLineSpec<'a> {
     /// Returns the line with its line end. Blanks and control characters in the sender become `-`, as in
-    /// qmail-local.
+    /// qmail-local. So does a colon at its start, since `From :` is a header field.
     pub(super) fn render(self, eol: &[u8]) -> Cow<'a, [u8]> {
         let (sender, epoch) = match self {
             FromLineSpec::Verbatim(lines) if lines.ends_with(b"\n") => return Cow::Borrowed(lines),
@@ -148,7 +147,13 @@ impl<'a> FromLineSpec<'a> {
         let mut line = b"From ".to_vec();
         match sender {
             b"" => line.extend_from_slice(b"MAILER-DAEMON"),
-            _ => line.extend(sender.iter().map(|&b| if b <= b' ' || b == 127 { b'-' } else { b })),
+            [first, ..] => {
+                let start = line.len();
+                line.extend(sender.iter().map(|&b| if b <= b' ' || b == 127 { b'-' } else { b }));
+                if *first == b':' {
+                    line[start] = b'-';
+                }
+            }
         }
         line.push(b' ');
         line.extend_from_slice(date::asctime_utc(epoch.clamp(0, LAST_SECOND)).as_bytes());
@@ -161,6 +166,17 @@ impl<'a> FromLineSpec<'a> {
 const LAST_SECOND: i64 = 253_402_300_799;
 
 impl<'a> FromLine<'a> {
+    /// Reports whether git-format-patch wrote the line: `From ` and a commit id, with the same date in every patch.
+    pub(crate) fn is_patch(&self) -> bool {
+        let is_id = matches!(self.sender.len(), 40 | 64) && self.sender.iter().all(u8::is_ascii_hexdigit);
+        is_id && self.has_git_date()
+    }
+
+    /// Reports whether the date is the one of git's patches.
+    pub(crate) fn has_git_date(&self) -> bool {
+        self.stamp.is_some_and(|stamp| stamp.local == date::GIT)
+    }
+
     fn undated(class: LineClass, sender: &'a [u8], spelling: Spelling) -> FromLine<'a> {
         FromLine { class, sender, stamp: None, spelling }
     }
@@ -175,7 +191,8 @@ impl Spelling {
     const ZONE_AT_END: u16 = 1 << 7;
 
     const UNKNOWN: Spelling = Spelling(0);
-    const BARE: Spelling = Spelling(1);
+    /// `From ` and nothing else.
+    pub(crate) const BARE: Spelling = Spelling(1);
     const ADDRESS: Spelling = Spelling(2);
     const WORD: Spelling = Spelling(3);
 
@@ -426,7 +443,7 @@ mod tests {
 
         /// Any sender without blanks, from 1971 to 2099.
         #[test]
-        fn a_written_message_is_read_back(sender in "[!-~]{1,40}", epoch in 31_536_000i64..4_102_444_800) {
+        fn a_written_message_is_read_back(sender in "[!-9;-~][!-~]{0,39}", epoch in 31_536_000i64..4_102_444_800) {
             let line = format!("From {sender} {}", asctime_utc(epoch));
             let found = parse(line.as_bytes());
             prop_assert_eq!(found.class, LineClass::Dated);

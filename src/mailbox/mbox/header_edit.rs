@@ -1,6 +1,6 @@
 //! The header of a message in an mbox: flags, keywords and lengths are written into its fields.
 
-use super::from_line::{self, LineClass};
+use super::lines::begins_from_line;
 use super::{Quoting, Status, quote, status};
 use crate::mailbox::message::{Field, Flags, header};
 
@@ -156,7 +156,7 @@ impl EditedHeader {
                     push_field("X-Mozilla-Keys", keywords.map(str::to_owned), eol, &mut out.lines);
                 }
                 (None, Some(field)) if field.is("Lines") && !has_line_count(&field, fields.body) => {}
-                _ if has_from => out.copy(lines, fields.length.is_some()),
+                _ if has_from => out.copy(lines),
                 _ => out.lines.extend_from_slice(lines),
             }
         }
@@ -168,17 +168,10 @@ impl EditedHeader {
     }
 
     /// Copies a field. A line in it that begins with `From ` is quoted, since readers split there. That is
-    /// permanent: readers remove no `>` from a header. A field `From :` is not quoted: its blank is allowed, and
-    /// mailferry's reader does not split there (unless it expects a length).
-    fn copy(&mut self, lines: &[u8], has_length: bool) {
+    /// permanent: readers remove no `>` from a header. A field `From :` is not such a line.
+    fn copy(&mut self, lines: &[u8]) {
         let at: Vec<usize> = quote::offsets_to_quote(lines, Quoting::One)
-            .filter(|&at| {
-                let line = &lines[at..];
-                let end = memchr::memchr(b'\n', line).map_or(line.len(), |lf| lf + 1);
-                let is_field =
-                    header::is_field_line(line) && from_line::parse(&line[..end]).class != LineClass::Dated;
-                has_length || at > 0 || !is_field
-            })
+            .filter(|&at| begins_from_line(&lines[at..]))
             .collect();
         self.quotes += at.len() as u32;
         quote::push_quoted(lines, at, &mut self.lines);
@@ -197,7 +190,7 @@ impl EditedHeader {
             first => first,
         };
         let quoted = first.starts_with(b">From ");
-        if !quoted && (!header::is_field_line(first) || first.starts_with(b"From ")) {
+        if !quoted && !header::is_field_line(first) {
             self.before = std::mem::take(&mut self.after);
             if self.before.is_empty() {
                 self.before = [b"X-Status: ", eol].concat();

@@ -2,6 +2,7 @@
 
 use super::candidate::{Candidate, NextLine};
 use super::from_line::LineClass;
+use super::lines::begins_from_line;
 use crate::mailbox::message::header;
 use crate::mailbox::{Code, Finding, escape};
 
@@ -54,7 +55,7 @@ pub(crate) fn content_length(message: &[u8]) -> Option<(usize, &[u8], usize)> {
         match line {
             [b'\n', ..] => return found.map(|(at_field, value)| (at_field, value, at + 1)),
             [b'\r', b'\n', ..] => return found.map(|(at_field, value)| (at_field, value, at + 2)),
-            _ if line.starts_with(b"From ") => return None,
+            _ if begins_from_line(line) => return None,
             _ => {}
         }
         let end = at + memchr::memchr(b'\n', line)? + 1;
@@ -68,7 +69,7 @@ pub(crate) fn content_length(message: &[u8]) -> Option<(usize, &[u8], usize)> {
 }
 
 fn is_separator(candidate: &Candidate) -> bool {
-    candidate.line == LineClass::Dated && candidate.next == NextLine::Header
+    candidate.line == LineClass::Dated && candidate.next == NextLine::Header && !candidate.glued
 }
 
 /// Finds the separator after a length that ends at `end`: the end of the file, or a dated From_ line before a

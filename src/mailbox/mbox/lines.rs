@@ -16,6 +16,15 @@ pub(crate) fn is_line_start(text: &[u8], at: usize) -> bool {
     quote::is_line_start(text, at) || (at == BOM.len() && text.starts_with(BOM))
 }
 
+/// Reports whether a line begins with `From ` and is not a field: in `From : a@b` blanks precede the colon (RFC 5322
+/// section 4.5). Bodies quote both, because other readers begin a message at either.
+pub(crate) fn begins_from_line(line: &[u8]) -> bool {
+    line.strip_prefix(b"From ").is_some_and(|rest| {
+        let first = rest.iter().find(|byte| !matches!(byte, b' ' | b'\t'));
+        first != Some(&b':')
+    })
+}
+
 /// Returns the offset after the line that contains `at`.
 pub(crate) fn line_end(text: &[u8], at: usize) -> usize {
     memchr(b'\n', &text[at..]).map_or(text.len(), |lf| at + lf + 1)

@@ -2,13 +2,16 @@
 
 pub(crate) mod append;
 mod attachment;
+pub(crate) mod bare;
 pub(crate) mod boundary;
 pub(crate) mod boundary_list;
 pub(crate) mod candidate;
 mod chunk_scan;
 mod frames;
 pub(crate) mod from_line;
+mod glued;
 pub(crate) mod gmail;
+mod header_block;
 mod header_edit;
 mod length;
 mod lines;
@@ -24,6 +27,7 @@ pub(crate) mod write;
 
 pub(crate) use append::MboxAppender;
 pub(crate) use candidate::{Candidate, NextLine};
+pub(crate) use lines::begins_from_line;
 pub(crate) use quote::Quoting;
 pub(crate) use read::{Mbox, ReadOptions};
 pub(crate) use scan_hooks::ScanHooks;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::bare::{self, BareMessage, looks_like_message};
 use super::boundary;
 use super::candidate::NextLine;
 use super::lines::{BOM, FRAME, line_end};
@@ -13,8 +14,12 @@ use super::variant::{Evidence, Variant, judge};
 use super::verdict::{Boundaries, BoundaryOptions, Extent, Overrides};
 use crate::mailbox::message::{has_hole, header};
 use crate::mailbox::source::Source;
-use crate::mailbox::text::plural;
+use crate::mailbox::source::format::{ForeignFormat, is_binary};
+use crate::mailbox::text::{grouped, plural};
 use crate::mailbox::{Code, Context, Error, Finding, Result};
+
+/// How much of a file is searched for signs of mail, if it is no mbox.
+const SAMPLE: usize = 64 << 10;
 
 /// Choices of the user that override the evidence in the file.
 #[derive(Debug, Default, Clone)]
@@ -71,9 +76,7 @@ pub(crate) fn read<'a>(
     if options.variant == Some(Variant::Rfc822) {
         return Ok(bare_message(text, hooks));
     }
-    if let Some(other) = recognize_other_format(text) {
-        return Err(other);
-    }
+    refuse_foreign(text)?;
     let framed = match options.variant {
         Some(named) => named == Variant::Mmdf,
         None => begins_with_frame(text),
@@ -93,6 +96,9 @@ pub(crate) fn read<'a>(
     let is_allowed = options.allow_empty && !scan.candidates.is_empty();
     if boundaries.messages.is_empty() && !is_blank(text) && !is_allowed {
         return Err(no_separator(text, &scan));
+    }
+    if options.variant.is_none() && options.overrides.is_empty() {
+        refuse_binary_lead(text, &boundaries)?;
     }
     let evidence = collect_evidence(text, &scan, &boundaries);
     let (variant, why) = match options.variant {
@@ -192,33 +198,49 @@ impl<'a> Mbox<'a> {
 }
 
 fn bare_message<'a>(text: &'a [u8], hooks: ScanHooks<'_>) -> Mbox<'a> {
-    let whole = Extent { at: 0, start: 0, end: text.len() as u64 };
-    let messages = if text.is_empty() { Vec::new() } else { vec![whole] };
-    let mut findings = find_unusual_bytes(text, &scan::scan(text, hooks));
+    let BareMessage { at, start } = bare::locate(text);
+    let (at, start, end) = (at as u64, start as u64, text.len() as u64);
+    let (mut messages, mut junk) = (Vec::new(), Vec::new());
+    if !text.is_empty() {
+        messages.push(Extent { at, start, end });
+    }
+    if at > 0 {
+        junk.push(0..at);
+    }
+    let mut findings = boundary::about_junk(text, &junk);
+    findings.extend(find_unusual_bytes(text, &scan::scan(text, hooks)));
+    let message = &text[start as usize..];
     // A message without a body is common. It ends with a complete line.
-    if !text.is_empty() && !text.ends_with(b"\n") && !header::split(text).closed {
-        findings.push(boundary::header_cut(0, text));
+    if !message.is_empty() && !message.ends_with(b"\n") && !header::split(message).closed {
+        findings.push(boundary::header_cut(start, message));
     }
     Mbox {
         text,
         variant: Variant::Rfc822,
         evidence: "named by the user".into(),
-        boundaries: Boundaries { messages, ..Boundaries::default() },
+        boundaries: Boundaries { messages, junk, ..Boundaries::default() },
         findings,
         has_cr: true,
     }
 }
 
-/// Reports whether an mbox is MMDF by its first part, as [`read()`] decides it.
+/// What the first part of an mbox shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MboxHead {
+    /// It is MMDF, as [`read()`] decides it.
+    pub framed: bool,
+    /// How many messages begin in this part.
+    pub messages: usize,
+}
+
+/// Examines the first part of an mbox.
 ///
 /// # Errors
 /// The file has another format, or no message begins in this part.
-pub(crate) fn is_framed(head: &[u8]) -> Result<bool, NotAMailbox> {
-    if let Some(other) = recognize_other_format(head) {
-        return Err(other);
-    }
+pub(crate) fn examine_head(head: &[u8]) -> Result<MboxHead, NotAMailbox> {
+    refuse_foreign(head)?;
     let framed = begins_with_frame(head);
-    let scan = scan::scan_window(head, 0..head.len());
+    let scan = scan::scan(head, ScanHooks::none());
     let known = BoundaryOptions {
         framed,
         quotes_all: false,
@@ -229,7 +251,8 @@ pub(crate) fn is_framed(head: &[u8]) -> Result<bool, NotAMailbox> {
     if boundaries.messages.is_empty() && !is_blank(head) {
         return Err(no_separator(head, &scan));
     }
-    Ok(framed)
+    refuse_binary_lead(head, &boundaries)?;
+    Ok(MboxHead { framed, messages: boundaries.messages.len() })
 }
 
 /// Reports whether the text is only blanks, or the byte order mark of an editor that saved an empty file.
@@ -242,31 +265,26 @@ fn begins_with_frame(text: &[u8]) -> bool {
     text.starts_with(FRAME) && text[..line_end(text, 0)].trim_ascii_end() == FRAME
 }
 
-/// Recognizes other formats that are mistaken for mailboxes, and names a program that converts them.
-fn recognize_other_format(text: &[u8]) -> Option<NotAMailbox> {
-    let named = [
-        (&b"BABYL OPTIONS"[..], "a Babyl file", Some("convert it to mbox with Emacs: M-x unrmail")),
-        (b"*mbx*\r\n", "a UW-IMAP mbx file", Some("convert it to mbox with mailutil copy")),
-        (b"!BDN", "an Outlook PST file", Some("convert it to mbox with readpst")),
-        (b"\xcf\xad\x12\xfe", "an Outlook Express DBX file", Some("convert it to mbox with undbx")),
-        (b"\xff\xfeF\0r\0o\0m\0", "UTF-16 text", Some("turn it into bytes with iconv -f UTF-16 -t UTF-8")),
-        (b"\xfe\xff\0F\0r\0o\0m", "UTF-16 text", Some("turn it into bytes with iconv -f UTF-16 -t UTF-8")),
-        (b"PK\x03\x04", "a zip archive", Some("unpack it first")),
-        (b"7z\xbc\xaf\x27\x1c", "a 7z archive", Some("unpack it first")),
-        (b"Rar!\x1a\x07", "a rar archive", Some("unpack it first")),
-        (b"LZIP\x01", "compressed with lzip", Some("unpack it first: lzip -d")),
-        (b"\x04\x22\x4d\x18", "compressed with lz4", Some("unpack it first: lz4 -d")),
-        (b"\x1f\x9d", "compressed with compress", Some("unpack it first: uncompress")),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Outlook msg file", Some("convert it with msgconvert")),
-        (b"\x89PNG", "a PNG image", None),
-        (b"\xff\xd8\xff", "a JPEG image", None),
-        (b"GIF8", "a GIF image", None),
-        (b"%PDF", "a PDF document", None),
-    ];
-    let (_, reason, hint) = named.iter().find(|(magic, ..)| text.starts_with(magic))?;
+fn refuse_foreign(text: &[u8]) -> Result<(), NotAMailbox> {
+    let Some(format) = ForeignFormat::recognize(text) else { return Ok(()) };
     // A file that can be converted contains mail.
-    let guess = if hint.is_some() { ContentGuess::MaybeMail } else { ContentGuess::Other };
-    Some(NotAMailbox { reason: format!("it is {reason}"), hint: hint.map(str::to_owned), guess })
+    let guess = if format.hint().is_some() { ContentGuess::MaybeMail } else { ContentGuess::Other };
+    Err(NotAMailbox { reason: format.reason(), hint: format.hint().map(str::to_owned), guess })
+}
+
+/// Refuses a file whose first separator comes after kilobytes of binary data: it is an archive or a store of a kind
+/// that is not known here, and what follows a separator in it would not end where the message ends.
+fn refuse_binary_lead(text: &[u8], boundaries: &Boundaries) -> Result<(), NotAMailbox> {
+    const LEAD: u64 = 2 << 10;
+    let lead = boundaries.messages.first().map_or(0, |first| first.at);
+    if lead < LEAD || !is_binary(&text[..SAMPLE.min(lead as usize)]) {
+        return Ok(());
+    }
+    Err(NotAMailbox {
+        reason: format!("its first separator comes after {} bytes of binary data", grouped(lead)),
+        hint: Some("to take it as an mbox anyway, write mboxrd: before the path".into()),
+        guess: ContentGuess::MaybeMail,
+    })
 }
 
 fn no_separator(text: &[u8], scan: &Scan) -> NotAMailbox {
@@ -276,21 +294,22 @@ fn no_separator(text: &[u8], scan: &Scan) -> NotAMailbox {
         return NotAMailbox { reason, hint: None, guess: ContentGuess::MaybeMail };
     }
     let first = &text[..line_end(text, 0)];
-    if header::is_field_line(first) {
+    let is_message = looks_like_message(text);
+    if is_message || header::is_field_line(first) {
         return NotAMailbox {
             reason: "it has no From_ line; it looks like one bare message".into(),
             hint: Some("to take it as one message, write rfc822: before the path".into()),
-            guess: if looks_like_message(text) { ContentGuess::Message } else { ContentGuess::Other },
+            guess: if is_message { ContentGuess::Message } else { ContentGuess::Other },
         };
     }
-    if first.trim_ascii().iter().all(u8::is_ascii_digit) && looks_like_message(&text[first.len()..]) {
+    if bare::is_length(first) && looks_like_message(&text[first.len()..]) {
         return NotAMailbox {
-            reason: "it is one message as Apple Mail keeps it (emlx), behind a line with its length".into(),
+            reason: "it is one message as Apple Mail keeps it (emlx), after a line with its length".into(),
             hint: Some("export the mailbox from Apple Mail, or take the first line off".into()),
             guess: ContentGuess::MaybeMail,
         };
     }
-    let reason = match scan.candidates.len() {
+    let reason = match scan.candidates.iter().filter(|c| !c.glued).count() {
         0 => format!("no line of its {bytes} bytes begins with \"From \""),
         n => format!("none of its {n} lines that begin with \"From \" is a separator"),
     };
@@ -299,33 +318,12 @@ fn no_separator(text: &[u8], scan: &Scan) -> NotAMailbox {
     });
     // A From_ line of an unknown form before a header.
     let has_header = scan.candidates.iter().any(|c| c.next == NextLine::Header);
-    let guess = if has_header { ContentGuess::MaybeMail } else { ContentGuess::Other };
+    let guess = if has_header || bare::has_buried_header(&text[..text.len().min(SAMPLE)]) {
+        ContentGuess::MaybeMail
+    } else {
+        ContentGuess::Other
+    };
     NotAMailbox { reason, hint, guess }
-}
-
-/// Reports whether the text begins with a header that has a field of mail. Many files begin with a word and a
-/// colon.
-pub(crate) fn looks_like_message(text: &[u8]) -> bool {
-    const MAIL_FIELDS: [&str; 13] = [
-        "From",
-        "Received",
-        "Return-Path",
-        "Message-ID",
-        "Date",
-        "Subject",
-        "To",
-        "Cc",
-        "Delivered-To",
-        "MIME-Version",
-        "Content-Type",
-        "Reply-To",
-        "Newsgroups",
-    ];
-    let text = text.strip_prefix(BOM).unwrap_or(text);
-    if !header::is_field_line(&text[..line_end(text, 0)]) {
-        return false;
-    }
-    header::fields(header::split(text).header).any(|field| MAIL_FIELDS.iter().any(|name| field.is(name)))
 }
 
 fn collect_evidence(text: &[u8], scan: &Scan, boundaries: &Boundaries) -> Evidence {

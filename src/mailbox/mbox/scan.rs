@@ -10,7 +10,8 @@ use rayon::prelude::*;
 
 use super::attachment::attached_above;
 use super::from_line::{self, LineClass};
-use super::lines::{BOM, FRAME, closing_blank, is_line_start, line_before, line_end};
+use super::glued::GluedScan;
+use super::lines::{BOM, FRAME, begins_from_line, closing_blank, is_line_start, line_before, line_end};
 use super::{Candidate, NextLine, ScanHooks, length};
 use crate::mailbox::message::header;
 
@@ -67,7 +68,9 @@ pub(crate) fn scan(text: &[u8], hooks: ScanHooks<'_>) -> Scan {
     };
     if windows == 1 {
         // Waking another thread takes longer.
-        return scan(0);
+        let mut whole = scan(0);
+        whole.classify_patches(text);
+        return whole;
     }
     let parts: Vec<Scan> = (0..windows).into_par_iter().map(scan).collect();
     let mut whole = Scan::default();
@@ -75,6 +78,7 @@ pub(crate) fn scan(text: &[u8], hooks: ScanHooks<'_>) -> Scan {
     for part in parts {
         whole.merge(part);
     }
+    whole.classify_patches(text);
     whole
 }
 
@@ -89,6 +93,22 @@ impl Scan {
         self.first_lone_cr = self.first_lone_cr.or(part.first_lone_cr);
         self.nul_bytes += part.nul_bytes;
         part.nul_runs.into_iter().for_each(|nuls| self.add_nuls(nuls));
+    }
+
+    /// The first line of a patch is a From_ line in a file of patches, which begins with such a date. Elsewhere a
+    /// mail contains the patch.
+    fn classify_patches(&mut self, text: &[u8]) {
+        if !self.candidates.iter().any(|c| c.is_patch) {
+            return;
+        }
+        let is_separator =
+            |c: &&Candidate| c.line == LineClass::Dated && c.next == NextLine::Header && !c.glued;
+        let first = self.candidates.iter().find(is_separator);
+        let line = first.map(|c| &text[c.offset as usize..c.end() as usize]).unwrap_or_default();
+        if !from_line::parse(line).has_git_date() {
+            let patches = self.candidates.iter_mut().filter(|c| c.is_patch);
+            patches.for_each(|c| c.line = LineClass::Unknown);
+        }
     }
 
     fn add_nuls(&mut self, nuls: NulRun) {
@@ -106,7 +126,7 @@ impl Scan {
     fn add_quoted(&mut self, text: &[u8], start: usize, depth: usize) {
         // Directly after a From_ line it is a header line of UUCP, not quoting.
         let before = line_before(text, start);
-        if before.is_some_and(|l| l.starts_with(b"From ")) {
+        if before.is_some_and(begins_from_line) {
             return;
         }
         if depth == 1 {
@@ -122,19 +142,33 @@ impl Scan {
     }
 }
 
-pub(crate) fn scan_window(text: &[u8], window: Range<usize>) -> Scan {
+/// Reports whether a candidate begins at `at`.
+pub(crate) fn is_candidate(text: &[u8], at: usize) -> bool {
+    begins_from_line(&text[at..]) && (is_line_start(text, at) || GluedScan::default().is_glued(text, at))
+}
+
+fn scan_window(text: &[u8], window: Range<usize>) -> Scan {
     let mut scan = Scan::default();
+    let mut glued = GluedScan::default();
     // A needle that begins in this window may end in the next one.
     let reach = &text[window.start..(window.end + 4).min(text.len())];
     for at in memmem::find_iter(reach, b"From ") {
         let at = window.start + at;
         if is_line_start(text, at) {
-            scan.candidates.push(classify(text, at));
-        } else if text[at - 1] == b'>' {
+            if begins_from_line(&text[at..]) {
+                scan.candidates.push(classify(text, at));
+            }
+            continue;
+        }
+        if text[at - 1] == b'>' {
             let depth = text[..at].iter().rev().take_while(|&&b| b == b'>').count();
             if is_line_start(text, at - depth) {
                 scan.add_quoted(text, at - depth, depth);
+                continue;
             }
+        }
+        if glued.is_glued(text, at) {
+            scan.candidates.push(Candidate { glued: true, ..classify(text, at) });
         }
     }
     let bytes = &text[window.clone()];
@@ -177,6 +211,8 @@ fn classify(text: &[u8], at: usize) -> Candidate {
             NextLine::Empty | NextLine::Text => true,
         },
         heads_attached: parsed.class == LineClass::Dated && attached_above(&text[..at]).is_some(),
+        is_patch: parsed.is_patch(),
+        glued: false,
     }
 }
 
@@ -185,7 +221,7 @@ fn classify(text: &[u8], at: usize) -> Candidate {
 fn from_line_end(text: &[u8], at: usize) -> usize {
     memchr::memchr2_iter(b'\n', 0, &text[at..])
         .map(|n| at + n + 1)
-        .find(|&end| text[end - 1] == b'\n' || text[end..].starts_with(b"From "))
+        .find(|&end| text[end - 1] == b'\n' || begins_from_line(&text[end..]))
         .unwrap_or(text.len())
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::frames::frame_lines;
 use super::lines::{FRAME, closing_blank};
-use super::read::{self, NotAMailbox};
+use super::read::{self, MboxHead, NotAMailbox};
 use super::write::line_ending;
 use super::{ReadOptions, ScanHooks, Variant};
 use crate::mailbox::source::Compression;
@@ -51,7 +51,7 @@ fn tail_of(window: Window<'_>, path: &Path, variant: Option<Variant>) -> Result<
     let Window { head, tail, length } = window;
     let refuse = |reason: String| Error::destination(path, reason);
     check_lines(head).map_err(refuse)?;
-    let framed = read::is_framed(head).map_err(|not| not_a_mailbox(not, path))?;
+    let MboxHead { framed, .. } = read::examine_head(head).map_err(|not| not_a_mailbox(not, path))?;
     let is_blank = length == head.len() as u64 && head.trim_ascii().is_empty();
     let variant = match variant {
         Some(named) if is_blank || (named == Variant::Mmdf) == framed => named,

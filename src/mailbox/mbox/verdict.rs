@@ -34,6 +34,8 @@ impl Verdict {
 pub(crate) enum Reason {
     /// A row of the decision table, 1 to 11.
     Row(u8),
+    /// The candidate is glued, see [`Candidate::glued`].
+    Glued,
     /// `--boundaries`.
     User,
 }

@@ -441,11 +441,11 @@ mod tests {
         is_written("hello\n\nx\n", "S", "Status: RO\nhello\n\nx\n");
         is_written("hello\n", "", "X-Status: \nhello\n");
         is_written(" folded\n\n", "S", &format!("{FROM} folded\nStatus: RO\n\n"));
-        is_written("From : a@b\n\n", "S", "Status: RO\nFrom : a@b\n\n");
+        is_written("From : a@b\n\n", "S", "From : a@b\nStatus: RO\n\n");
         is_written(
             "A: 1\nFrom  :a@b\nFrom : Mon Jan  1 10:00:05 2001\n\n",
             "",
-            "A: 1\nFrom  :a@b\n>From : Mon Jan  1 10:00:05 2001\n\n",
+            "A: 1\nFrom  :a@b\nFrom : Mon Jan  1 10:00:05 2001\n\n",
         );
         is_written("\nx\n", "", "\nx\n");
     }
@@ -467,7 +467,9 @@ mod tests {
 
     #[test]
     fn a_sender_cannot_break_its_line() {
-        for (sender, shown) in [("", "MAILER-DAEMON"), ("a b\n@c\0", "a-b-@c-"), ("ä@c", "ä@c")] {
+        for (sender, shown) in
+            [("", "MAILER-DAEMON"), ("a b\n@c\0", "a-b-@c-"), (":@c", "-@c"), ("ä@c", "ä@c")]
+        {
             let envelope = FromLineSpec::Generated { sender: sender.as_bytes(), epoch: -5 };
             let line = envelope.render(b"\n").into_owned();
             assert_eq!(String::from_utf8(line).unwrap(), format!("From {shown} Thu Jan  1 00:00:00 1970\n"));

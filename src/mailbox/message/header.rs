@@ -224,6 +224,11 @@ pub(crate) fn is_field_line(line: &[u8]) -> bool {
     name_len(line).is_some()
 }
 
+/// Returns the name of the field that this line begins.
+pub(crate) fn field_name(line: &[u8]) -> Option<&[u8]> {
+    name_len(line).map(|len| &line[..len])
+}
+
 fn name_len(line: &[u8]) -> Option<usize> {
     let line = &line[..line.len().min(MAX_NAME)];
     let len = line.iter().position(|&b| b == b':' || !(33..=126).contains(&b))?;

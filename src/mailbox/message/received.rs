@@ -174,8 +174,6 @@ impl DateRules {
 const EARLIEST: i64 = 365 * DAY;
 const DAY: i64 = 86_400;
 const QUARTER: i64 = 900;
-/// `Mon Sep 17 00:00:00 2001`: git writes it into every From_ line.
-const GIT: i64 = 1_000_684_800;
 
 impl FromLineDates {
     pub(crate) fn new(stats: &FromLineStats, rules: &DateRules) -> FromLineDates {
@@ -232,7 +230,7 @@ impl PackedStamp {
     pub(crate) const NONE: PackedStamp = PackedStamp(i64::MIN);
 
     pub(crate) fn pack(stamp: Option<Stamp>) -> PackedStamp {
-        let packed = stamp.filter(|stamp| stamp.local != GIT).and_then(|stamp| {
+        let packed = stamp.filter(|stamp| stamp.local != date::GIT).and_then(|stamp| {
             let twice = stamp.epoch(0).checked_mul(2)?;
             Some(PackedStamp(twice | i64::from(stamp.zone.is_none())))
         });
@@ -350,7 +348,7 @@ mod tests {
         let messages = [
             DateFields { from: local(t), received: local(t + 5), ..none },
             DateFields { from: local(0), received: local(t + 5), ..none },
-            DateFields { from: local(GIT), header: local(t + 6), ..none },
+            DateFields { from: local(date::GIT), header: local(t + 6), ..none },
             DateFields { from: local(NOW + 2 * DAY), ..none },
             none,
         ];

@@ -5,9 +5,6 @@ use std::io::{self, BufReader, Read};
 /// How much a decoder reads at a time.
 pub(super) const COMPRESSED_CHUNK: usize = 1 << 17;
 
-/// The length of the longest magic number.
-pub(super) const MAGIC: usize = 10;
-
 /// The memory limit of xz, in KiB. `xz -9` needs 65 MiB, and a header can ask for 4 GiB.
 const XZ_MEMORY: u32 = 1 << 20;
 

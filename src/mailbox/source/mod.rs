@@ -6,6 +6,8 @@
 
 mod compression;
 mod contents;
+pub(crate) mod format;
+pub(crate) mod head;
 pub(crate) mod input;
 pub(crate) mod mapped;
 mod origin;
@@ -22,6 +24,7 @@ use crate::mailbox::fs::holes;
 use crate::mailbox::{Cancel, Error, Finding, LockOptions, Result};
 pub(crate) use compression::Compression;
 pub(crate) use contents::Contents;
+use format::{FORMAT_HEAD, ForeignFormat};
 pub(crate) use mapped::ForwardReader;
 use mapped::MappedFile;
 use origin::Origin;
@@ -72,7 +75,9 @@ impl Source {
         live: bool,
     ) -> Result<Source> {
         let (mut origin, findings) = Origin::open(path, locks, spooling.cancel)?;
-        let is_compressed = Compression::detect(&origin.head(path)?).is_some();
+        let head = head::read(&origin.file, FORMAT_HEAD).map_err(Error::io("read", path))?;
+        let is_compressed = Compression::detect(&head).is_some();
+        ForeignFormat::recognize(&head).map_or(Ok(()), |format| Err(format.in_file(path)))?;
         let (raw, compression) = match is_compressed {
             true => spool_reader(&origin.file, path, spooling)?,
             false => {

@@ -2,13 +2,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
-use super::compression::MAGIC;
 use crate::mailbox::fs::durable::FileId;
 use crate::mailbox::fs::files;
 use crate::mailbox::fs::lock::{self, LockMode, MailboxLock};
@@ -39,21 +37,6 @@ impl Origin {
         // Read after locking: the file may have grown while mailferry waited for the lock.
         let first = FileState::of(&state()?);
         Ok((Origin { lock: Some(lock), file, first, initial_hash: None }, findings))
-    }
-
-    /// Reads as much as [`Compression::detect`](super::Compression::detect) needs.
-    pub(super) fn head(&self, path: &Path) -> Result<Vec<u8>> {
-        let mut head = [0; MAGIC];
-        let mut filled = 0;
-        while filled < MAGIC {
-            match self.file.read_at(&mut head[filled..], filled as u64) {
-                Ok(0) => break,
-                Ok(n) => filled += n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(Error::io("read", path)(e)),
-            }
-        }
-        Ok(head[..filled].to_vec())
     }
 
     pub(super) fn now(&self, path: &Path) -> Result<FileState> {

@@ -6,7 +6,8 @@ use std::io::{self, Cursor, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use super::compression::{COMPRESSED_CHUNK, Compression, MAGIC};
+use super::compression::{COMPRESSED_CHUNK, Compression};
+use super::format::{FORMAT_HEAD, ForeignFormat};
 use super::input::InterruptibleReader;
 use super::mapped::MappedFile;
 use crate::mailbox::fs::{Dir, durable};
@@ -82,22 +83,43 @@ pub(super) fn spool_reader(
         None => Box::new(input),
     };
     let mut buffer = Buffer::new();
+    // A short read may give less than it takes to recognize a format.
+    let mut checked = false;
+    let mut filled = 0;
     loop {
         spooling.cancel.check()?;
-        match input.read(buffer.bytes()).map_err(|e| failed(spool.written, e))? {
-            0 => break,
-            n => spool.write(&buffer.bytes()[..n])?,
+        let read = input.read(&mut buffer.bytes()[filled..]);
+        let read = read.map_err(|e| failed(spool.written + filled as u64, e))?;
+        filled += read;
+        if !checked && (filled >= FORMAT_HEAD || read == 0) {
+            refuse_foreign(&buffer.bytes()[..filled], compression, name)?;
+            checked = true;
+        }
+        if checked {
+            spool.write(&buffer.bytes()[..std::mem::take(&mut filled)])?;
+        }
+        if read == 0 {
+            break;
         }
     }
     drop(input);
     Ok((spool.map()?, compression))
 }
 
-/// Reads enough to recognize a compression. The buffer is large, see [`Source::from_reader`](super::Source).
+/// Refuses an archive and the like before all of it is unpacked.
+fn refuse_foreign(head: &[u8], compression: Option<Compression>, name: &Path) -> Result<()> {
+    let format = match compression {
+        Some(_) => ForeignFormat::recognize_decoded(head),
+        None => ForeignFormat::recognize(head),
+    };
+    format.map_or(Ok(()), |format| Err(format.in_file(name)))
+}
+
+/// Reads enough to recognize a format. The buffer is large, see [`Source::from_reader`](super::Source).
 fn first_bytes(input: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut head = vec![0; COMPRESSED_CHUNK];
     let mut filled = 0;
-    while filled < MAGIC {
+    while filled < FORMAT_HEAD {
         match input.read(&mut head[filled..])? {
             0 => break,
             n => filled += n,

@@ -115,10 +115,20 @@ fn all_members_of_compressed_files_are_decompressed() {
 }
 
 #[test]
-fn a_file_compressed_twice_is_decompressed_once() {
-    let inner = compress(Compression::Gzip, MAIL);
-    let (_temp, path) = file(&compress(Compression::Xz, &inner));
-    assert_eq!(open(&path).unwrap().raw(), inner);
+fn what_is_no_mailbox_inside_a_compressed_file_is_refused_before_all_is_unpacked() {
+    let archive = [&b"PK\x03\x04"[..], &vec![b'x'; 4 << 20]].concat();
+    for (content, want) in
+        [(compress(Compression::Gzip, MAIL), "it is compressed twice"), (archive, "it is a zip archive")]
+    {
+        let (temp, path) = file(&compress(Compression::Xz, &content));
+        let written = AtomicU64::new(0);
+        let progress = |bytes| written.store(bytes, Ordering::Relaxed);
+        let spooling =
+            SpoolOptions { dir: temp.path(), limit: None, cancel: Cancel::never(), progress: &progress };
+        let error = Source::open(&path, &LockOptions::none(), &spooling).unwrap_err();
+        assert!(matches!(&error, Error::NotAMailbox { reason, .. } if reason == want), "{error}");
+        assert_eq!(written.into_inner(), 0);
+    }
 }
 
 #[test]

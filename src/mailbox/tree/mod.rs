@@ -1,7 +1,9 @@
 //! Trees of folders: the mailboxes in them, and the names of folders in each layout.
 
 pub(crate) mod folder;
+pub(crate) mod message_name;
 pub(crate) mod naming;
+pub(crate) mod own_files;
 pub(crate) mod renames;
 pub(crate) mod sniff;
 pub(crate) mod subscriptions;

@@ -1,20 +1,28 @@
 //! The kind of a file in a tree, by its content and not by its name.
 
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::path::Path;
 
 use crate::mailbox::fs::files;
-use crate::mailbox::mbox::read::{self, ContentGuess, NotAMailbox};
+use crate::mailbox::mbox::bare::looks_like_message;
+use crate::mailbox::mbox::read::{self, ContentGuess, MboxHead, NotAMailbox};
 use crate::mailbox::mbox::{ReadOptions, ScanHooks};
-use crate::mailbox::source::{Compression, Source, SpoolOptions};
+use crate::mailbox::source::format::ForeignFormat;
+use crate::mailbox::source::head::Head;
+use crate::mailbox::source::{Source, SpoolOptions};
 use crate::mailbox::{Error, LockOptions, Result};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FileKind {
-    /// An mbox. An empty file is one without mail.
-    Mbox,
-    /// One message: it begins with a header. If it has lines that look like From_ lines, it may also be an mbox
-    /// without its first one. As one message nothing is lost.
+    /// No bytes, or only blanks.
+    Empty,
+    /// An mbox.
+    Mbox {
+        /// No second message begins in its first part.
+        may_be_single: bool,
+    },
+    /// One message: it begins with a header, or a banner and a header. If it has lines that look like From_ lines, it
+    /// may also be an mbox without its first one. As one message nothing is lost.
     Message {
         /// It has such lines.
         has_separators: bool,
@@ -38,34 +46,46 @@ const HEAD: usize = 64 << 10;
 /// [`Error::Io`], [`Error::Interrupted`]. Damaged compressed data is not an error, but a file that may contain mail.
 pub(crate) fn sniff(path: &Path, spooling: &SpoolOptions<'_>) -> Result<FileKind> {
     let file = files::open(path).map_err(Error::io("open", path))?;
-    let mut head = vec![0; HEAD];
-    let mut filled = 0;
-    while filled < HEAD {
-        match file.read_at(&mut head[filled..], filled as u64) {
-            Ok(0) => break,
-            Ok(n) => filled += n,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(Error::io("read", path)(e)),
-        }
+    let head = match Head::read(&file, HEAD).map_err(Error::io("read", path))? {
+        Ok(head) => head,
+        Err(error) => return Ok(FileKind::undecodable(&error)),
+    };
+    let foreign = match head.compression {
+        Some(_) => ForeignFormat::recognize_decoded(&head.bytes),
+        None => ForeignFormat::recognize(&head.bytes),
+    };
+    if let Some(format) = foreign {
+        return Ok(FileKind::foreign(format));
     }
-    head.truncate(filled);
-    let is_compressed = Compression::detect(&head).is_some();
-    // Without an LF, the lines may end in CR.
-    let is_plain = !is_compressed && (head.is_empty() || head.contains(&b'\n'));
-    if is_plain {
-        let read = read::is_framed(&head);
-        if read::looks_like_message(&head) {
-            return Ok(FileKind::Message { has_separators: read.is_ok() });
-        }
-        match read {
-            Ok(_) => return Ok(FileKind::Mbox),
-            Err(not) if filled < HEAD => return Ok(FileKind::of(not)),
-            Err(_) => {}
-        }
+    let text = with_lf(head.bytes);
+    if head.is_whole && text.trim_ascii().is_empty() {
+        return Ok(FileKind::Empty);
     }
-    whole(path, spooling)
+    let read = read::examine_head(&text);
+    // A From_ line at the top makes it an mbox, and anything else is a banner.
+    if looks_like_message(&text) && !begins_with_from_line(&text) {
+        return Ok(FileKind::Message { has_separators: read.is_ok() });
+    }
+    match read {
+        Ok(MboxHead { messages, .. }) => Ok(FileKind::Mbox { may_be_single: messages == 1 }),
+        Err(not) if head.is_whole || not.guess == ContentGuess::MaybeMail => Ok(FileKind::of(not)),
+        Err(_) => whole(path, spooling),
+    }
 }
 
+/// Returns the text with LF line ends, if its lines end in CR alone.
+fn with_lf(mut text: Vec<u8>) -> Vec<u8> {
+    if !text.contains(&b'\n') {
+        text.iter_mut().filter(|b| **b == b'\r').for_each(|b| *b = b'\n');
+    }
+    text
+}
+
+fn begins_with_from_line(text: &[u8]) -> bool {
+    text.trim_ascii_start().starts_with(b"From ")
+}
+
+/// Reads all of a file in whose first part there is no mail.
 fn whole(path: &Path, spooling: &SpoolOptions<'_>) -> Result<FileKind> {
     let source = match Source::open(path, &LockOptions::none(), spooling) {
         Ok(source) => source,
@@ -81,8 +101,7 @@ fn whole(path: &Path, spooling: &SpoolOptions<'_>) -> Result<FileKind> {
         return Err(Error::Interrupted);
     }
     Ok(match read {
-        read if read::looks_like_message(source.text()) => FileKind::Message { has_separators: read.is_ok() },
-        Ok(_) => FileKind::Mbox,
+        Ok(_) => FileKind::Mbox { may_be_single: false },
         Err(not) => FileKind::of(not),
     })
 }
@@ -91,6 +110,16 @@ impl FileKind {
     fn of(not: NotAMailbox) -> FileKind {
         let may_be_mail = not.guess != ContentGuess::Other;
         FileKind::Other { reason: not.reason, may_be_mail, hint: not.hint }
+    }
+
+    fn foreign(format: ForeignFormat) -> FileKind {
+        let hint = format.hint().map(str::to_owned);
+        FileKind::Other { reason: format.reason(), may_be_mail: hint.is_some(), hint }
+    }
+
+    fn undecodable(error: &io::Error) -> FileKind {
+        let reason = format!("its compressed data is damaged: {error}");
+        FileKind::Other { reason, may_be_mail: true, hint: None }
     }
 }
 
@@ -107,7 +136,9 @@ mod tests {
         let spooling =
             SpoolOptions { dir: temp.path(), limit: None, cancel: Cancel::never(), progress: &|_| () };
         match sniff(&path, &spooling).unwrap() {
-            FileKind::Mbox => "mbox",
+            FileKind::Empty => "empty",
+            FileKind::Mbox { may_be_single: false } => "mbox",
+            FileKind::Mbox { may_be_single: true } => "mbox of one",
             FileKind::Message { has_separators: false } => "message",
             FileKind::Message { has_separators: true } => "message or mbox",
             FileKind::Other { may_be_mail: true, .. } => "may be mail",
@@ -128,11 +159,24 @@ mod tests {
         let late = [b"x\n".repeat(HEAD), b"\n".to_vec(), mbox.to_vec()].concat();
         let macintosh: Vec<u8> = mbox.iter().map(|&b| if b == b'\n' { b'\r' } else { b }).collect();
         for (bytes, want) in [
-            (&b""[..], "mbox"),
-            (mbox, "mbox"),
+            (&b""[..], "empty"),
+            (b"\r\n", "empty"),
+            (&gzipped(b""), "empty"),
+            (mbox, "mbox of one"),
+            (&mbox.repeat(2), "mbox"),
             (&late, "mbox"),
-            (&macintosh, "mbox"),
-            (&gzipped(mbox), "mbox"),
+            (&macintosh, "mbox of one"),
+            (&gzipped(mbox), "mbox of one"),
+            (&gzipped(&late), "mbox"),
+            (&gzipped(&gzipped(mbox)), "may be mail"),
+            (&gzipped(b"PK\x03\x04"), "may be mail"),
+            (&[&[0x80; 4 << 10][..], b"\x01\x02\n\n", mbox].concat(), "mbox of one"),
+            (&[&b"\x01\x02\x03\x04".repeat(1 << 10)[..], b"\n\n", mbox].concat(), "may be mail"),
+            (&[&b"\x01\x02\x03\x04".repeat(HEAD)[..], b"\n\n", mbox].concat(), "may be mail"),
+            (b"\n \nSubject: x\nFrom: a@b\n\ny\n", "message"),
+            (b"A banner\nSubject: x\nFrom: a@b\n\ny\n", "message"),
+            (b"Subject: x\rFrom: a@b\r\ry\r", "message"),
+            (b"\0\0\0\0Subject: x\r\nFrom: a@b\r\n\r\ny\r\n", "may be mail"),
             (&gzipped(mbox)[..30], "may be mail"),
             (b"Subject: x\nFrom: a@b\n\ny\n", "message"),
             (&[&b"Subject: x\n\n"[..], mbox].concat(), "message or mbox"),

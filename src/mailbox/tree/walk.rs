@@ -8,14 +8,16 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FileType;
 
 use super::folder::{self, SUBFOLDERS_SUFFIX};
+use super::message_name::{is_number, is_year, names_a_message, promises_mail};
+use super::own_files::{is_own_directory, is_own_file};
 use super::renames::{self, Renames};
-use super::sniff::{self, sniff};
+use super::sniff::{FileKind, sniff};
 use super::{Folder, subscriptions};
 use crate::mailbox::fs::entries::{self, Entry, Unreadable};
 use crate::mailbox::fs::files;
-use crate::mailbox::maildir::detect::{DirectoryKind, begins_as_mbox, detect, remnant};
+use crate::mailbox::maildir::detect::{DirectoryKind, begins_as_mailbox, begins_as_mbox, detect, remnant};
 use crate::mailbox::source::SpoolOptions;
-use crate::mailbox::{Error, Result, display_path, manifest};
+use crate::mailbox::{Error, Result, display_path};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TreeMailbox {
@@ -57,50 +59,6 @@ pub(crate) struct Tree {
     pub subscriptions: Option<Vec<Folder>>,
 }
 
-/// Names of files that mail programs keep next to mail. They are not read.
-const METADATA_FILES: [&str; 17] = [
-    "maildirsize",
-    "maildirfolder",
-    "maildirshared",
-    "table_of_contents",
-    "Info.plist",
-    ".DS_Store",
-    ".mh_sequences",
-    ".mh_profile",
-    "dovecot-keywords",
-    "mailferry.counting",
-    manifest::FILE_NAME,
-    renames::FILE_NAME,
-    "msgFilterRules.dat",
-    "popstate.dat",
-    "foldertree.json",
-    ".nomedia",
-    "courierimapuiddb",
-];
-const METADATA_SUFFIXES: [&str; 8] =
-    [".msf", ".lock", ".cmeta", ".ev-summary", ".ev-summary-meta", ".ibex.index", ".ibex.index.data", ".ovw"];
-/// The beginnings of such names. Folders may be called `dovecot-users` or `cyrus.info`.
-const METADATA_PREFIXES: [&str; 14] = [
-    "dovecot.index",
-    "dovecot.list.index",
-    "dovecot.map.index",
-    "dovecot.mailbox.log",
-    "dovecot-uidlist",
-    "dovecot-uidvalidity",
-    "dovecot-acl",
-    "dovecot-shared",
-    "dovecot-expunges.log",
-    "cyrus.header",
-    "cyrus.index",
-    "cyrus.cache",
-    "cyrus.annotations",
-    "cyrus.squat",
-];
-/// The ends of such names that begin with a dot: KMail kept `.name.index` next to the mbox or Maildir `name`.
-const METADATA_DOT_SUFFIXES: [&str; 3] = [".index", ".index.ids", ".index.sorted"];
-/// Directories of mail programs.
-const METADATA_DIRECTORIES: [&str; 3] = [".imap", "courierimapkeywords", "courierimaphieracl"];
-
 /// Finds the mailboxes in a tree. With `follow`, symbolic links are followed, but never out of the tree.
 ///
 /// # Errors
@@ -122,6 +80,7 @@ pub(crate) fn walk(root: &Path, follow: bool, spooling: &SpoolOptions<'_>) -> Re
         tree: Tree::default(),
         directories: HashMap::new(),
         messages: BTreeMap::new(),
+        numbered: BTreeMap::new(),
     };
     walk.enter(root, Folder::INBOX)?;
     let mut entries = entries::below(root, follow);
@@ -154,6 +113,15 @@ struct Walk<'a> {
     directories: HashMap<PathBuf, Directory>,
     /// Single messages by directory.
     messages: BTreeMap<PathBuf, Vec<PathBuf>>,
+    /// mboxes whose names are numbers by directory, which may be messages of MH.
+    numbered: BTreeMap<PathBuf, Vec<NumberedMbox>>,
+}
+
+#[derive(Debug, Clone)]
+struct NumberedMbox {
+    path: PathBuf,
+    folder: Folder,
+    may_be_single: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -203,9 +171,7 @@ impl Walk<'_> {
         if parent.is_maildir && matches!(bytes, b"cur" | b"new" | b"tmp") {
             return Ok(false);
         }
-        if bytes.ends_with(b".mailferry-partial")
-            || METADATA_DIRECTORIES.iter().any(|n| bytes == n.as_bytes())
-        {
+        if is_own_directory(bytes) {
             self.skip(path, "a mail program's own", false, None);
             return Ok(false);
         }
@@ -261,7 +227,7 @@ impl Walk<'_> {
             }
             return Ok(());
         }
-        if is_metadata(name.as_bytes()) && !begins_as_mbox(path) {
+        if is_own_file(name.as_bytes()) && !begins_as_mailbox(path) {
             let is_list = name == renames::FILE_NAME && path.parent() == Some(self.root);
             if let Some(error) = self.list_error.as_ref().filter(|_| is_list) {
                 let reason = format!("no list of folder names: {}", error.without_path());
@@ -271,29 +237,31 @@ impl Walk<'_> {
             self.skip(path, "a mail program's own", false, None);
             return Ok(());
         }
+        let named = name.as_bytes();
         match sniff(path, self.spooling) {
-            Ok(sniff::FileKind::Mbox) => {
-                let is_empty = files::metadata(path).is_ok_and(|meta| meta.len() == 0);
-                if is_empty && (name.as_bytes().starts_with(b".") || parent.is_maildir) {
-                    self.skip(path, "empty, and not by the name of a mailbox", false, None);
-                    return Ok(());
-                }
-                // In Apple Mail, Name.mbox/mbox is the mailbox of its directory.
-                let folder = match name == "mbox" && path.parent() != Some(self.root) {
-                    true => parent.folder.clone(),
-                    false => parent.folder.child(folder::level_of_mbox(path)),
-                };
-                self.found(path, &folder, MailboxKind::Mbox);
+            Ok(FileKind::Empty) if names_a_message(named) => {
+                let reason = "empty: a message should be in it, and may have been lost before";
+                self.skip(path, reason, true, Some("export the message again"));
             }
-            Ok(sniff::FileKind::Message { has_separators }) => {
-                let directory = path.parent().unwrap_or(self.root).to_owned();
-                self.messages.entry(directory).or_default().push(path.to_owned());
+            Ok(FileKind::Empty) if named.starts_with(b".") || parent.is_maildir => {
+                self.skip(path, "empty, and not by the name of a mailbox", false, None);
+            }
+            Ok(FileKind::Empty) => self.found_mbox(path, name, parent),
+            Ok(FileKind::Mbox { may_be_single: true }) if names_a_message(named) => self.found_message(path),
+            Ok(FileKind::Mbox { may_be_single }) if is_number(named) => {
+                let folder = parent.folder.child(folder::level_of_mbox(path));
+                let found = NumberedMbox { path: path.to_owned(), folder, may_be_single };
+                self.numbered.entry(self.directory_of(path)).or_default().push(found);
+            }
+            Ok(FileKind::Mbox { .. }) => self.found_mbox(path, name, parent),
+            Ok(FileKind::Message { has_separators }) => {
+                self.found_message(path);
                 if has_separators {
                     self.tree.ambiguous.push(path.to_owned());
                 }
             }
-            Ok(sniff::FileKind::Other { reason, may_be_mail, hint }) => {
-                self.skip(path, &reason, may_be_mail, hint.as_deref());
+            Ok(FileKind::Other { reason, may_be_mail, hint }) => {
+                self.skip(path, &reason, may_be_mail || promises_mail(named), hint.as_deref());
             }
             Err(Error::Interrupted) => return Err(Error::Interrupted),
             Err(Error::Io { source, .. }) => {
@@ -302,6 +270,23 @@ impl Walk<'_> {
             Err(error) => self.skip(path, &error.without_path(), true, error.hint()),
         }
         Ok(())
+    }
+
+    fn directory_of(&self, path: &Path) -> PathBuf {
+        path.parent().unwrap_or(self.root).to_owned()
+    }
+
+    fn found_message(&mut self, path: &Path) {
+        self.messages.entry(self.directory_of(path)).or_default().push(path.to_owned());
+    }
+
+    fn found_mbox(&mut self, path: &Path, name: &OsStr, parent: &Directory) {
+        // In Apple Mail, Name.mbox/mbox is the mailbox of its directory.
+        let folder = match name == "mbox" && path.parent() != Some(self.root) {
+            true => parent.folder.clone(),
+            false => parent.folder.child(folder::level_of_mbox(path)),
+        };
+        self.found(path, &folder, MailboxKind::Mbox);
     }
 
     fn found(&mut self, path: &Path, folder: &Folder, kind: MailboxKind) {
@@ -344,7 +329,26 @@ impl Walk<'_> {
         self.tree.skipped.push(SkippedEntry { path: path.to_owned(), reason, may_be_mail, hint });
     }
 
+    /// Decides what files are whose names are numbers and that begin with a From_ line. Several of one message each
+    /// are messages of MH, unless they are years.
+    fn resolve_numbered(&mut self) {
+        for (directory, mboxes) in std::mem::take(&mut self.numbered) {
+            let messages = self.messages.get(&directory).map_or(0, Vec::len);
+            let are_single = mboxes.iter().all(|mbox| mbox.may_be_single);
+            let are_years =
+                mboxes.iter().all(|mbox| mbox.path.file_name().is_some_and(|n| is_year(n.as_bytes())));
+            if are_single && messages + mboxes.len() > 1 && !(are_years && messages == 0) {
+                let all = self.messages.entry(directory).or_default();
+                all.extend(mboxes.into_iter().map(|mbox| mbox.path));
+                all.sort();
+            } else {
+                mboxes.iter().for_each(|mbox| self.found(&mbox.path, &mbox.folder, MailboxKind::Mbox));
+            }
+        }
+    }
+
     fn finish(mut self) -> Tree {
+        self.resolve_numbered();
         for (path, files) in std::mem::take(&mut self.messages) {
             let folder = self.directories[&path].folder.clone();
             self.found(&path, &folder, MailboxKind::Messages(files));
@@ -357,9 +361,7 @@ impl Walk<'_> {
 /// Finds mail in a Maildir that is neither a message nor a folder: mboxes and Maildirs, by their paths in it.
 /// Unreadable directories are not reported.
 pub(crate) fn stray_mail(maildir: &Path) -> Vec<PathBuf> {
-    let is_own = |name: &[u8]| {
-        matches!(name, b"cur" | b"new" | b"tmp") || METADATA_DIRECTORIES.iter().any(|n| name == n.as_bytes())
-    };
+    let is_own = |name: &[u8]| matches!(name, b"cur" | b"new" | b"tmp") || is_own_directory(name);
     let is_inside = |entry: &Entry| {
         let name = entry.name().as_bytes();
         !(is_own(name) || entry.depth == 1 && name.starts_with(b"."))
@@ -381,11 +383,4 @@ pub(crate) fn stray_mail(maildir: &Path) -> Vec<PathBuf> {
         }
     }
     mail
-}
-
-fn is_metadata(name: &[u8]) -> bool {
-    METADATA_FILES.iter().any(|n| name == n.as_bytes())
-        || METADATA_SUFFIXES.iter().any(|end| name.ends_with(end.as_bytes()))
-        || METADATA_PREFIXES.iter().any(|begin| name.starts_with(begin.as_bytes()))
-        || (name.starts_with(b".") && METADATA_DOT_SUFFIXES.iter().any(|end| name.ends_with(end.as_bytes())))
 }

@@ -16,7 +16,7 @@ use crate::mailbox::maildir::{
     Entry, FoundMessage, KeywordTable, MaildirReader, NoMessage, Subdir, keywords,
 };
 use crate::mailbox::mbox::{
-    DeletedPolicy, Extent, LabelPolicy, Mbox, Quoting, Status, StatusFields, from_line, status,
+    DeletedPolicy, Extent, LabelPolicy, Mbox, Quoting, Status, StatusFields, bare, from_line, status,
 };
 use crate::mailbox::message::{DateFields, DateRules, FromLineDates, Origin, Stamp, header, received};
 use crate::mailbox::source::{Contents, Source};
@@ -146,7 +146,7 @@ pub(crate) struct StoredMessage<'a> {
 pub(crate) enum MessageLocation<'a> {
     Mbox { path: &'a Path, number: usize, extent: Extent, from_line: &'a [u8] },
     File { path: PathBuf, entry: Cow<'a, Entry>, mtime: i64, keywords: &'a KeywordTable },
-    WholeFile { path: &'a Path },
+    WholeFile { path: &'a Path, stamp: Option<Stamp> },
 }
 
 impl<'a> Side<'a> {
@@ -239,7 +239,13 @@ impl<'a> Side<'a> {
                 traits.extend(chunk.traits);
                 dates.extend(chunk.dates);
             }
-            let dates = received_dates(&dates, options, context.now).skip(skipped);
+            // Each file is a source of its own in convert, and an mbox is one.
+            let of_source = match part.location {
+                Location::Files { .. } => 1,
+                Location::Mbox { .. } | Location::Maildir { .. } => dates.len().max(1),
+            };
+            let sources = dates.chunks(of_source);
+            let dates = sources.flat_map(|dates| received_dates(dates, options, context.now)).skip(skipped);
             traits[part.first..].iter_mut().zip(dates).for_each(|(traits, date)| traits.date = date);
         }
         Ok(ScannedSide { digests, traits })
@@ -421,10 +427,12 @@ impl<'a> Part<'a> {
                 }))
             }
             Location::Files { files, open, .. } => {
-                let source = open(&files[n])?;
+                let source = Box::new(open(&files[n])?);
+                let bare::BareMessage { at, start } = bare::locate(source.text());
+                let stamp = from_line::first_stamp(&source.text()[at..start]);
                 Ok(Some(StoredMessage {
-                    text: Text::new(MessageBytes::Source(Box::new(source)), 0, Quoting::None),
-                    location: MessageLocation::WholeFile { path: &files[n] },
+                    text: Text::new(MessageBytes::Source { source, start }, start as u64, Quoting::None),
+                    location: MessageLocation::WholeFile { path: &files[n], stamp },
                 }))
             }
         }
@@ -443,7 +451,7 @@ impl MessageLocation<'_> {
     /// Returns the file with the message.
     pub(super) fn path(&self) -> &Path {
         match self {
-            MessageLocation::Mbox { path, .. } | MessageLocation::WholeFile { path } => path,
+            MessageLocation::Mbox { path, .. } | MessageLocation::WholeFile { path, .. } => path,
             MessageLocation::File { path, .. } => path,
         }
     }
@@ -482,7 +490,8 @@ impl MessageLocation<'_> {
     pub(super) fn stamp(&self) -> Option<Stamp> {
         match self {
             MessageLocation::Mbox { from_line, .. } => from_line::first_stamp(from_line),
-            MessageLocation::File { .. } | MessageLocation::WholeFile { .. } => None,
+            MessageLocation::WholeFile { stamp, .. } => *stamp,
+            MessageLocation::File { .. } => None,
         }
     }
 }

@@ -17,8 +17,11 @@ pub(crate) type Digest = [u8; 16];
 pub(crate) enum MessageBytes<'a> {
     Mbox(&'a [u8]),
     File(Contents),
-    /// A file that is read as an mbox.
-    Source(Box<Source>),
+    /// A file that is one message, and the offset at which it begins.
+    Source {
+        source: Box<Source>,
+        start: usize,
+    },
 }
 
 impl std::ops::Deref for MessageBytes<'_> {
@@ -28,7 +31,7 @@ impl std::ops::Deref for MessageBytes<'_> {
         match self {
             MessageBytes::Mbox(bytes) => bytes,
             MessageBytes::File(contents) => contents,
-            MessageBytes::Source(source) => source.text(),
+            MessageBytes::Source { source, start } => &source.text()[*start..],
         }
     }
 }
@@ -93,7 +96,7 @@ impl<'a> Text<'a> {
             // The whole mbox is checked at the end.
             MessageBytes::Mbox(_) => Ok(()),
             MessageBytes::File(contents) => contents.check_complete(path),
-            MessageBytes::Source(source) => source.check_unchanged(),
+            MessageBytes::Source { source, .. } => source.check_unchanged(),
         }
     }
 

@@ -1,15 +1,14 @@
 //! The findings about decisions, one sentence a row.
 
+use super::evidence::UndatedReason;
 use crate::mailbox::mbox::candidate::NextLine;
 use crate::mailbox::mbox::verdict::{Decision, Verdict};
 use crate::mailbox::{Code, Finding};
 
 /// Facts about the file that a finding names.
 pub(super) struct FileFacts {
-    /// Some candidate is a separator beyond doubt.
-    pub(super) has_confident: bool,
-    /// Mozilla wrote the line.
-    pub(super) is_mozilla: bool,
+    /// The reason that row 9 made the line a separator.
+    pub(super) undated_reason: Option<UndatedReason>,
     /// The open message and the end of its validated Content-Length, by offset.
     pub(super) open_length: Option<OpenLength>,
 }
@@ -66,22 +65,23 @@ pub(super) fn about_row(row: u8, decision: &Decision, facts: &FileFacts) -> Opti
              left in the body",
         ),
         (8, _) => (Code::MboxFromInBody, "has a date, but no header follows: left in the body"),
-        (9 | 10, Verdict::Separator) if !facts.has_confident => (
+        (9, Verdict::Separator) => (Code::MboxUndated, undated(facts.undated_reason)),
+        (10, Verdict::Separator) => (
             Code::MboxUndated,
-            "a From_ line without a date; a header follows and the file has no dated ones, so a message begins \
-             here",
-        ),
-        (9 | 10, Verdict::Separator) if facts.is_mozilla => (
-            Code::MboxUndated,
-            "a From_ line without a date, as Mozilla writes it at times; a message begins here",
-        ),
-        (9 | 10, Verdict::Separator) => (
-            Code::MboxUndated,
-            "a From_ line without a date; the header below names the same sender, so a message begins here",
+            "a From_ line without a date; a header follows and other separators are spelled so: a message begins here",
         ),
         (9 | 10, _) => (
             Code::MboxFromInBody,
             "a header follows, but the line has no date and the file's other separators have: left in the body",
+        ),
+        (11, Verdict::Separator) => (
+            Code::MboxUndated,
+            "a From_ line of unknown form; a header follows, and it is the first or one of several: a message begins \
+             here",
+        ),
+        (11, _) if candidate.is_patch => (
+            Code::MboxFromInBody,
+            "the first line of a patch of git, and the file is not a series of patches: left in the body",
         ),
         (11, _) if candidate.next == NextLine::Header => (
             Code::MboxFromInBody,
@@ -91,11 +91,39 @@ pub(super) fn about_row(row: u8, decision: &Decision, facts: &FileFacts) -> Opti
     };
     let finding = Finding::at(code, candidate.offset, message);
     Some(match code {
-        Code::MboxFromInBody | Code::MboxUndated => finding.with_hint(
-            "mailferry inspect --boundaries, then convert --boundaries FILE, decides it otherwise",
-        ),
+        Code::MboxFromInBody | Code::MboxUndated => finding.with_hint(OVERRULE),
         _ => finding,
     })
+}
+
+/// Returns the finding about a glued From_ line in a body.
+pub(super) fn about_glued(offset: u64) -> Finding {
+    let text = "a From_ line with a header after it, in the middle of a line: two messages may be glued together here";
+    Finding::at(Code::MboxGluedFrom, offset, text).as_damage().with_hint(OVERRULE)
+}
+
+/// The remedy for a wrong verdict.
+const OVERRULE: &str =
+    "to decide differently, edit the list of mailferry inspect --boundaries for convert --boundaries FILE";
+
+fn undated(reason: Option<UndatedReason>) -> &'static str {
+    match reason {
+        Some(UndatedReason::NoneDated) | None => {
+            "a From_ line without a date; a header follows and the file has no dated ones, so a message begins here"
+        }
+        Some(UndatedReason::Mozilla) => {
+            "a From_ line without a date, as Mozilla writes it at times; a message begins here"
+        }
+        Some(UndatedReason::Bare) => {
+            "a From_ line without sender and date; a header follows, so a message begins here"
+        }
+        Some(UndatedReason::NamesSender) => {
+            "a From_ line without a date; the header below names the same sender, so a message begins here"
+        }
+        Some(UndatedReason::LikeAnother) => {
+            "a From_ line without a date; a header follows and other separators are spelled so: a message begins here"
+        }
+    }
 }
 
 fn covered(length: Option<&OpenLength>) -> String {

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::mailbox::finding::Severity;
+use crate::mailbox::mbox::header_block;
 use crate::mailbox::mbox::lines::{BOM, FRAME};
 use crate::mailbox::mbox::verdict::Extent;
 use crate::mailbox::message::header;
@@ -36,7 +38,7 @@ pub(super) fn find_junk(text: &[u8], messages: &[Extent], framed: bool) -> Vec<R
 }
 
 /// Returns the findings about junk: a byte order mark and blank lines have their own.
-pub(super) fn about_junk(text: &[u8], junk: &[Range<u64>]) -> Vec<Finding> {
+pub(crate) fn about_junk(text: &[u8], junk: &[Range<u64>]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for range in junk {
         let mut bytes = &text[range.start as usize..range.end as usize];
@@ -55,8 +57,14 @@ pub(super) fn about_junk(text: &[u8], junk: &[Range<u64>]) -> Vec<Finding> {
             findings.push(Finding::at(Code::MboxBlankLead, offset, message));
             continue;
         }
-        let message = format!("{count} that belong to no message; they are not converted");
+        let is_mail = header_block::contains_message(bytes);
+        let what = if is_mail { "look like a message without a From_ line" } else { "belong to no message" };
+        let message = format!("{count} that {what}; they are not converted");
         let mut finding = Finding::at(Code::MboxJunk, offset, message).as_damage();
+        if is_mail {
+            // Every command misses this mail.
+            finding.severity = Severity::Error;
+        }
         // For example a bare message with an attached message that has a From_ line.
         if range.start == 0 && header::is_field_line(bytes) {
             finding = finding.with_hint("if the whole file is one message, write rfc822: before the path");

@@ -2,28 +2,28 @@
 //!
 //! `inspect --boundaries` shows the verdict and the row of each candidate, and the user can overrule it.
 
+mod evidence;
 mod findings;
 mod junk;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
 use std::ops::Range;
-
-use memchr::memmem;
 
 use super::attachment::heads_attached_message;
 use super::candidate::{Candidate, NextLine};
 use super::frames::{Frame, find_frames};
-use super::from_line::{LineClass, Spelling};
+use super::from_line::LineClass;
 use super::length::{self, ContentLength};
 use super::lines::closing_blank;
 use super::scan_hooks::ScanHooks;
 use super::verdict::{Boundaries, BoundaryOptions, Decision, Extent, Reason, Verdict};
 use crate::mailbox::message::header;
 use crate::mailbox::{Code, Finding};
+use evidence::{Evidence, UndatedReason, has_header_block};
 pub(super) use findings::header_cut;
 use findings::{FileFacts, OpenLength};
+pub(super) use junk::about_junk;
 
 /// Decides all candidates of `text`.
 pub(crate) fn decide(
@@ -34,15 +34,13 @@ pub(crate) fn decide(
 ) -> Boundaries {
     let framed = options.framed;
     let frames = if framed { find_frames(text) } else { Vec::new() };
-    let confident = candidates.iter().filter(|c| c.is_confident());
     let mut pass = Pass {
         text,
         candidates,
         options,
-        mozilla: confident.clone().any(|c| c.dash),
-        confident: confident.map(|c| c.spelling).collect(),
-        undated: undated_spellings(candidates),
+        evidence: Evidence::collect(text, candidates),
         open: None,
+        undated_reason: None,
         hooks,
         released: 0,
         out: Boundaries::default(),
@@ -67,12 +65,6 @@ pub(crate) fn decide(
     pass.out
 }
 
-/// Returns the spellings of undated separators: of those between a blank line and a header.
-fn undated_spellings(candidates: &[Candidate]) -> HashSet<Spelling> {
-    let known = |c: &&Candidate| c.line == LineClass::Known && c.next == NextLine::Header && c.blank_before;
-    candidates.iter().filter(known).map(|c| c.spelling).collect()
-}
-
 /// The message that is being read.
 struct OpenMessage {
     at: u64,
@@ -86,13 +78,10 @@ struct Pass<'a> {
     text: &'a [u8],
     candidates: &'a [Candidate],
     options: BoundaryOptions<'a>,
-    /// The spellings of confident candidates.
-    confident: HashSet<Spelling>,
-    /// The spellings of undated separators.
-    undated: HashSet<Spelling>,
-    /// Mozilla wrote the file.
-    mozilla: bool,
+    evidence: Evidence,
     open: Option<OpenMessage>,
+    /// The reason of the last verdict by row 9.
+    undated_reason: Option<UndatedReason>,
     hooks: ScanHooks<'a>,
     released: usize,
     out: Boundaries,
@@ -107,57 +96,57 @@ impl Pass<'_> {
             }
             let mut candidate = self.candidates[n];
             // Before the first separator there is only junk, which counts as a blank line.
-            candidate.blank_before |= self.open.is_none() && self.out.messages.is_empty();
-            let (verdict, reason) = match self.options.overrides.get(&candidate.offset) {
+            candidate.blank_before |= !candidate.glued && self.is_before_messages();
+            if candidate.glued && self.is_in_header(&candidate) {
+                continue;
+            }
+            let (reason, verdict) = match self.options.overrides.get(&candidate.offset) {
                 // Anywhere else, all the mail above it would become a From_ line.
                 Some(Verdict::Doubled) if !self.follows_from_line(&candidate) => {
-                    (Verdict::Body, Reason::User)
+                    (Reason::User, Verdict::Body)
                 }
-                Some(&verdict) => (verdict, Reason::User),
-                None => {
-                    let (row, verdict) = self.row(&candidate, n);
-                    (verdict, Reason::Row(row))
-                }
+                Some(&verdict) => (Reason::User, verdict),
+                None => self.decide(&candidate, n),
             };
             self.apply(Decision { candidate, verdict, reason });
         }
     }
 
-    /// Returns the first row of the decision table that applies.
-    fn row(&mut self, c: &Candidate, n: usize) -> (u8, Verdict) {
+    /// Decides by the first row of the table that applies.
+    fn decide(&mut self, c: &Candidate, n: usize) -> (Reason, Verdict) {
         use {LineClass::*, NextLine::*, Verdict::*};
         if self.follows_from_line(c) {
-            return (1, Doubled);
+            return (Reason::Row(1), Doubled);
         }
         if let Some(length) = self.length() {
             if c.offset < length.separator {
-                return (2, Body);
+                return (Reason::Row(2), Body);
             }
             if c.offset == length.separator {
-                return (3, Separator);
+                return (Reason::Row(3), Separator);
             }
+        }
+        if c.glued {
+            return (Reason::Glued, Body);
         }
         if c.heads_attached && !self.options.quotes_all && self.is_attached(c, n) {
-            return (4, Body);
+            return (Reason::Row(4), Body);
         }
         let blank = c.blank_before;
-        match (c.line, c.next) {
-            (Dated, Header) => (5, Separator),
-            (Dated, Empty) if blank => (6, Separator),
-            (Dated, Empty) if self.confident.contains(&c.spelling) => (7, Separator),
-            (Dated, Empty) => (7, Body),
-            (Dated, Text) => (8, Body),
-            // Without a confident candidate in the file, undated lines count.
+        let (row, is_separator) = match (c.line, c.next) {
+            (Dated, Header) => (5, true),
+            (Dated, Empty) if blank => (6, true),
+            (Dated, Empty) => (7, self.evidence.confident.contains(&c.spelling)),
+            (Dated, Text) => (8, false),
             (Known, Header) if blank => {
-                let separator = self.confident.is_empty() || self.is_mozilla(c) || self.names_its_sender(c);
-                (9, if separator { Separator } else { Body })
+                self.undated_reason = self.evidence.undated_reason(self.text, c);
+                (9, self.undated_reason.is_some())
             }
-            (Known, Header) => {
-                let spelled_so = self.confident.is_empty() && self.undated.contains(&c.spelling);
-                (10, if spelled_so || self.is_mozilla(c) { Separator } else { Body })
-            }
-            _ => (11, Body),
-        }
+            (Known, Header) => (10, self.evidence.continues_undated(self.text, c)),
+            (Unknown, Header) => (11, blank && self.is_of_unknown_form(c)),
+            _ => (11, false),
+        };
+        (Reason::Row(row), if is_separator { Separator } else { Body })
     }
 
     fn apply(&mut self, decision: Decision) {
@@ -166,9 +155,7 @@ impl Pass<'_> {
         match verdict {
             Verdict::Separator => {
                 self.close(c.offset, Some(&c));
-                if c.line == LineClass::Known {
-                    self.undated.insert(c.spelling);
-                }
+                self.evidence.add_separator(&c);
                 let may_have_length = c.may_have_length;
                 self.open = Some(OpenMessage { at: c.offset, start: c.end(), length: None, may_have_length });
             }
@@ -198,15 +185,12 @@ impl Pass<'_> {
                 let user_verdict = self.options.overrides.get(&candidate.offset).copied();
                 Some(findings::about_override(decision, user_verdict))
             }
+            Reason::Glued => self.open.as_ref().map(|_| findings::about_glued(candidate.offset)),
             Reason::Row(row) => {
                 let open = self.open.as_ref();
                 let length =
                     open.and_then(|open| Some(OpenLength { message: open.at, end: open.length??.end }));
-                let facts = FileFacts {
-                    has_confident: !self.confident.is_empty(),
-                    is_mozilla: self.is_mozilla(candidate),
-                    open_length: length,
-                };
+                let facts = FileFacts { undated_reason: self.undated_reason, open_length: length };
                 findings::about_row(row, decision, &facts)
             }
         };
@@ -237,32 +221,30 @@ impl Pass<'_> {
     /// Row 4.
     fn is_attached(&self, c: &Candidate, n: usize) -> bool {
         let Some(open) = &self.open else { return false };
-        let until = self.candidates.get(n + 1).map_or(self.text.len() as u64, |next| next.offset);
+        let next = self.candidates[n + 1..].iter().find(|next| !next.glued);
+        let until = next.map_or(self.text.len() as u64, |next| next.offset);
         let message = &self.text[open.start as usize..c.offset as usize];
         let rest = &self.text[c.end() as usize..until as usize];
         heads_attached_message(message, rest)
     }
 
-    /// Reports whether Mozilla wrote the line. It writes `From - ` and a date, and sometimes omits the date.
-    fn is_mozilla(&self, c: &Candidate) -> bool {
-        self.mozilla && c.dash
+    /// Reports whether a line of unknown form is a separator: no message is open before it, or its writer repeats the form.
+    fn is_of_unknown_form(&self, c: &Candidate) -> bool {
+        has_header_block(self.text, c)
+            && !c.is_patch
+            && (self.is_before_messages() || self.evidence.has_shape_of_another(self.text, c))
     }
 
-    /// Reports whether the one word of an undated line is the sender in the header after it: no prose does that.
-    fn names_its_sender(&self, c: &Candidate) -> bool {
-        const LIMIT: usize = 16 * 1024;
-        let address = self.line(c)[5..].trim_ascii();
-        let below = &self.text[c.end() as usize..];
-        let header = header::split(&below[..below.len().min(LIMIT)]).header;
-        address.contains(&b'@')
-            && header::fields(header).any(|f| {
-                (f.is("From") || f.is("Sender") || f.is("Return-Path"))
-                    && memmem::find(f.value, address).is_some()
-            })
+    fn is_before_messages(&self) -> bool {
+        self.open.is_none() && self.out.messages.is_empty()
     }
 
-    fn line(&self, c: &Candidate) -> &[u8] {
-        &self.text[c.offset as usize..c.end() as usize]
+    /// Reports whether a candidate is in the From_ line or the header of the open message.
+    fn is_in_header(&self, c: &Candidate) -> bool {
+        self.open.as_ref().is_some_and(|open| {
+            let above = self.text.get(open.start as usize..c.offset as usize);
+            above.is_none_or(|message| !header::split(message).closed)
+        })
     }
 
     /// Ends the open message, if any, before the candidate that begins the next one.

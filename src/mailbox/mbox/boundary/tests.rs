@@ -1,6 +1,7 @@
 //! One test a row of the decision table.
 
 use super::*;
+use crate::mailbox::finding::Severity;
 use crate::mailbox::mbox::read::{self, ReadOptions};
 use crate::mailbox::mbox::verdict::Overrides;
 
@@ -11,6 +12,7 @@ fn decided(text: &str, overrides: Overrides) -> (Vec<String>, usize, Vec<&'stati
     let mbox = read::read(text.as_bytes(), &options, ScanHooks::none()).unwrap();
     let line = |d: &Decision| match d.reason {
         Reason::Row(row) => format!("{} {row} {}", d.candidate.class(), d.verdict.name()),
+        Reason::Glued => format!("{} glued {}", d.candidate.class(), d.verdict.name()),
         Reason::User => format!("{} user {}", d.candidate.class(), d.verdict.name()),
     };
     let lines = mbox.boundaries.decisions.iter().map(line).collect();
@@ -196,6 +198,156 @@ fn row_9_an_undated_line_counts_where_it_is_all_there_is_or_has_a_witness() {
     check("~\nA: 1\n\nx\n\nFrom -\nB: 2\n\ny\n", &separator, 2, &undated);
     check("~\nA: 1\n\nx\n\nFrom - \nB: 2\n\ny\n", &separator, 2, &undated);
     check("@\nA: 1\n\nx\n\nFrom -\nB: 2\n\ny\n", &body, 1, &["mbox-from-in-body"]);
+}
+
+#[test]
+fn row_9_a_bare_line_before_a_header_block_is_a_separator() {
+    let separator = ["DHB 5 separator", "KHB 9 separator"];
+    for header in ["Subject: two\n", "X-A: 1\n folded\nX-Mozilla-Status: 0001\n", "From : b@c\n"] {
+        for line in ["From ", "From  \t"] {
+            check(&format!("@\nA: 1\n\nx\n\n{line}\n{header}\ny\n"), &separator, 2, &["mbox-undated"]);
+        }
+    }
+    check(
+        "From \nTo: a\n\nx\n\n@\nB: 2\n\ny\n",
+        &["KHB 9 separator", "DHB 5 separator"],
+        2,
+        &["mbox-undated"],
+    );
+    // A flowed paragraph can end in "From ".
+    for below in ["http://example.org/\n\n", "Subject: x\nand more text\n\n", "B: 2\n\n"] {
+        let body = ["DHB 5 separator", "KHB 9 body"];
+        check(&format!("@\nA: 1\n\nx\n\nFrom \n{below}y\n"), &body, 1, &["mbox-from-in-body"]);
+    }
+    // Without a blank line before it, another bare line must be a separator.
+    check(
+        "@\nA: 1\n\nx\n\nFrom \nTo: b\n\ny\nFrom \nTo: c\n\nz\nFrom \nhttp://x\n\n",
+        &["DHB 5 separator", "KHB 9 separator", "KHN 10 separator", "KHN 10 body"],
+        3,
+        &["mbox-undated", "mbox-undated", "mbox-from-in-body"],
+    );
+    check(
+        "@\nA: 1\n\nx\nFrom \nTo: b\n\ny\n",
+        &["DHB 5 separator", "KHN 10 body"],
+        1,
+        &["mbox-from-in-body"],
+    );
+}
+
+#[test]
+fn row_9_undated_lines_are_alike_wherever_the_witness_is() {
+    check(
+        "@\nA: 1\n\nx\n\nFrom c@d\nTo: b\n\ny\n\nFrom e@f\nFrom: e@f\n\nz\nFrom g@h\nTo: b\n\n",
+        &["DHB 5 separator", "KHB 9 separator", "KHB 9 separator", "KHN 10 separator"],
+        4,
+        &["mbox-undated", "mbox-undated", "mbox-undated"],
+    );
+}
+
+#[test]
+fn a_field_from_with_a_blank_before_its_colon_is_no_candidate() {
+    check("@\nFrom : a@b\nTo : c\n\nx\nFrom\t: y\nFrom  :\n", &["DHB 5 separator"], 1, &[]);
+    check("@\nA: 1\n\nx\n\nFrom : a@b\nTo: c\n\ny\n", &["DHB 5 separator"], 1, &[]);
+    check(
+        "@\nContent-Length: 2\nFrom : a@b\n\nx\n\n@\nB: 2\n\n",
+        &["DHB 5 separator", "DHB 3 separator"],
+        2,
+        &[],
+    );
+}
+
+#[test]
+fn the_first_line_of_a_patch_is_a_separator_only_in_a_series_of_patches() {
+    for id in ["0123456789abcdef0123456789ABCDEF01234567", &"0123456789abcdef".repeat(4)] {
+        let patch = format!("From {id} Mon Sep 17 00:00:00 2001\nFrom: A <a@b>\nSubject: x\n\n---\n");
+        let (separator, body) = ("DHB 5 separator", "UHB 11 body");
+        check(&format!("{patch}\n{patch}"), &[separator, separator], 2, &[]);
+        check(&format!("@\nA: 1\n\n{patch}"), &[separator, body], 1, &["mbox-from-in-body"]);
+        check(
+            &format!("@\nA: 1\n\n{patch}\n{patch}"),
+            &[separator, body, body],
+            1,
+            &["mbox-from-in-body", "mbox-from-in-body"],
+        );
+        let nobody = "From nobody Mon Sep 17 00:00:00 2001\nSubject: x\n\n";
+        check(&format!("{nobody}{patch}"), &[separator, separator], 2, &[]);
+        check(&format!("@\nA: 1\n\n{nobody}"), &[separator, separator], 2, &[]);
+        // A length that ends there does not make it one.
+        check(
+            &format!("@\nContent-Length: 2\n\nx\n\n{patch}"),
+            &[separator, body],
+            1,
+            &["mbox-content-length", "mbox-from-in-body"],
+        );
+    }
+}
+
+#[test]
+fn row_11_a_form_that_its_writer_repeats_is_a_separator() {
+    let line = |n: u8| format!("From joe@a.example via tool no. {n} of 2001\nSubject: x\n\ny\n\n");
+    let two = ["UHB 11 separator", "UHB 11 separator"];
+    let undated = ["mbox-undated", "mbox-undated"];
+    check(
+        &format!("@\nA: 1\n\nx\n\n{}{}", line(1), line(2)),
+        &[&["DHB 5 separator"], &two[..]].concat(),
+        3,
+        &undated,
+    );
+    // One such line is prose, unless it is the first of the file.
+    let body = ["DHB 5 separator", "UHB 11 body"];
+    check(&format!("@\nA: 1\n\nx\n\n{}", line(1)), &body, 1, &["mbox-from-in-body"]);
+    check(&line(1), &["UHB 11 separator"], 1, &["mbox-undated"]);
+    check(&format!("{}@\nB: 2\n\n", line(1)), &["UHB 11 separator", "DHB 5 separator"], 2, &["mbox-undated"]);
+    // Another shape, no header block, or no blank line before.
+    let other = "From joe@a.example via tool\nSubject: x\n\ny\n\n";
+    let bodies = ["DHB 5 separator", "UHB 11 body", "UHB 11 body"];
+    let in_body = ["mbox-from-in-body", "mbox-from-in-body"];
+    check(&format!("@\nA: 1\n\nx\n\n{}{other}", line(1)), &bodies, 1, &in_body);
+    let prose = line(1).replace("\n\ny", "\ny");
+    check(&format!("@\nA: 1\n\nx\n\n{prose}{prose}"), &bodies, 1, &in_body);
+    check("From here on\nA: 1\n\nx\n", &["UHB 11 body"], 0, &["mbox-from-in-body", "mbox-junk"]);
+}
+
+#[test]
+fn a_glued_from_line_is_reported_and_left_in_the_body() {
+    let from = "From a@b.example Mon Jan  1 10:00:05 2001";
+    let text = format!("@\nA: 1\n\nHello{from}\nFrom: a\nTo: b\n\ny\n");
+    for eol in ["\n", "\r\n"] {
+        let text = expand(&text).replace('\n', eol);
+        let (lines, messages, codes) = decided(&text, Overrides::new());
+        assert_eq!(
+            (&lines[..], messages),
+            (&strings(&["DHB 5 separator", "DHN glued body"])[..], 1),
+            "{eol:?}"
+        );
+        assert_eq!(codes, ["mbox-glued-from"]);
+        // A boundary list can split there.
+        let at = text.find("HelloFrom").unwrap() as u64 + 5;
+        let (lines, messages, codes) = decided(&text, [(at, Verdict::Separator)].into());
+        assert_eq!((&lines[..], messages), (&strings(&["DHB 5 separator", "DHN user separator"])[..], 2));
+        assert_eq!(codes, ["mbox-user-boundary"]);
+    }
+    // A header can cite a From_ line, and a right length or a frame contains it.
+    check(&format!("@\nA-B: was{from}\nTo: b\n\ny\n"), &["DHB 5 separator"], 1, &[]);
+    check(&format!("{from} {from}\nTo: b\n\ny\n"), &["DHB 5 separator"], 1, &[]);
+    let body = format!("Hello{from}\nTo: b\n\ny\n");
+    let text = format!("@\nContent-Length: {}\n\n{body}\n@\nB: 2\n\n", body.len());
+    check(&text, &["DHB 5 separator", "DHN 2 body", "DHB 3 separator"], 2, &[]);
+    check(&format!("^\n@\nA: 1\n\n{body}^\n"), &["DHB 1 doubled", "DHN 2 body"], 1, &[]);
+}
+
+#[test]
+fn junk_that_looks_like_a_message_is_an_error() {
+    for (text, severity) in [
+        ("From: a@b\nSubject: x\n\ny\n\n@\nB: 2\n\nz\n", Severity::Error),
+        ("banner\n\nDate: x\nTo: b\n\ny\n\n@\nB: 2\n\nz\n", Severity::Error),
+        ("Subject: x\n\n@\nB: 2\n\nz\n", Severity::Warning),
+    ] {
+        let text = expand(text);
+        let mbox = read::read(text.as_bytes(), &ReadOptions::default(), ScanHooks::none()).unwrap();
+        let junk = mbox.findings.iter().find(|f| f.code == Code::MboxJunk).unwrap();
+        assert_eq!(junk.severity, severity, "{text:?}");
+    }
 }
 
 #[test]

@@ -26,6 +26,9 @@ use scanner::Scanner;
 pub(crate) use form::{Form, Order, ParsedDate, Stamp, Weekday, ZonePosition};
 pub(crate) use grammar::parse_prefix;
 
+/// `Mon Sep 17 00:00:00 2001`: git writes it into every From_ line.
+pub(crate) const GIT: i64 = 1_000_684_800;
+
 /// Parses a `Date:` value, or the tail of a `Received:` value after its last `;`.
 ///
 /// Accepts RFC 5322 sections 3.3 and 4.3, and the other spellings in real mail. Ignores text after a complete

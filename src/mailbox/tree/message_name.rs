@@ -1,0 +1,60 @@
+//! Names of files in trees that tell one message from a mailbox.
+
+/// The extensions of files with one message.
+const MESSAGE: [&str; 3] = [".eml", ".emlx", ".msg"];
+/// The extensions that only mail has, and the stores of mail programs. A file with one of them is never passed over
+/// silently.
+const MAIL: [&str; 20] = [
+    ".eml", ".emlx", ".msg", ".mbox", ".mboxrd", ".mboxcl", ".mbx", ".mmdf", ".mbs", ".pst", ".ost", ".dbx",
+    ".olm", ".nsf", ".pmm", ".cnm", ".tbb", ".bmf", ".imm", ".imb",
+];
+const COMPRESSED: [&str; 5] = [".gz", ".bz2", ".xz", ".zst", ".lzma"];
+
+/// Reports whether a file of this name is one message: a message saved by itself, or one that MH removed.
+pub(crate) fn names_a_message(name: &[u8]) -> bool {
+    ends_in(name, &MESSAGE) || is_removed(name)
+}
+
+/// Reports whether a file of this name contains mail, whatever it looks like.
+pub(crate) fn promises_mail(name: &[u8]) -> bool {
+    ends_in(name, &MAIL) || is_removed(name)
+}
+
+/// Reports whether MH removed the message: rmm(1) puts a comma before its number, and older versions a `#`.
+pub(crate) fn is_removed(name: &[u8]) -> bool {
+    matches!(name, [b',' | b'#', number @ ..] if is_number(number))
+}
+
+/// Reports whether a name is a number, as MH names messages. Years are names of mailboxes, too.
+pub(crate) fn is_number(name: &[u8]) -> bool {
+    !name.is_empty() && name.iter().all(u8::is_ascii_digit)
+}
+
+pub(crate) fn is_year(name: &[u8]) -> bool {
+    is_number(name) && name.len() == 4 && (name.starts_with(b"19") || name.starts_with(b"20"))
+}
+
+fn ends_in(name: &[u8], extensions: &[&str]) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let plain = COMPRESSED.iter().find_map(|end| lower.strip_suffix(end.as_bytes())).unwrap_or(&lower);
+    extensions.iter().any(|end| plain.ends_with(end.as_bytes()) && plain.len() > end.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_what_is_one_message() {
+        for name in ["a.eml", "A.EML", "b.msg.gz", "x.emlx", ",3", "#41"] {
+            assert!(names_a_message(name.as_bytes()) && promises_mail(name.as_bytes()), "{name}");
+        }
+        for name in ["a.mbox", "Old.PST", "in.mbx.xz"] {
+            assert!(!names_a_message(name.as_bytes()) && promises_mail(name.as_bytes()), "{name}");
+        }
+        for name in ["3", "Inbox", ".eml", ",x", "#", "emlx", "a.txt"] {
+            assert!(!names_a_message(name.as_bytes()) && !promises_mail(name.as_bytes()), "{name}");
+        }
+        assert!(is_number(b"2004") && is_year(b"2004") && !is_year(b"3004") && !is_year(b"20"));
+    }
+}

@@ -1,0 +1,140 @@
+//! Promises about odd From_ lines: which begin a message, and what is reported about the others.
+
+use std::fs;
+
+use crate::support::*;
+
+/// Converts a file. Returns the run and the subjects of the messages, in file order.
+fn subjects(setup: &Setup, options: &[&str], text: &str) -> (Run, Vec<String>) {
+    let source = setup.file("source", text);
+    let run = setup.try_convert(options, &[&source]);
+    let listed = run_inspect(&source, &["--json"]);
+    let listed = listed.json().into_iter().filter(|row| row["type"] == "message");
+    let listed: Vec<String> = listed.map(|row| row["subject"].as_str().unwrap().to_owned()).collect();
+    (run, listed)
+}
+
+fn run_inspect(source: &std::path::Path, options: &[&str]) -> Run {
+    let mut command = mailferry(["inspect"]);
+    command.args(options).arg(source);
+    run(command)
+}
+
+#[test]
+fn bare_from_lines_begin_messages_among_dated_ones() {
+    let dated =
+        |n| format!("From ada@example.org Mon Mar  2 08:15:00 1998\nFrom: Ada\nSubject: {n}\n\ntext\n\n");
+    let bare = |n| format!("From \nX-Mozilla-Status: 0001\nSubject: {n}\n\ntext\n\n");
+    for text in [dated(1) + &bare(2) + &dated(3), bare(1) + &dated(2) + &bare(3)] {
+        let setup = Setup::new();
+        let (run, found) = subjects(&setup, &[], &text);
+        let run = run.exits(0);
+        assert_eq!(found, ["1", "2", "3"]);
+        assert_eq!(setup.messages().len(), 3);
+        assert!(run.complaints().iter().all(|code| code == "mbox-undated"), "{:?}", run.complaints());
+    }
+    let setup = Setup::new();
+    let flowed = "From \nhttp://example.org/\n\nand so on\n\n";
+    let (run, found) = subjects(&setup, &[], &(dated(1) + flowed + &dated(2)));
+    assert_eq!(
+        (found, run.exits(0).complaints()),
+        (vec!["1".into(), "2".into()], vec!["mbox-from-in-body".into()])
+    );
+}
+
+#[test]
+fn patches_in_mail_stay_in_it_and_a_series_of_patches_is_a_mailbox() {
+    let patch = |n| {
+        format!(
+            "From 00112233445566778899aabbccddeeff0011223{n} Mon Sep 17 00:00:00 2001\nFrom: Ada <ada@example.org>\n\
+             Date: Mon, 2 Mar 1998 08:15:0{n} +0000\nSubject: [PATCH {n}/2] x\n\n---\n x | 1 +\n\n"
+        )
+    };
+    let mail =
+        "From bertil@example.org Mon Mar  2 19:40:31 1998\nSubject: see the patches\n\nHere they are:\n\n";
+    let setup = Setup::new();
+    let (run, found) = subjects(&setup, &[], &format!("{mail}{}{}", patch(1), patch(2)));
+    assert_eq!(found, ["see the patches"]);
+    assert_eq!(run.exits(0).complaints(), ["mbox-from-in-body"]);
+
+    let setup = Setup::new();
+    let (run, found) = subjects(&setup, &[], &(patch(1) + &patch(2)));
+    assert_eq!((found.len(), run.exits(0).complaints()), (2, Vec::<String>::new()));
+    let mut dates: Vec<i64> = setup.messages().iter().map(|m| m.epoch).collect();
+    dates.sort();
+    assert_eq!(dates, [888_826_501, 888_826_502], "the date of git is not the date of the mail");
+}
+
+#[test]
+fn a_field_with_a_blank_before_its_colon_comes_over() {
+    let mail = "From : Ada <ada@example.org>\nTo : bertil@example.org\nSubject : old syntax\n\ntext\n";
+    let text = format!("From ada@example.org Mon Mar  2 08:15:00 1998\n{mail}\n");
+    let setup = Setup::new();
+    let (run, found) = subjects(&setup, &[], &text);
+    assert_eq!((found, run.exits(0).complaints()), (vec!["old syntax".to_owned()], Vec::<String>::new()));
+    assert_eq!(setup.messages()[0].bytes, mail.as_bytes());
+    same(&setup.exact(&[]), text.as_bytes(), "restored");
+    // And back into an mbox, where the field is not quoted.
+    let out = setup.path("out");
+    convert([setup.maildir().as_os_str(), out.as_os_str()]);
+    assert!(fs::read_to_string(out).unwrap().contains("\nFrom : Ada"));
+}
+
+#[test]
+fn a_line_of_unknown_form_that_is_repeated_begins_messages() {
+    let line =
+        |n: u32| format!("From ada@example.org at day no. {n} of 1998\nFrom: Ada\nSubject: {n}\n\ntext\n\n");
+    let setup = Setup::new();
+    let (run, found) = subjects(&setup, &[], &(line(1) + &line(2) + &line(3)));
+    assert_eq!(found, ["1", "2", "3"]);
+    assert_eq!(run.exits(0).complaints(), ["mbox-undated"]);
+}
+
+#[test]
+fn mail_before_the_first_from_line_is_never_left_out_silently() {
+    let text = "From: Ada\nDate: Mon, 2 Mar 1998 08:15:00 +0000\nSubject: lost\n\ntext\n\n\
+                From ada@example.org Mon Mar  2 08:15:00 1998\nSubject: found\n\ntext\n\n";
+    let setup = Setup::new();
+    let (run, found) = subjects(&setup, &[], text);
+    let junk = run.exits(1).findings().into_iter().find(|f| f["code"] == "mbox-junk").unwrap();
+    assert!(junk["message"].as_str().unwrap().contains("look like a message"), "{junk}");
+    assert_eq!(found, ["found"]);
+    run_inspect(&setup.path("source"), &[]).exits(1);
+}
+
+#[test]
+fn a_glued_message_is_reported_and_a_boundary_list_splits_it_off() {
+    let text = fs::read_to_string(fixture("glued.mbox")).unwrap();
+    let at = text.find("From bertil@example.org Mon").unwrap();
+    for eol in ["\n", "\r\n", "\r"] {
+        let setup = Setup::new();
+        let text = text.replace('\n', eol);
+        let offset = text.find("From bertil@example.org Mon").unwrap() as u64;
+        let (run, found) = subjects(&setup, &[], &text);
+        assert_eq!(found, ["The disk is nearly full"]);
+        let glued = run.exits(0).findings().into_iter().filter(|f| f["code"] == "mbox-glued-from");
+        let glued: Vec<_> = glued.collect();
+        assert_eq!(glued.len(), 1, "{eol:?}: a quotation and the output of grep are not glued");
+        assert_eq!((count(&glued[0], "offset"), count(&glued[0], "line")), (offset, 8));
+
+        let source = setup.path("source");
+        let verified = run_verify(&source).exits(1);
+        assert!(verified.complaints().contains(&"mbox-glued-from".to_owned()));
+        let list = run_inspect(&source, &["--boundaries"]).exits(0).text();
+        let edited = list.replace("glued\tbody", "glued\tseparator");
+        assert_ne!(edited, list);
+        let setup = Setup::new();
+        let (source, list) = (setup.file("source", &text), setup.file("list", edited));
+        let boundaries = format!("--boundaries={}", list.display());
+        setup.try_convert(&[&boundaries], &[&source]).exits(0);
+        let mut subjects = setup.subjects();
+        subjects.sort();
+        assert_eq!(subjects, ["Re: The disk is nearly full", "The disk is nearly full"]);
+        same(&setup.exact(&[]), text.as_bytes(), "restored");
+    }
+    assert!(!text[..at].ends_with('\n'));
+}
+
+fn run_verify(source: &std::path::Path) -> Run {
+    run(mailferry([std::ffi::OsStr::new("verify"), "--json".as_ref(), source.as_os_str()]))
+}

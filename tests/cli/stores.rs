@@ -1,0 +1,273 @@
+//! Stores of other programs, archives, and files of one message: each is read, or named.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::support::*;
+
+/// A directory of mail next to a place for what it becomes.
+struct Store(TempDir);
+
+impl Store {
+    fn new() -> Store {
+        let store = Store(scratch());
+        store.put("good.mbox", mail(1));
+        store
+    }
+
+    fn root(&self) -> PathBuf {
+        self.0.path().join("in")
+    }
+
+    fn put(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.root().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn convert(&self, options: &[&str]) -> Run {
+        let (root, out) = (self.root(), self.0.path().join("Out"));
+        let mut args = options.to_vec();
+        args.extend([root.to_str().unwrap(), out.to_str().unwrap()]);
+        run(convert_command(args))
+    }
+
+    /// Converts the tree, and returns what it complains about, by paths in it.
+    fn refused(&self) -> BTreeSet<String> {
+        let run = self.convert(&[]).exits(1);
+        assert_eq!(count(&run.summary(), "written"), 1, "{}", run.text());
+        paths_of(&run, "tree-mail-skipped")
+    }
+
+    fn folders(&self) -> BTreeSet<String> {
+        let out = self.0.path().join("Out");
+        names(&out).into_iter().filter(|name| name.starts_with('.')).collect()
+    }
+
+    fn subjects(&self, folder: &str) -> BTreeSet<String> {
+        let folder = self.0.path().join("Out").join(folder);
+        messages(&folder).iter().map(Message::subject).collect()
+    }
+}
+
+/// Returns the paths below `in` of the findings of a code.
+fn paths_of(run: &Run, code: &str) -> BTreeSet<String> {
+    let of_code = run.findings().into_iter().filter(|finding| finding["code"] == code);
+    let path = |finding: serde_json::Value| {
+        let path = finding["path"].as_str().unwrap().to_owned();
+        path.split_once("/in/").map_or(path.clone(), |(_, path)| path.to_owned())
+    };
+    of_code.map(path).collect()
+}
+
+fn bare(subject: &str) -> String {
+    format!(
+        "Received: from a by b; Mon, 3 Jan 2005 10:00:00 +0000\nFrom: a@example.org\nSubject: {subject}\n\nx\n"
+    )
+}
+
+fn set(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
+}
+
+/// Runs a shell command in a directory.
+fn shell(directory: &Path, command: &str) {
+    let output = Command::new("sh").arg("-c").arg(command).current_dir(directory).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn every_store_of_another_program_is_named_in_a_tree() {
+    let store = Store::new();
+    let (text, crlf) = (bare("x"), bare("x").replace('\n', "\r\n"));
+    let wide = |unit: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(unit).collect::<Vec<u8>>();
+    let compressed = |level: i32| zstd::encode_all(text.as_bytes(), level).unwrap();
+    store.put("dbox-Mails/u.1", format!("2 M1e C5ef2f6a0\n\x01\x02N          0000000000000169\n{text}"));
+    store.put("mtx", format!("27-Feb-2016 20:21:27 +0000,390;000000000005\r\n{crlf}").repeat(2));
+    store.put("tenex", format!(" 3-Jan-2005 10:00:00 +0000,93;000000000001\n{text}"));
+    store.put("mbx", format!("*mbx*\r\n6b0cda800000000\r\n{}{crlf}", "\0".repeat(2000)));
+    store.put("mix/.mix6b0cdae8", format!(":msg:00000001:20160227202127+0000:00000186:\r\n{crlf}"));
+    store.put("FOL001.PMM", [&[0; 128][..], crlf.as_bytes(), b"\x1a"].concat());
+    store.put("messages.tbb", [&b"\x20\x08\x79\x19"[..], &[0; 3000], crlf.as_bytes()].concat());
+    store.put("in.box", format!("\x10\x10\x10\x10\x10\x10\x11\x11\x11\x11\x11\x11S\r\n{crlf}"));
+    store.put("unknown", [&b"\x07\x01\x02\x03"[..], &[0; 500], crlf.as_bytes()].concat());
+    store.put("records", format!("record 1\n{text}record 22\n{text}"));
+    store.put("rmail", "BABYL OPTIONS: -*- rmail -*-\n");
+    store.put("utf16.txt", [&b"\xff\xfe"[..], &wide(u16::to_le_bytes)].concat());
+    store.put("utf16be", wide(u16::to_be_bytes));
+    store.put("twice", zstd::encode_all(&compressed(1)[..], 1).unwrap());
+    store.put("locked", b"CRYPTED\x03\x07\x02\x01");
+    store.put("quoting.txt", format!("They wrote\nthis\n\n\n{}{text}", "a line\n".repeat(20)));
+    store.put("notes.eml", "no header here\n");
+    store.put("x.pst", "not known\n");
+    for name in ["empty.eml", "Empty.MSG", "blank.eml"] {
+        store.put(name, if name == "blank.eml" { "\r\n\r\n" } else { "" });
+    }
+    // Nothing in these is mail.
+    store.put("todo.txt", "Once upon a time\n");
+    store.put("photo.jpg", b"\xff\xd8\xff\xe0 Subject: x\nFrom: a@b\n");
+    let named = [
+        "dbox-Mails/u.1",
+        "mtx",
+        "tenex",
+        "mbx",
+        "mix/.mix6b0cdae8",
+        "FOL001.PMM",
+        "messages.tbb",
+        "in.box",
+        "unknown",
+        "records",
+        "rmail",
+        "utf16.txt",
+        "utf16be",
+        "twice",
+        "locked",
+        "quoting.txt",
+        "notes.eml",
+        "x.pst",
+        "empty.eml",
+        "Empty.MSG",
+        "blank.eml",
+    ];
+    assert_eq!(store.refused(), set(&named));
+}
+
+#[test]
+fn an_archive_is_refused_by_its_content() {
+    let store = Store::new();
+    let members = store.0.path().join("members");
+    fs::create_dir(&members).unwrap();
+    fs::write(members.join("a.mbox"), many(3)).unwrap();
+    fs::create_dir_all(store.root()).unwrap();
+    for (kind, name, command) in [
+        ("tar archive", "v7", "tar --format=v7 -cf - a.mbox"),
+        ("tar archive", "ustar", "tar --format=ustar -cf - a.mbox"),
+        ("tar archive", "gnu", "tar --format=gnu -cf - a.mbox"),
+        ("tar archive", "All mail.mbox", "tar --format=pax -cf - a.mbox"),
+        ("tar archive", "a.tgz", "tar -czf - a.mbox"),
+        ("tar archive", "a.tar.xz", "tar -cf - a.mbox | xz"),
+        ("tar archive", "a.tar.bz2", "tar -cf - a.mbox | bzip2"),
+        ("tar archive", "a.tar.zst", "tar -cf - a.mbox | zstd -q"),
+        ("with lzma", "a.tar.lzma", "tar -cf - a.mbox | xz --format=lzma"),
+        ("cpio archive", "newc", "echo a.mbox | cpio -o -H newc"),
+        ("cpio archive", "odc", "echo a.mbox | cpio -o -H odc"),
+        ("cpio archive", "bin", "echo a.mbox | cpio -o -H bin"),
+        ("cpio archive", "newc.gz", "echo a.mbox | cpio -o -H newc | gzip"),
+        ("ar archive", "ar", "ar rc ../a a.mbox && cat ../a"),
+        ("zip archive", "zip", "zip -q - a.mbox"),
+    ] {
+        let program = ["cpio", "zip", "ar"].into_iter().find(|&name| command.contains(&format!("{name} ")));
+        if program.is_some_and(|program| !have(program, &["--version"]) && !have(program, &["-h"])) {
+            continue;
+        }
+        let archive = store.root().join(name);
+        shell(&members, &format!("({command}) > '{}'", archive.display()));
+        let out = store.0.path().join("Refused");
+        let refused = run(convert_command([&archive, &out])).exits(3);
+        assert!(refused.text().contains(kind) && !out.exists(), "{command}: {}", refused.text());
+        let piped = mailferry(["convert", "-"]).arg(&out).stdin(fs::File::open(&archive).unwrap()).output();
+        assert_eq!(piped.unwrap().status.code(), Some(3), "{command}");
+    }
+    let all: BTreeSet<String> = names(&store.root()).into_iter().filter(|name| name != "good.mbox").collect();
+    assert!(all.len() > 8, "{all:?}");
+    assert_eq!(store.refused(), all);
+}
+
+#[test]
+fn an_mbox_that_only_mentions_an_archive_is_mail() {
+    let store = Store::new();
+    let head = "From a@b Mon Jan  3 10:00:00 2005\nSubject: x\n\n";
+    store.put("word", format!("{head}{}ustar\n\n", ".".repeat(257 - head.len())));
+    store.put("nulls", format!("{}{head}x\n", "\0".repeat(4096)));
+    // The hole of a crash at the start of an mbox is junk, and junk is an error.
+    let run = store.convert(&[]).exits(1);
+    assert_eq!(count(&run.summary(), "written"), 3);
+    assert_eq!(paths_of(&run, "tree-mail-skipped"), set(&[]));
+}
+
+#[test]
+fn a_file_whose_first_separator_comes_after_binary_data_is_refused() {
+    let store = Store::new();
+    let binary: Vec<u8> = (0..4096u32).map(|n| (n * 7 % 256) as u8).collect();
+    let file = store.put("odd", [&binary[..], b"\n\n", &many(2)].concat());
+    let out = store.0.path().join("Refused");
+    let refused = run(convert_command([&file, &out])).exits(3).text();
+    assert!(refused.contains("binary data") && refused.contains("mboxrd:") && !out.exists(), "{refused}");
+    assert_eq!(store.refused(), set(&["odd"]));
+    let named = format!("mboxrd:{}", file.display());
+    let run = run(convert_command([named.as_str(), out.to_str().unwrap()])).exits(1);
+    assert_eq!(count(&run.summary(), "written"), 2);
+}
+
+#[test]
+fn a_message_with_something_above_its_header_arrives_without_it() {
+    let store = Store::new();
+    fs::remove_file(store.root().join("good.mbox")).unwrap();
+    for (name, lead) in [
+        ("a", "Microsoft Mail Internet Headers Version 2.0\n"),
+        ("b", "\n \n"),
+        ("c", "\u{feff}"),
+        ("d", ">From a@b Mon Jan  3 10:00:00 2005\n"),
+        ("e", "From a@b Mon Jan  3 10:00:00 2005\n"),
+    ] {
+        store.put(&format!("{name}.eml"), format!("{lead}{}", bare(name)));
+    }
+    store.put("cr.eml", bare("f").replace('\n', "\r"));
+    let run = store.convert(&[]).exits(0);
+    assert_eq!(count(&run.summary(), "written"), 6);
+    assert_eq!(store.subjects("."), set(&["a", "b", "c", "d", "e", "f"]));
+    assert_eq!(store.folders(), set(&[]));
+    for message in messages(&store.0.path().join("Out")) {
+        let lead = fs::read(&message.path).unwrap();
+        let begins = [&b"Received:"[..], b"Microsoft", b">From"].iter().any(|start| lead.starts_with(start));
+        assert!(begins, "{}", String::from_utf8_lossy(&lead));
+    }
+    let (root, out) = (store.root(), store.0.path().join("Out"));
+    let args = ["verify", "--against", out.to_str().unwrap(), "--metadata", root.to_str().unwrap()];
+    run_json(&args).exits(0);
+}
+
+fn run_json(args: &[&str]) -> Run {
+    let mut command = mailferry(args);
+    command.arg("--json");
+    run(command)
+}
+
+#[test]
+fn what_is_above_a_blank_line_above_the_header_is_reported_as_junk() {
+    let store = Store::new();
+    let path = store.put("box/a.eml", format!("Exported by a program\n\n{}", bare("a")));
+    let run = store.convert(&[]).exits(1);
+    assert_eq!(count(&run.summary(), "written"), 2);
+    assert_eq!(paths_of(&run, "mbox-junk"), set(&["box/a.eml"]));
+    let exact = store.0.path().join("exact");
+    let folder = store.0.path().join("Out/.box");
+    mailferry(["convert", "--exact"]).arg(folder).arg(&exact).output().unwrap();
+    assert_eq!(fs::read(exact).unwrap(), fs::read(path).unwrap());
+}
+
+#[test]
+fn messages_of_one_directory_are_one_folder_whatever_is_at_their_top() {
+    let store = Store::new();
+    for n in 0..3 {
+        store.put(&format!("eml/m{n}.eml"), mail(n));
+        store.put(&format!("mh/{}", n + 1), if n == 0 { bare("bare") } else { mail(n) });
+        store.put(&format!("numbers/{}", n + 1), mail(n));
+        // Years are names of mailboxes.
+        store.put(&format!("years/{}", 2003 + n), mail(n));
+    }
+    store.put("mixed/1", mail(1));
+    store.put("mixed/2", many(2));
+    let run = store.convert(&[]).exits(0);
+    assert_eq!(count(&run.summary(), "written"), 16, "{}", run.text());
+    let folders = [".eml", ".good", ".mh", ".mixed.1", ".mixed.2", ".numbers"];
+    let years = [".years.2003", ".years.2004", ".years.2005"];
+    assert_eq!(store.folders(), set(&[&folders[..], &years].concat()));
+    let first = |folder: &str| messages(&store.0.path().join("Out").join(folder))[0].path.clone();
+    assert!(!fs::read(first(".eml")).unwrap().starts_with(b"From "));
+}
