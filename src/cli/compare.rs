@@ -12,12 +12,13 @@ use crate::cli::ui::report::FindingCounts;
 use crate::cli::ui::{Exit, Reporter};
 use crate::mailbox::fs::files;
 use crate::mailbox::maildir::detect::is_maildir;
-use crate::mailbox::manifest::{ManifestLocation, SectionHeader};
 use crate::mailbox::mbox::{DeletedPolicy, LabelPolicy};
 use crate::mailbox::tree::{Folder, MailboxKind, Tree, TreeMailbox};
 use crate::mailbox::{Context, Error, Finding, Result, display_path};
 use crate::verify::compare::tree::{self, CompareEvent, FolderMailbox};
-use crate::verify::compare::{self, Both, CompareOptions, Difference, MailboxRef, MessageTotals};
+use crate::verify::compare::{
+    self, AskedChanges, Both, CompareOptions, Difference, MailboxRef, MessageTotals,
+};
 use crate::verify::maildir;
 use crate::verify::options::SourceOpener;
 
@@ -86,13 +87,10 @@ pub(crate) fn compare(job: &CompareJob<'_>, reporter: &mut Reporter) -> Result<O
     let refused: Vec<&Error> = trees.iter().flat_map(|tree| &tree.refused).collect();
     let not_read = (may_be_mail + refused.len()) as u64;
     let all = sides.here.iter().chain(&sides.there).map(|found| &found.mailbox);
-    let (labels, deleted) = policies_of_manifests(all);
-    let options = CompareOptions {
-        metadata: job.args.metadata,
-        labels: job.args.labels.unwrap_or(labels),
-        deleted: job.args.deleted.unwrap_or(deleted),
-        from_zone: None,
-    };
+    let mut asked = AskedChanges::read(all);
+    asked.labels = job.args.labels.unwrap_or(asked.labels);
+    asked.deleted = job.args.deleted.unwrap_or(asked.deleted);
+    let options = CompareOptions { metadata: job.args.metadata, asked, from_zone: None };
     let open = &|path: &Path| {
         let mailbox = MailboxArg { format: Some(Format::Mbox), path: path.to_owned() };
         job.opener.open(&mailbox)
@@ -249,30 +247,6 @@ impl Comparison<'_> {
             unfinished,
         })
     }
-}
-
-/// Returns the policies of the conversion if all manifests of these mailboxes agree, or else the defaults of convert. An
-/// unreadable manifest is skipped: verify without --against reports its damage.
-fn policies_of_manifests<'a>(
-    mailboxes: impl Iterator<Item = &'a MailboxRef>,
-) -> (LabelPolicy, DeletedPolicy) {
-    let maildirs = mailboxes.filter(|mailbox| mailbox.kind == MailboxKind::Maildir);
-    let manifests = maildirs.filter_map(|maildir| ManifestLocation::InMaildir.read(&maildir.path).ok()?);
-    let heads: Vec<SectionHeader> = manifests.flat_map(|manifest| manifest.headers()).collect();
-    let same = |word: fn(&SectionHeader) -> Option<&str>| {
-        let first = heads.first().and_then(word);
-        first.filter(|_| heads.iter().all(|head| word(head) == first))
-    };
-    let labels = match same(|head| head.labels.as_deref()) {
-        Some("ignore" | "folders" | "first") => LabelPolicy::Ignore,
-        _ => LabelPolicy::Keywords,
-    };
-    let deleted = match same(|head| head.deleted.as_deref()) {
-        Some("keep") => DeletedPolicy::Keep,
-        Some("skip") => DeletedPolicy::Skip,
-        _ => DeletedPolicy::Flag,
-    };
-    (labels, deleted)
 }
 
 /// Returns the JSON keys of a difference that a finding does not have.

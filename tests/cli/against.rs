@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use bstr::ByteSlice;
 use serde_json::Value;
 
 use crate::support::*;
@@ -609,15 +610,70 @@ fn any_single_difference_has_its_code_and_no_other() {
     assert_eq!(seen.len(), 9, "each kind of difference was among them: {seen:?}");
 }
 
+/// Mail with every kind of line end, quoting, and fields that readers rewrite.
+const ODD_MAIL: &str = "From a@b Mon Jan  1 10:00:00 2001\r\nMessage-ID: <x@a>\r\nSubject: x\r\nStatus: RO\r\n\r\none\r\r\ntwo\r\n\r\n\
+    From a@b Mon Jan  1 10:00:01 2001\nSubject: y\nX-Status: F\n\n>From me\nmixed\r\n\n\
+    From a@b Mon Jan  1 10:00:02 2001\nMessage-ID: <z@a>\nSubject: z\n\nplain\n";
+
 #[test]
-fn a_line_with_two_crs_differs_only_in_its_line_end() {
+fn what_an_option_of_the_conversion_changed_is_the_same_mail() {
+    for options in [
+        &["--eol=lf"][..],
+        &["--eol=crlf"],
+        &["--headers=strip"],
+        &["--eol=lf", "--headers=strip"],
+        &["--eol=crlf", "--headers=strip", "--deleted=keep"],
+    ] {
+        let scratch = scratch();
+        let [source, maildir] = ["in", "Maildir"].map(|name| scratch.path().join(name));
+        fs::write(&source, ODD_MAIL).unwrap();
+        let args = options.iter().map(std::ffi::OsStr::new).chain([source.as_os_str(), maildir.as_os_str()]);
+        convert(args);
+        for [one, other] in [[&source, &maildir], [&maildir, &source]] {
+            for metadata in [&[][..], &["--metadata"]] {
+                let mut command = mailferry(["verify", "--json", "--against"]);
+                command.args([one, other]).args(metadata);
+                let run = run(command).exits(0);
+                let report = run.json();
+                let summary = report.last().unwrap();
+                assert_eq!(run.complaints(), [""; 0], "{options:?}: {}", run.text());
+                assert_eq!((count(summary, "same"), count(summary, "line_ends")), (3, 0), "{options:?}");
+                let as_asked = count(summary, "as_asked");
+                assert!((2..=3).contains(&as_asked), "{options:?}: {summary}");
+                let words = if options[0].starts_with("--eol") { "what --eol" } else { "what --headers" };
+                assert!(summary["verdict"].as_str().unwrap().contains(words), "{summary}");
+            }
+        }
+        // What changed afterwards is not as asked.
+        let file = &messages(&maildir)[2];
+        let other = match options[0] {
+            "--eol=lf" => file.bytes.replace(b"\n", b"\r\n"),
+            "--eol=crlf" => file.bytes.replace(b"\r\n", b"\n"),
+            _ => file.bytes.replace(b"plain", b"plane"),
+        };
+        fs::write(&file.path, other).unwrap();
+        let mut command = mailferry(["verify", "--json", "--against"]);
+        command.args([&source, &maildir]);
+        let run = run(command);
+        let code = if options[0] == "--headers=strip" { "message-differs" } else { "message-line-ends" };
+        assert_eq!(run.complaints(), [code], "{options:?}: {}", run.text());
+        assert_eq!(count(run.json().last().unwrap(), "same"), 2);
+    }
+}
+
+/// The place of a difference does not count the line ends that were changed on request.
+#[test]
+fn a_changed_word_is_found_after_line_ends_changed_as_asked() {
     let scratch = scratch();
     let [source, maildir] = ["in", "Maildir"].map(|name| scratch.path().join(name));
-    let text = "From a@b Mon Jan  1 10:00:00 2001\r\nSubject: x\r\n\r\none\r\r\ntwo\r\n\r\n";
-    fs::write(&source, text).unwrap();
+    fs::write(&source, ODD_MAIL).unwrap();
     convert([std::ffi::OsStr::new("--eol=lf"), source.as_os_str(), maildir.as_os_str()]);
+    let file = &messages(&maildir)[0];
+    fs::write(&file.path, file.bytes.replace(b"two", b"too")).unwrap();
     let mut command = mailferry(["verify", "--json", "--against"]);
     command.args([&source, &maildir]);
-    let run = run(command);
-    assert_eq!(run.complaints(), ["message-line-ends"], "{run:?}");
+    let run = run(command).exits(1);
+    assert_eq!(run.complaints(), ["message-differs"]);
+    let message = run.findings()[0]["message"].to_string();
+    assert!(message.contains("line 6") && message.contains("t[oo"), "{message}");
 }

@@ -391,6 +391,7 @@ impl Run<'_> {
             "changed": of(|p| p.changed),
             "gone": of(|p| p.gone),
             "same": compared.same,
+            "as_asked": compared.as_asked,
             "line_ends": compared.line_ends,
             "final_newline": compared.final_newline,
             "quoting": compared.quoting,

@@ -64,7 +64,7 @@ pub(crate) fn compare(
     context: &Context<'_>,
     report: &mut dyn FnMut(Difference),
 ) -> Result<MessageTotals> {
-    let sides = mailboxes.try_map(|side| Side::open(side, context.now))?;
+    let sides = mailboxes.try_map(|side| Side::open(side, options, context.now))?;
     let mut totals = MessageTotals {
         folders: mailboxes.here.len() as u64,
         bytes: sides.here.bytes(),
@@ -72,6 +72,7 @@ pub(crate) fn compare(
         there: sides.there.len() as u64,
         pseudo: sides.here.pseudo_messages() + sides.there.pseudo_messages(),
         translated: sides.here.is_translated() || sides.there.is_translated(),
+        asked_by: options.asked.options(),
         ..MessageTotals::default()
     };
     let comparison = Comparison { sides: &sides, options, context };
@@ -126,9 +127,20 @@ impl Comparison<'_> {
         };
         // Of several copies, those with the same metadata belong together.
         let key = |side: &ScannedSide, n: usize| Some((side.digests[n], side.traits[n].rewritable()));
-        unmatched.match_by(|n| key(here, n), |n| key(there, n), |_, _| totals.same += 1);
+        let is_as_asked = |number: usize, other: usize| {
+            u64::from(here.traits[number].as_asked || there.traits[other].as_asked)
+        };
+        unmatched.match_by(
+            |n| key(here, n),
+            |n| key(there, n),
+            |number, other| {
+                totals.same += 1;
+                totals.as_asked += is_as_asked(number, other);
+            },
+        );
         let mut same = |number: usize, other: usize| {
             totals.same += 1;
+            totals.as_asked += is_as_asked(number, other);
             totals.rewritten += u64::from(here.traits[number].fields != there.traits[other].fields);
             if self.options.metadata {
                 cases.push(Case::Here { number, there: Some(other), same: true });

@@ -5,13 +5,15 @@
 //! pseudo message is left out, as by convert.
 //!
 //! The first pass keeps some fifty bytes of each message: a hash of the content, and a summary of the metadata.
-//! Messages with the same hash on both sides are the same. Only the others are read again and paired by what they
+//! Messages with the same hash on both sides are the same. What a conversion changed on
+//! request, as the manifest says, is changed in the same way before hashing. Only the others are read again and paired by what they
 //! still have in common.
 //!
 //! A difference that a signature would notice is an error: other words, or other quoting of `From `. Many programs
 //! change line ends and the final newline, so these are warnings. Messages that only the other side has are errors:
 //! it is not known which side was made from which, and seen from the other side they are missing.
 
+mod asked;
 mod both;
 mod messages;
 mod options;
@@ -24,6 +26,7 @@ mod text;
 mod totals;
 pub(crate) mod tree;
 
+pub(crate) use asked::AskedChanges;
 pub(crate) use both::Both;
 pub(crate) use messages::open_and_compare;
 pub(crate) use options::{CompareOptions, MailboxRef};

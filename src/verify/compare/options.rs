@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 
-use crate::mailbox::mbox::{DeletedPolicy, LabelPolicy, Variant};
+use super::asked::AskedChanges;
+use crate::mailbox::mbox::Variant;
 use crate::mailbox::tree::MailboxKind;
 
 /// How to compare.
@@ -12,11 +13,9 @@ use crate::mailbox::tree::MailboxKind;
 pub(crate) struct CompareOptions {
     /// Compare flags, received dates and the fields that readers rewrite as well.
     pub metadata: bool,
-    /// How convert treated a user's own Gmail labels.
-    pub labels: LabelPolicy,
-    /// How convert treated messages marked as deleted. If it skipped them, those of an mbox without a counterpart do
-    /// not count.
-    pub deleted: DeletedPolicy,
+    /// Changes by a conversion that do not count. If it skipped messages marked as deleted, those of an mbox without a
+    /// counterpart do not count either.
+    pub asked: AskedChanges,
     /// The zone of From_ lines without one.
     pub from_zone: Option<TimeZone>,
 }

@@ -6,6 +6,7 @@ use super::both::Both;
 use super::options::CompareOptions;
 use super::side::{FlagState, MessageLocation, NO_DATE, Side, StoredMessage};
 use super::text::{DiffPoint, Digest, Text, Tolerance};
+use crate::convert::Headers;
 use crate::mailbox::mbox::status;
 use crate::mailbox::message::{date, header};
 use crate::mailbox::{Code, Context, Error, Finding, Result, display_path, escape};
@@ -218,8 +219,8 @@ fn compare_metadata(
     let mut differences = Vec::new();
     let mut add = |code, values| differences.push((code, Detail::Values(values)));
     let flags = messages.as_ref().map(|message| {
-        let fields = status::parse_fields(message.text.header(), options.labels);
-        (message.location.flags(&fields, options.deleted), message.location.keywords(&fields))
+        let fields = status::parse_fields(message.text.header(), options.asked.labels);
+        (message.location.flags(&fields, options.asked.deleted), message.location.keywords(&fields))
     });
     if !flags.is_same() {
         add(Code::FlagsDiffer, flags.map(|(state, keywords)| display_flags(state, &keywords)));
@@ -231,7 +232,7 @@ fn compare_metadata(
         add(Code::DateDiffers, dates.map(display_date));
     }
     let fields = differing_fields(messages);
-    if !fields.is_same() {
+    if options.asked.headers == Headers::Keep && !fields.is_same() {
         let display = |fields: Vec<String>| match &fields[..] {
             [] => "none".into(),
             fields => fields.join(", "),

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::options::CompareOptions;
 use super::text::{Digest, MessageBytes, Text};
+use crate::convert::{Eol, Headers};
 use crate::mailbox::fs::Dir;
 use crate::mailbox::fs::files;
 use crate::mailbox::maildir::{
@@ -51,6 +52,8 @@ struct Part<'a> {
     first: usize,
     len: usize,
     location: Location<'a>,
+    /// Line ends that the messages are compared with.
+    eol: Eol,
 }
 
 enum Location<'a> {
@@ -89,6 +92,8 @@ pub(crate) struct MessageTraits {
     pub keywords: u64,
     /// True if the message is left out without a counterpart, since it is marked as deleted in an mbox.
     pub deleted: bool,
+    /// True if the message is compared as if the conversion's options had changed it.
+    pub as_asked: bool,
     /// True if the message was removed since it was listed.
     pub removed: bool,
     /// Size in the file for progress, at most 4 GiB.
@@ -154,7 +159,11 @@ impl<'a> Side<'a> {
     ///
     /// # Errors
     /// [`Error::NotAMailbox`] for a directory without cur/ and new/, [`Error::Io`].
-    pub(super) fn open(mailboxes: &'a [OpenMailbox<'a>], now: i64) -> Result<Side<'a>> {
+    pub(super) fn open(
+        mailboxes: &'a [OpenMailbox<'a>],
+        options: &CompareOptions,
+        now: i64,
+    ) -> Result<Side<'a>> {
         let (mut parts, mut first) = (Vec::with_capacity(mailboxes.len()), 0);
         let mut root: Option<&Path> = None;
         for mailbox in mailboxes {
@@ -178,7 +187,11 @@ impl<'a> Side<'a> {
             if let Location::Maildir { root: of_this, .. } = location {
                 root = Some(of_this);
             }
-            parts.push(Part { first, len, location });
+            let eol = match mailbox {
+                OpenMailbox::Maildir(path) => options.asked.eol_of_maildir(path),
+                OpenMailbox::Mbox { .. } | OpenMailbox::Messages { .. } => options.asked.eol_of_source(),
+            };
+            parts.push(Part { first, len, location, eol });
             first += len;
         }
         Ok(Side(parts))
@@ -366,8 +379,13 @@ impl<'a> Part<'a> {
                 continue;
             };
             let StoredMessage { text, location } = &message;
+            let (fields, is_stripped) = match (text.volatile_hash(), options.asked.headers) {
+                (fields, Headers::Keep) => (fields, false),
+                (fields, Headers::Strip) => (0, fields != 0),
+            };
             let mut traits = MessageTraits {
-                fields: text.volatile_hash(),
+                fields,
+                as_asked: is_stripped || text.has_other_line_ends(),
                 date: NO_DATE,
                 flags: FlagState::default(),
                 keywords: 0,
@@ -376,8 +394,8 @@ impl<'a> Part<'a> {
                 size: text.raw_len().try_into().unwrap_or(u32::MAX),
             };
             if options.metadata {
-                let fields = status::parse_fields(text.header(), options.labels);
-                traits.flags = location.flags(&fields, options.deleted);
+                let fields = status::parse_fields(text.header(), options.asked.labels);
+                traits.flags = location.flags(&fields, options.asked.deleted);
                 traits.keywords = hash_keywords(&location.keywords(&fields));
                 match location {
                     // Convert puts the received date into name and mtime; other programs may use other names.
@@ -390,7 +408,7 @@ impl<'a> Part<'a> {
                 }
             }
             let is_file = matches!(location, MessageLocation::File { .. });
-            if options.deleted == DeletedPolicy::Skip && !is_file {
+            if options.asked.deleted == DeletedPolicy::Skip && !is_file {
                 traits.deleted = status::parse_fields(text.header(), LabelPolicy::Ignore).deleted;
             }
             bytes += text.raw_len() as u64;
@@ -407,14 +425,16 @@ impl<'a> Part<'a> {
 
     fn pseudo_message(&self) -> Option<StoredMessage<'_>> {
         match self.location {
-            Location::Mbox { source, mbox, skipped: 1 } => Some(mbox_message(source, mbox, 0)),
+            Location::Mbox { source, mbox, skipped: 1 } => Some(self.mbox_message(source, mbox, 0)),
             _ => None,
         }
     }
 
     fn message(&self, n: usize) -> Result<Option<StoredMessage<'_>>> {
         match &self.location {
-            Location::Mbox { source, mbox, skipped } => Ok(Some(mbox_message(source, mbox, n + skipped))),
+            Location::Mbox { source, mbox, skipped } => {
+                Ok(Some(self.mbox_message(source, mbox, n + skipped)))
+            }
             Location::Maildir { path, reader, entries, keywords, .. } => {
                 let mut raw = Contents::default();
                 let FoundMessage { entry, mtime } = match reader.read(&entries[n], &mut raw)? {
@@ -422,7 +442,7 @@ impl<'a> Part<'a> {
                     Err(none) => return require_absent(none, reader.path(&entries[n])).map(|()| None),
                 };
                 Ok(Some(StoredMessage {
-                    text: Text::new(MessageBytes::File(raw), 0, Quoting::None),
+                    text: Text::new(MessageBytes::File(raw), 0, Quoting::None, self.eol),
                     location: MessageLocation::File { path: entry.path(path), entry, mtime, keywords },
                 }))
             }
@@ -431,10 +451,24 @@ impl<'a> Part<'a> {
                 let bare::BareMessage { at, start } = bare::locate(source.text());
                 let stamp = from_line::first_stamp(&source.text()[at..start]);
                 Ok(Some(StoredMessage {
-                    text: Text::new(MessageBytes::Source { source, start }, start as u64, Quoting::None),
+                    text: Text::new(
+                        MessageBytes::Source { source, start },
+                        start as u64,
+                        Quoting::None,
+                        self.eol,
+                    ),
                     location: MessageLocation::WholeFile { path: &files[n], stamp },
                 }))
             }
+        }
+    }
+
+    fn mbox_message<'s>(&self, source: &'s Source, mbox: &'s Mbox<'_>, n: usize) -> StoredMessage<'s> {
+        let extent = mbox.messages()[n];
+        let (raw, from_line) = (extent.message(mbox.text()), extent.separator_lines(mbox.text()));
+        StoredMessage {
+            text: Text::new(MessageBytes::Mbox(raw), extent.start, mbox.variant.quoting(), self.eol),
+            location: MessageLocation::Mbox { path: source.path(), number: n + 1, extent, from_line },
         }
     }
 }
@@ -500,15 +534,6 @@ fn hash_keywords(keywords: &[String]) -> u64 {
     let mut hasher = DefaultHasher::new();
     keywords.hash(&mut hasher);
     if keywords.is_empty() { 0 } else { hasher.finish() }
-}
-
-fn mbox_message<'a>(source: &'a Source, mbox: &'a Mbox<'_>, n: usize) -> StoredMessage<'a> {
-    let extent = mbox.messages()[n];
-    let (raw, from_line) = (extent.message(mbox.text()), extent.separator_lines(mbox.text()));
-    StoredMessage {
-        text: Text::new(MessageBytes::Mbox(raw), extent.start, mbox.variant.quoting()),
-        location: MessageLocation::Mbox { path: source.path(), number: n + 1, extent, from_line },
-    }
 }
 
 /// The messages of a Maildir.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::mailbox::maildir::list::NO_CLOCK;
 use crate::mailbox::mbox::quote::quote_mboxrd;
-use crate::mailbox::mbox::{DeletedPolicy, LabelPolicy, Mbox, ReadOptions, ScanHooks, Variant, read};
+use crate::mailbox::mbox::{Mbox, ReadOptions, ScanHooks, Variant, read};
 use crate::mailbox::source::{Source, SpoolOptions};
 use crate::mailbox::{Cancel, Code, Context, Error, Events, LockOptions, Phase};
 use crate::verify::compare::messages::compare;
@@ -95,7 +95,7 @@ fn context(events: &dyn Events) -> Context<'_> {
 }
 
 fn options(metadata: bool) -> CompareOptions {
-    CompareOptions { metadata, labels: LabelPolicy::Keywords, deleted: DeletedPolicy::Flag, from_zone: None }
+    CompareOptions { metadata, asked: AskedChanges::default(), from_zone: None }
 }
 
 /// Calls `with` with the mail as a mailbox on disk.
@@ -505,7 +505,7 @@ fn a_message_that_moves_while_it_is_listed_is_found() {
         &Mail::Maildir(vec![("new/1.a.h".into(), A.into()), ("new/2.b.h".into(), B.into())]),
         |mailbox| {
             let OpenMailbox::Maildir(path) = &mailbox else { unreachable!() };
-            let side = Side::open(from_ref(&mailbox), NO_CLOCK).unwrap();
+            let side = Side::open(from_ref(&mailbox), &options(true), NO_CLOCK).unwrap();
             fs::rename(path.join("new/1.a.h"), path.join("cur/1.a.h:2,S")).unwrap();
             let events = CountingEvents::default();
             let scanned = side.scan(&options(true), &context(&events)).unwrap();

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::both::Both;
+use crate::convert::Eol;
 use crate::mailbox::mbox::{Quoting, quote};
 use crate::mailbox::message::header;
 use crate::mailbox::source::{Contents, ForwardReader, Source, mapped};
@@ -44,6 +45,8 @@ pub(crate) struct Text<'a> {
     header_len: usize,
     body_at: usize,
     quoting: Quoting,
+    /// Line ends that the message is compared with; [`Eol::Keep`] if it has them already.
+    eol: Eol,
 }
 
 /// Differences that do not count.
@@ -80,10 +83,16 @@ pub(crate) struct DiffPoint {
 
 impl<'a> Text<'a> {
     /// Takes a message at offset `start` of its file.
-    pub(super) fn new(raw: MessageBytes<'a>, start: u64, quoting: Quoting) -> Text<'a> {
+    pub(super) fn new(raw: MessageBytes<'a>, start: u64, quoting: Quoting, eol: Eol) -> Text<'a> {
         let split = header::split(&raw);
         let (header_len, body_at) = (split.header.len(), split.body_at(&raw));
-        Text { raw, start, header_len, body_at, quoting }
+        let is_other = match eol {
+            Eol::Keep => false,
+            Eol::Lf => mapped::find_all(&raw, b"\r\n").next().is_some(),
+            Eol::Crlf => mapped::find_all(&raw, b"\n").any(|lf| lf == 0 || raw[lf - 1] != b'\r'),
+        };
+        let eol = if is_other { eol } else { Eol::Keep };
+        Text { raw, start, header_len, body_at, quoting, eol }
     }
 
     pub(super) fn header(&self) -> &[u8] {
@@ -98,6 +107,11 @@ impl<'a> Text<'a> {
             MessageBytes::File(contents) => contents.check_complete(path),
             MessageBytes::Source { source, .. } => source.check_unchanged(),
         }
+    }
+
+    /// Reports whether the message is compared with other line ends than it has.
+    pub(super) fn has_other_line_ends(&self) -> bool {
+        self.eol != Eol::Keep
     }
 
     /// Returns the length in the file.
@@ -126,6 +140,9 @@ impl<'a> Text<'a> {
 
     /// Returns the hash of the content.
     pub(super) fn digest(&self) -> Digest {
+        if self.has_other_line_ends() {
+            return self.tolerant_digest(Tolerance::default());
+        }
         let mut hasher = blake3::Hasher::new();
         self.ranges().flat_map(|range| mapped::windows(&self.raw[range])).for_each(|window| {
             hasher.update(window);
@@ -139,11 +156,8 @@ impl<'a> Text<'a> {
         if fields.peek().is_none() {
             return 0;
         }
-        let mut hasher = blake3::Hasher::new();
-        fields.for_each(|range| {
-            hasher.update(&self.raw[range]);
-        });
-        u64::from_le_bytes(truncate(hasher.finalize()))
+        let digest = self.hash_normalized(fields, Tolerance::default());
+        u64::from_le_bytes(digest[..8].try_into().unwrap_or_default())
     }
 
     /// Returns the hash of the content without tolerated differences.
@@ -179,12 +193,15 @@ impl<'a> Text<'a> {
                 rest = &rest[end.map_or(rest.len(), |lf| lf + 1)..];
                 hasher.update(line_end);
                 line_end = if end.is_some() { b"\n" } else { b"" };
-                if end.is_some() && line.ends_with(b"\r") {
+                let is_crlf = end.is_some() && line.ends_with(b"\r");
+                if is_crlf && tolerance.line_ends {
                     // CR CR LF is a line end that was converted to CRLF twice.
-                    let bare = line.iter().rposition(|&b| b != b'\r').map_or(0, |last| last + 1);
-                    let one_less = line.len() - 1;
-                    line_end = if tolerance.line_ends { b"\n" } else { b"\r\n" };
-                    line = if tolerance.line_ends { &line[..bare] } else { &line[..one_less] };
+                    line = &line[..line.iter().rposition(|&b| b != b'\r').map_or(0, |last| last + 1)];
+                } else if is_crlf {
+                    line = &line[..line.len() - 1];
+                    line_end = if self.eol == Eol::Lf { b"\n" } else { b"\r\n" };
+                } else if end.is_some() && self.eol == Eol::Crlf && !tolerance.line_ends {
+                    line_end = b"\r\n";
                 }
                 mapped::windows(if tolerance.quoting { unquote(line) } else { line }).for_each(|window| {
                     hasher.update(window);
@@ -202,8 +219,8 @@ impl<'a> Text<'a> {
         self.ranges().last().is_some_and(|range| self.raw[range].ends_with(b"\n"))
     }
 
-    /// Returns the first offsets in the raw bytes at which the contents differ.
-    fn find_difference(&self, other: &Text<'_>) -> Option<Both<usize>> {
+    /// Returns the first offsets in the raw bytes at which the contents differ. CRLF is the same as LF if `line_ends`.
+    fn find_difference(&self, other: &Text<'_>, line_ends: bool) -> Option<Both<usize>> {
         let (mut ranges, mut others) = (self.ranges(), other.ranges());
         let (mut here, mut there) = (0..0, 0..0);
         let (mut reader, mut other_reader) = (ForwardReader::new(&self.raw), ForwardReader::new(&other.raw));
@@ -223,6 +240,15 @@ impl<'a> Text<'a> {
             };
             here.start += same;
             there.start += same;
+            if line_ends && same < both {
+                let (a, b) = (&self.raw[here.clone()], &other.raw[there.clone()]);
+                let crs = [a.starts_with(b"\r\n") && b[0] == b'\n', b.starts_with(b"\r\n") && a[0] == b'\n'];
+                here.start += usize::from(crs[0]);
+                there.start += usize::from(crs[1]);
+                if crs != [false; 2] {
+                    continue;
+                }
+            }
             if same < both {
                 return Some(Both { here: here.start, there: there.start });
             }
@@ -235,7 +261,14 @@ impl<'a> Text<'a> {
 
     /// Returns the first byte that differs, on both sides.
     pub(super) fn first_difference(&self, other: &Text<'_>) -> Option<Both<DiffPoint>> {
-        let Both { here, there } = self.find_difference(other)?;
+        let line_ends = self.has_other_line_ends() || other.has_other_line_ends();
+        let found = if line_ends { self.find_difference(other, true) } else { None };
+        let found = found.or_else(|| self.find_difference(other, false));
+        // The bytes may be the same where other line ends were asked for.
+        let first_line_end = |text: &Text<'_>| mapped::find_byte(b'\n', &text.raw).unwrap_or(text.raw.len());
+        let is_other = line_ends && found.is_none() && self.digest() != other.digest();
+        let line_end = is_other.then(|| Both { here: first_line_end(self), there: first_line_end(other) });
+        let Both { here, there } = found.or(line_end)?;
         Some(Both { here: self.diff_point(here), there: other.diff_point(there) })
     }
 

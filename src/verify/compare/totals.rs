@@ -18,6 +18,10 @@ pub(crate) struct MessageTotals {
     pub there: u64,
     /// Pairs with the same content.
     pub same: u64,
+    /// Pairs of these whose bytes differ as options of the conversion asked for.
+    pub as_asked: u64,
+    /// These options.
+    pub asked_by: &'static str,
     /// Pairs that differ only in line ends (and perhaps in the final newline).
     pub line_ends: u64,
     /// Pairs that differ only in quoting (and perhaps in line ends and the final newline).
@@ -95,11 +99,13 @@ impl MessageTotals {
             grouped_plural(self.here, "message"),
             is_or_are(self.same, self.here),
         );
-        if self.rewritten > 0 {
-            let which =
-                if self.rewritten == self.same { "" } else { &format!("{} of ", grouped(self.rewritten)) };
-            text +=
-                &format!(" but for fields that readers rewrite (Status, Content-Length …) in {which}them");
+        let except = [
+            (self.rewritten, "fields that readers rewrite (Status, Content-Length …)".to_owned()),
+            (self.as_asked, format!("what {} changed", self.asked_by)),
+        ];
+        for (n, (count, what)) in except.iter().filter(|(count, _)| *count > 0).enumerate() {
+            let which = if *count == self.same { "" } else { &format!("{} of ", grouped(*count)) };
+            text += &format!("{} but for {what} in {which}them", if n == 0 { "" } else { "," });
         }
         if self.translated {
             text += ", CR line ends read as LF";
@@ -151,6 +157,7 @@ impl MessageTotals {
             (&mut self.here, other.here),
             (&mut self.there, other.there),
             (&mut self.same, other.same),
+            (&mut self.as_asked, other.as_asked),
             (&mut self.line_ends, other.line_ends),
             (&mut self.quoting, other.quoting),
             (&mut self.final_newline, other.final_newline),
@@ -169,6 +176,7 @@ impl MessageTotals {
             *total += count;
         }
         self.translated |= other.translated;
+        self.asked_by = other.asked_by;
     }
 }
 
