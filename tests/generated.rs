@@ -187,6 +187,7 @@ fn a_page_has_every_key_of_the_report() {
             &[
                 &["convert", "--json", inbox, "Maildir"],
                 &["convert", "--json", tree, "Tree"],
+                &["convert", "--json", "-n", inbox, "new"],
                 &["convert", "--json", "--exact", "Maildir", "exact.mbox"],
             ],
         ),

@@ -172,10 +172,11 @@ pub(crate) fn run(args: DeliverArgs) -> Exit {
         "already_present": delivered.iter().filter(|one| one.already_present).count(),
         "status": status,
     });
-    reporter.summary("deliver", summary);
+    let exit = Exit::of_delivery(result.err().map(|failure| failure.reason), args.exit_codes);
+    reporter.summary("deliver", exit, summary);
     // A failure of the report does not undo the delivery.
     reporter.finish(Exit::Done);
-    Exit::of_delivery(result.err().map(|failure| failure.reason), args.exit_codes)
+    exit
 }
 
 fn deliver_one(

@@ -73,7 +73,7 @@ pub(super) fn run(args: InspectArgs) -> Exit {
     };
     // A message is data; an error has a summary in any case.
     if args.number.is_none() || exit != Exit::Done {
-        reporter.summary("inspect", json!({ "messages_found": messages }));
+        reporter.summary("inspect", exit, json!({ "messages_found": messages }));
     }
     reporter.finish(exit)
 }

@@ -1,6 +1,7 @@
 //! Assumptions of an import about the messages of a source: flags from header fields, deleted messages, zones and dates.
 //! The user may know better, so each assumption is reported in one line.
 
+use super::MailStats;
 use crate::mailbox::mbox::DeletedPolicy;
 use crate::mailbox::message::{DateRules, Field, Flags, FromLineDates, Origin, PackedStamp};
 use crate::mailbox::text::{grouped, grouped_plural};
@@ -89,7 +90,8 @@ impl FlagStats {
 #[derive(Debug, Default)]
 pub(super) struct Assumptions {
     pub(super) deleted: u64,
-    utc: u64,
+    /// From_ lines without a zone.
+    local: u64,
     received: u64,
     header: u64,
 }
@@ -98,11 +100,28 @@ impl Assumptions {
     /// Adds the date of a message, and the stamp of its From_ line.
     pub(super) fn add_date(&mut self, origin: Origin, stamp: PackedStamp) {
         match origin {
-            Origin::FromLine => self.utc += u64::from(stamp.is_local()),
+            Origin::FromLine => self.local += u64::from(stamp.is_local()),
             Origin::Received => self.received += 1,
             Origin::Header => self.header += 1,
             // These have findings of their own.
             Origin::Mtime | Origin::Name | Origin::None => {}
+        }
+    }
+
+    /// Returns the counts for the report.
+    pub(super) fn stats(
+        &self,
+        deleted: DeletedPolicy,
+        rules: &DateRules,
+        from_lines: &FromLineDates,
+    ) -> MailStats {
+        let is_inferred = from_lines.found_offset.is_some();
+        let count_if = |condition, count| if condition { count } else { 0 };
+        MailStats {
+            deleted_kept: count_if(deleted == DeletedPolicy::Keep, self.deleted),
+            zones_assumed: count_if(rules.from_zone.is_none() && !is_inferred, self.local),
+            zones_inferred: count_if(is_inferred, self.local),
+            ..MailStats::default()
         }
     }
 
@@ -131,8 +150,10 @@ impl Assumptions {
                 }
             });
         }
-        if self.utc > 0 && rules.from_zone.is_none() && from_lines.found_offset.is_none() {
-            let text = format!("{} without a zone, taken as UTC", grouped_plural(self.utc, "From_ line"));
+        let zones_assumed = self.stats(deleted, rules, from_lines).zones_assumed;
+        if zones_assumed > 0 {
+            let text =
+                format!("{} without a zone, taken as UTC", grouped_plural(zones_assumed, "From_ line"));
             let hint = "--from-zone names the zone of the machine that wrote them";
             findings.push(Finding::new(Code::DateZoneAssumed, text).with_hint(hint));
         }

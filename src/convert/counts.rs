@@ -3,10 +3,11 @@
 use std::ops::AddAssign;
 use std::path::PathBuf;
 
-use super::PlannedMessage;
 use super::planned::Disposition;
+use super::{MailStats, Plan, PlannedMessage};
 use crate::mailbox::manifest::{ByteCounts, SectionFooter};
 use crate::mailbox::mbox::Mbox;
+use crate::mailbox::message::Origin;
 
 /// The counts of a run, or of one of its sources.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub(crate) struct Totals {
     pub(crate) duplicates: u64,
     /// Messages skipped for another reason.
     pub(crate) skipped: u64,
+    /// Messages that the user did not select.
+    pub(crate) not_selected: u64,
     /// Size of the sources, uncompressed.
     pub(crate) bytes_source: u64,
     pub(crate) bytes: ByteCounts,
@@ -30,6 +33,10 @@ pub(crate) struct Totals {
     pub(crate) line_ends_changed: u64,
     /// Links written, or to write: one for each further folder of a message.
     pub(crate) links: u64,
+    /// Bytes that the files take on the disk; known once the run has checked that they fit.
+    pub(crate) bytes_needed: u64,
+    /// The messages written.
+    pub(crate) mail: MailStats,
 }
 
 impl Totals {
@@ -54,20 +61,30 @@ impl Totals {
         self.bytes += footer.bytes;
     }
 
-    /// Adds a source whose messages have these dispositions.
-    pub(crate) fn add_source(&mut self, mbox: &Mbox<'_>, messages: &[PlannedMessage]) {
+    /// Adds a source that was planned.
+    pub(crate) fn add_source(&mut self, mbox: &Mbox<'_>, plan: &Plan) {
         mbox.check_conservation().unwrap_or_else(|why| panic!("{why}"));
+        let messages = &plan.messages;
         self.sources += 1;
         for message in messages {
             self.line_ends_changed += u64::from(message.eols);
             self.links += (message.missing_folders().len() as u64).saturating_sub(1);
             match message.disposition {
-                Disposition::Write => self.written += 1,
+                Disposition::Write => {
+                    self.written += 1;
+                    let date = (message.origin != Origin::None).then_some(message.epoch);
+                    self.mail.add_message(message.status.flags, date);
+                }
                 Disposition::Present => self.already_present += 1,
                 Disposition::Duplicate => self.duplicates += 1,
-                Disposition::Pseudo | Disposition::Deleted => self.skipped += 1,
+                Disposition::Pseudo => self.skipped += 1,
+                Disposition::Deleted => {
+                    self.skipped += 1;
+                    self.mail.deleted_skipped += 1;
+                }
             }
         }
+        self.mail += &plan.assumed;
         self.messages_found += messages.len() as u64;
         self.bytes_source += mbox.text().len() as u64;
         self.bytes += byte_counts(mbox, messages);
@@ -81,8 +98,9 @@ impl Totals {
 
     fn balances(&self) -> bool {
         let reached = self.bytes_source.checked_sub(self.bytes_not_reached);
-        self.messages_found == self.written + self.already_present + self.duplicates + self.skipped
-            && reached.is_some_and(|reached| self.bytes.balances(reached))
+        let accounted =
+            self.written + self.already_present + self.duplicates + self.skipped + self.not_selected;
+        self.messages_found == accounted && reached.is_some_and(|reached| self.bytes.balances(reached))
     }
 }
 
@@ -94,11 +112,14 @@ impl AddAssign<&Totals> for Totals {
         self.already_present += other.already_present;
         self.duplicates += other.duplicates;
         self.skipped += other.skipped;
+        self.not_selected += other.not_selected;
         self.bytes_source += other.bytes_source;
         self.bytes += other.bytes;
         self.bytes_not_reached += other.bytes_not_reached;
         self.line_ends_changed += other.line_ends_changed;
         self.links += other.links;
+        self.bytes_needed += other.bytes_needed;
+        self.mail += &other.mail;
     }
 }
 
@@ -121,20 +142,43 @@ pub(crate) fn byte_counts(mbox: &Mbox<'_>, messages: &[PlannedMessage]) -> ByteC
     bytes
 }
 
-/// A folder that messages belong to.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// A folder that messages belong to, and how many. A message in several folders counts in each.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FolderCount {
     /// The name to display, with a slash between levels: `INBOX` is the Maildir itself.
     pub(crate) name: String,
     /// The directory, if its label is not the folder's name.
     pub(crate) directory: Option<PathBuf>,
-    /// How many messages were written into it, or would be.
+    pub(crate) found: u64,
+    /// Messages written into it, or in a dry run those to write.
     pub(crate) written: u64,
+    pub(crate) already_present: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) skipped: u64,
 }
 
 impl FolderCount {
     /// Returns the list of a conversion into the Maildir itself.
-    pub(crate) fn inbox(written: u64) -> Vec<FolderCount> {
-        vec![FolderCount { name: "INBOX".to_owned(), directory: None, written }]
+    pub(crate) fn inbox(totals: &Totals) -> Vec<FolderCount> {
+        vec![FolderCount {
+            name: "INBOX".to_owned(),
+            directory: None,
+            found: totals.messages_found,
+            written: totals.written,
+            already_present: totals.already_present,
+            duplicates: totals.duplicates,
+            skipped: totals.skipped,
+        }]
+    }
+
+    /// Adds a message, which is written into this folder if `is_missing` there.
+    pub(super) fn add(&mut self, disposition: Disposition, is_missing: bool) {
+        self.found += 1;
+        match disposition {
+            Disposition::Write if is_missing => self.written += 1,
+            Disposition::Write | Disposition::Present => self.already_present += 1,
+            Disposition::Duplicate => self.duplicates += 1,
+            Disposition::Pseudo | Disposition::Deleted => self.skipped += 1,
+        }
     }
 }

@@ -52,13 +52,13 @@ impl Destination {
         Ok((Destination { state, manifest }, Some(OpenDestination { writer, leftover, _manifest_lock })))
     }
 
-    /// Refuses before the first byte what cannot fit. `sizes` are those of the files of messages, None for a
+    /// Refuses before the first byte what cannot fit, and returns the bytes that are needed. `sizes` are those of the files of messages, None for a
     /// message that is only recorded.
     pub(crate) fn check_free_space(
         &self,
         path: &Path,
         sizes: impl Iterator<Item = Option<u64>>,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         /// Bytes that the manifest takes for a message, at most for nearly all.
         const MANIFEST_LINE: u64 = 300;
         /// Three directories and the manifest.
@@ -77,7 +77,9 @@ impl Destination {
         if files > FILES {
             dir.check_writable()?;
         }
-        free.require_bytes(directory, blocks * free.block + lines)?;
-        free.require_inodes(directory, files)
+        let need = blocks * free.block + lines;
+        free.require_bytes(directory, need)?;
+        free.require_inodes(directory, files)?;
+        Ok(need)
     }
 }

@@ -1,7 +1,7 @@
 //! Imports mboxes into a Maildir. Sources are read and planned before the first byte is written; what is
 //! written is published only when all of it is safe.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::history::identity_finding;
 use super::identity::{self, hash_source};
@@ -99,9 +99,9 @@ impl<'a> Import<'a> {
         let folder_sizes = space_of_folders(needed.len());
         let Some(OpenDestination { _manifest_lock, mut writer, leftover }) = opened else {
             let sizes = planned.iter().flat_map(|p| &p.plan.messages).map(PlannedMessage::size_to_write);
-            destination.check_free_space(path, sizes.chain(folder_sizes))?;
+            let bytes_needed = destination.check_free_space(path, sizes.chain(folder_sizes))?;
             inputs.iter().try_for_each(|input| input.source.check_unchanged())?;
-            return Ok((totals, folder_counts));
+            return Ok((Totals { bytes_needed, ..totals }, folder_counts));
         };
         writer.set_folders(folders.directories(), needed)?;
         let run = RunOptions {
@@ -139,7 +139,7 @@ impl<'a> Import<'a> {
         }
         let history = History::parse(destination.manifest.as_ref())?.with_siblings(options.siblings);
         let mut totals = Totals { sources: inputs.len() as u64, ..Totals::default() };
-        let mut folders = BTreeSet::new();
+        let mut folders = BTreeMap::<String, u64>::new();
         let mut reports = Vec::new();
         for input in inputs {
             let (identity, _) = history.identify(input, None, &[]);
@@ -151,7 +151,8 @@ impl<'a> Import<'a> {
             totals.add_known(outline.header.size, footer);
             if options.render.labels.are_folders() {
                 let messages = outline.read()?.messages;
-                folders.extend(messages.iter().flat_map(labels::folder_names));
+                let names = messages.iter().flat_map(labels::folder_names);
+                names.for_each(|name| *folders.entry(name).or_default() += 1);
             }
             let findings = identity_finding(identity).into_iter();
             let findings = findings.chain(history.options_finding(identity, options.render)).collect();
@@ -163,9 +164,14 @@ impl<'a> Import<'a> {
         inputs.iter().try_for_each(|input| input.source.check_unchanged())?;
         history.sync(&options.destination)?;
         self.reports = reports;
-        let count = |name| FolderCount { name, directory: None, written: 0 };
+        let count = |(name, messages)| FolderCount {
+            name,
+            found: messages,
+            already_present: messages,
+            ..FolderCount::default()
+        };
         let folders: Vec<FolderCount> = folders.into_iter().map(count).collect();
-        Ok(Some((totals, if folders.is_empty() { FolderCount::inbox(0) } else { folders })))
+        Ok(Some((totals, if folders.is_empty() { FolderCount::inbox(&totals) } else { folders })))
     }
 
     /// Reads the sources, and hashes them if the run may need to identify them.
@@ -244,7 +250,7 @@ impl<'a> Import<'a> {
     fn count(&self, sources: &[ReadSource<'_>], planned: &[IdentifiedPlan]) -> Totals {
         let mut totals = Totals::default();
         for ((input, source), planned) in self.inputs.iter().zip(sources).zip(planned) {
-            totals.add_source(&source.mbox, &planned.plan.messages);
+            totals.add_source(&source.mbox, &planned.plan);
             if input.source.is_cr_only() {
                 totals.line_ends_changed += memchr::memchr_iter(b'\n', source.mbox.text()).count() as u64;
             }
@@ -314,26 +320,28 @@ fn resume_in_place(
 
 /// Returns the folders of all messages, and the numbers of those that get any.
 fn count_folders(folders: &LabelFolders, planned: &[IdentifiedPlan]) -> (Vec<FolderCount>, Vec<FolderIndex>) {
-    let mut written = vec![None; folders.count()];
+    let mut counts = vec![FolderCount::default(); folders.count()];
     let messages = planned.iter().flat_map(|planned| &planned.plan.messages);
-    for planned in messages.filter(|p| p.disposition != Disposition::Pseudo) {
-        planned.folders().iter().for_each(|&folder| *written[folder as usize].get_or_insert(0) += 0);
-        planned.missing_folders().iter().for_each(|&folder| *written[folder as usize].get_or_insert(0) += 1);
+    for message in messages.filter(|message| message.disposition != Disposition::Pseudo) {
+        let missing = message.missing_folders();
+        for folder in message.folders() {
+            counts[*folder as usize].add(message.disposition, missing.contains(folder));
+        }
     }
-    let numbered = || (0..).zip(&written);
-    let needed = numbered().filter(|(_, written)| written.is_some_and(|n| n > 0)).map(|(folder, _)| folder);
-    let used = numbered().filter_map(|(folder, written)| Some((folder, (*written)?)));
-    let count = |(folder, written)| FolderCount {
+    let numbered = || (0..).zip(&counts);
+    let needed = numbered().filter(|(_, count)| count.written > 0).map(|(folder, _)| folder).collect();
+    let used = numbered().filter(|(_, count)| count.found > 0);
+    let name = |(folder, count): (FolderIndex, &FolderCount)| FolderCount {
         name: folders.name(folder),
         directory: folders.renamed_directory(folder),
-        written,
+        ..count.clone()
     };
-    let mut counts: Vec<FolderCount> = used.map(count).collect();
+    let mut counts: Vec<FolderCount> = used.map(name).collect();
     counts.sort();
     if counts.is_empty() {
-        counts = FolderCount::inbox(0);
+        counts = FolderCount::inbox(&Totals::default());
     }
-    (counts, needed.collect())
+    (counts, needed)
 }
 
 /// Returns the space that folders take, as if it were messages: four directories each, and a `maildirfolder`.

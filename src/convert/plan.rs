@@ -8,7 +8,7 @@ use super::assumptions::{Assumptions, FlagFields, FlagStats};
 use super::dedupe::{MessageDigests, content_digest};
 use super::planned::{Disposition, FolderPlacement};
 use super::render::render;
-use super::{Dedupe, Eol, NameTable, PlannedMessage, PreviousMessages, RenderOptions, Rendered};
+use super::{Dedupe, Eol, MailStats, NameTable, PlannedMessage, PreviousMessages, RenderOptions, Rendered};
 use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::maildir::{Unique, keywords};
 use crate::mailbox::manifest::Digest;
@@ -25,6 +25,8 @@ pub(crate) struct Plan {
     /// In file order.
     pub(crate) messages: Vec<PlannedMessage>,
     pub(crate) findings: Vec<Finding>,
+    /// What was assumed about them.
+    pub(crate) assumed: MailStats,
 }
 
 /// Messages that a worker takes at once: few enough to spread evenly, and so many that releasing their pages
@@ -117,7 +119,8 @@ pub(crate) fn plan(
         findings.extend(assumptions.findings(render.deleted, &rules, &from_dates));
     }
     findings.extend(names.folders.take_findings());
-    Ok(Plan { messages, findings })
+    let assumed = assumptions.stats(render.deleted, &rules, &from_dates);
+    Ok(Plan { messages, findings, assumed })
 }
 
 /// The part of planning that looks at each message by itself, on several threads.

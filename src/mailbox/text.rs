@@ -59,6 +59,24 @@ pub(crate) fn grouped_plural(count: u64, what: &str) -> String {
     format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
+/// Formats a number of bytes for the user, as `200 MB`.
+pub(crate) fn human_size(bytes: u64) -> String {
+    let units = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    let mut size = bytes as f64;
+    let mut unit = "bytes";
+    for next in units {
+        // 999.5 would be shown as 1000.
+        if size < 999.5 {
+            break;
+        }
+        (size, unit) = (size / 1000.0, next);
+    }
+    match size < 9.95 && unit != "bytes" {
+        true => format!("{size:.1} {unit}"),
+        false => format!("{size:.0} {unit}"),
+    }
+}
+
 /// Returns the verb of `1 of 3 messages is` or `2 of 3 messages are`.
 pub(crate) fn is_or_are(count: u64, of: u64) -> &'static str {
     if count == 1 || of == 1 { "is" } else { "are" }
@@ -99,6 +117,15 @@ mod tests {
         assert_eq!(
             ["7", "999", "1,000", "200,033,902"],
             [7, 999, 1000, 200_033_902].map(grouped).each_ref().map(|s| s.as_str())
+        );
+    }
+
+    #[test]
+    fn a_size_has_two_or_three_digits() {
+        let sizes = [7, 999, 1000, 9_949, 9_951, 999_499, 999_500, 200_033_902, 4_512_000_000];
+        assert_eq!(
+            sizes.map(human_size),
+            ["7 bytes", "999 bytes", "1.0 kB", "9.9 kB", "10 kB", "999 kB", "1.0 MB", "200 MB", "4.5 GB"]
         );
     }
 

@@ -301,10 +301,7 @@ fn the_same_command_again_touches_nothing() {
         maildir.as_os_str(),
     ]))
     .exits(0);
-    assert_eq!(
-        text.last_line(),
-        "8 messages found, 0 written, 8 there already; every byte of 3,756 accounted for."
-    );
+    text.has_line("8 messages found, 0 written, 8 already there; every byte of 3,756 accounted for.");
 }
 
 #[test]
@@ -465,7 +462,9 @@ fn a_dry_run_writes_nothing_anywhere_and_counts_the_same() {
     }
     let text = run(mailferry(["convert".as_ref(), "-n".as_ref(), source.as_os_str(), existing.as_os_str()]))
         .exits(0);
-    assert_eq!(text.last_line(), "2 messages found, 2 would be written; every byte of 137 accounted for.");
+    text.has_line("2 messages found, 2 would be written; every byte of 137 accounted for.");
+    let (source, existing) = (source.display(), existing.display());
+    assert_eq!(text.last_line(), format!("Do it: mailferry convert {source} {existing}"));
 }
 
 #[test]
@@ -520,7 +519,7 @@ fn the_summary_has_every_key_of_the_contract_whatever_happens() {
 }
 
 #[test]
-fn the_last_line_for_a_person_is_a_plain_sentence() {
+fn the_summary_begins_with_a_plain_sentence() {
     let scratch = scratch();
     let maildir = scratch.path().join("Maildir");
     let run = run(mailferry([
@@ -530,7 +529,8 @@ fn the_last_line_for_a_person_is_a_plain_sentence() {
         maildir.as_os_str(),
     ]))
     .exits(0);
-    assert_eq!(run.last_line(), "8 messages found, 8 written; every byte of 3,756 accounted for.");
+    run.has_line("8 messages found, 8 written; every byte of 3,756 accounted for.");
+    assert_eq!(run.last_line(), format!("Check it any time: mailferry verify {}", maildir.display()));
     assert_eq!(run.stderr, "");
 }
 

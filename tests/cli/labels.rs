@@ -175,11 +175,16 @@ fn a_dry_run_names_the_folders_and_creates_none() {
         command
     })
     .exits(0);
-    for line in ["INBOX: 1 message", "Work: 2 messages", r"Work/v1.0 (in .Work.v1\2e0): 1 message"] {
-        assert!(run.text().lines().any(|l| l == line), "{line:?} is not in {}", run.text());
+    for line in [
+        "folder     found  to write  already  skipped  directory",
+        "INBOX          1         1        0        0",
+        "Work           2         2        0        0",
+        r"Work/v1.0      1         1        0        0  .Work.v1\2e0",
+        "Messages with several labels are in each of their folders, by 1 link.",
+    ] {
+        run.has_line(line);
     }
-    let expected = "3 messages found, 3 would be written, 1 link in further folders; every byte of ";
-    assert!(run.last_line().starts_with(expected), "{}", run.last_line());
+    assert!(run.text().contains("\n3 messages found, 3 would be written; every byte of "), "{}", run.text());
     assert_eq!(names(setup.scratch.path()), ["takeout.mbox"]);
 }
 

@@ -123,6 +123,12 @@ impl Run {
         self.text().lines().last().unwrap_or_default().to_owned()
     }
 
+    /// Asserts that a line of the report is this one.
+    #[track_caller]
+    pub(crate) fn has_line(&self, line: &str) {
+        assert!(self.text().lines().any(|other| other == line), "{line:?} is not in\n{}", self.text());
+    }
+
     /// Returns the report of `--json`.
     #[track_caller]
     pub(crate) fn json(&self) -> Vec<Value> {

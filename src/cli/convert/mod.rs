@@ -5,6 +5,8 @@ mod args;
 mod job;
 mod report;
 mod run;
+mod summary;
+mod table;
 mod tree;
 
 use std::sync::Mutex;
@@ -18,10 +20,11 @@ use crate::convert::{
     DestinationOptions, ExportOptions, ExportSource, ImportOptions, Outcome, Totals, copy, restore,
 };
 use crate::mailbox::mbox::Variant;
-use crate::mailbox::{Context, Error, Result, display_path};
+use crate::mailbox::{Context, Error, Result};
 use job::Job;
 use report::ConvertReport;
 use run::Run;
+use summary::Written;
 
 pub(crate) use args::ConvertArgs;
 
@@ -29,7 +32,7 @@ pub(crate) use args::ConvertArgs;
 pub(crate) fn run(mut args: ConvertArgs) -> Exit {
     match args.tree.read_files_from() {
         Ok(listed) => drop(args.mailboxes.splice(..0, listed)),
-        Err(error) => return ConvertReport::new(&args, false).fail(error, 0),
+        Err(error) => return ConvertReport::new(&args, None).fail(error, 0),
     }
     if args.mailboxes.len() < 2 {
         eprintln!(
@@ -45,7 +48,7 @@ pub(crate) fn run(mut args: ConvertArgs) -> Exit {
         Ok(()) => {}
         Err(error @ Error::Usage { .. }) => return usage(&error),
         Err(error) => {
-            return ConvertReport::new(&args, false).fail(error, mailboxes.sources.len());
+            return ConvertReport::new(&args, None).fail(error, mailboxes.sources.len());
         }
     }
     // Just that mode, whatever the caller's mask is.
@@ -56,7 +59,7 @@ pub(crate) fn run(mut args: ConvertArgs) -> Exit {
     let mut opener = args.open.opener(&cancel, &display, args.dry_run);
     opener.is_live = args.live;
     let stdout = Mutex::new(std::io::stdout());
-    let report = ConvertReport::new(&args, mailboxes.destination.is_standard_stream());
+    let report = ConvertReport::new(&args, Some(&mailboxes.destination));
     let job = match Job::choose(&args, &mailboxes, &stdout) {
         Ok(job) => job,
         Err(error @ Error::Usage { .. }) => return usage(&error),
@@ -80,7 +83,7 @@ fn usage(error: &Error) -> Exit {
 }
 
 impl Run<'_> {
-    fn job(&self, job: Job<'_>, mut report: ConvertReport<'_>) -> Exit {
+    fn job(&self, job: Job<'_>, report: ConvertReport<'_>) -> Exit {
         if let Err(error) = self.args.common.set_up_workers() {
             return report.fail(error, self.mailboxes.sources.len());
         }
@@ -88,21 +91,19 @@ impl Run<'_> {
             Job::Import(options) => {
                 let outcome = self.import(&options);
                 self.display.finish();
-                report.outcome(&outcome, None)
+                report.outcome(&outcome, Written::Maildir(None))
             }
             Job::Copy(source, options) => {
                 let outcome = self.copy(source, &options);
                 self.display.finish();
-                report.outcome(&outcome, None)
+                report.outcome(&outcome, Written::Maildir(None))
             }
             Job::Export(options) => match self.export(&options) {
                 Ok((outcome, variant)) => {
                     self.display.finish();
-                    if outcome.error.is_none() {
-                        let path = display_path(options.destination);
-                        report.line(&format!("{path}: written as {variant}"));
-                    }
-                    report.outcome(&outcome, Some(variant))
+                    let to_stream = self.mailboxes.destination.is_standard_stream();
+                    let written = if to_stream { Written::Stream(variant) } else { Written::Mbox(variant) };
+                    report.outcome(&outcome, written)
                 }
                 Err(error) => {
                     self.display.finish();

@@ -5,60 +5,77 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::ConvertArgs;
+use super::summary::{Summary, Written};
+use super::table::{self, FolderCounts, FolderRow};
 use super::tree::TreeReport;
+use crate::cli::mailbox_arg::MailboxArg;
+use crate::cli::ui::layout::{stderr_width, stdout_width, wrap};
 use crate::cli::ui::{Exit, Reporter};
 use crate::convert::restore::RestoreSummary;
-use crate::convert::{FolderCount, Outcome, Totals};
+use crate::convert::{Outcome, Totals};
+use crate::mailbox::fs::{Dir, files};
 use crate::mailbox::manifest::ByteCounts;
 use crate::mailbox::mbox::Variant;
-use crate::mailbox::text::grouped;
-use crate::mailbox::{Error, Finding, Result, display_path, escape};
+use crate::mailbox::text::grouped_plural;
+use crate::mailbox::{Error, Finding, Result, display_path};
 
 pub(super) struct ConvertReport<'a> {
     args: &'a ConvertArgs,
     reporter: Reporter,
+    /// None before the arguments are understood.
+    destination: Option<&'a MailboxArg>,
     /// Standard output carries the mail, and standard error the report.
     to_stream: bool,
 }
 
 impl<'a> ConvertReport<'a> {
-    pub(super) fn new(args: &'a ConvertArgs, to_stream: bool) -> ConvertReport<'a> {
+    pub(super) fn new(args: &'a ConvertArgs, destination: Option<&'a MailboxArg>) -> ConvertReport<'a> {
+        let to_stream = destination.is_some_and(MailboxArg::is_standard_stream);
         let reporter =
             if to_stream { Reporter::on_stderr(&args.common) } else { Reporter::new(&args.common) };
-        ConvertReport { args, reporter, to_stream }
-    }
-
-    pub(super) fn line(&mut self, text: &str) {
-        self.reporter.line(text);
+        ConvertReport { args, reporter, destination, to_stream }
     }
 
     /// Reports an error before there is anything else to report.
     pub(super) fn fail(self, error: Error, sources: usize) -> Exit {
-        self.outcome(&Outcome::failed(sources, error), None)
+        self.outcome(&Outcome::failed(sources, error), Written::Maildir(None))
     }
 
-    /// Reports an import, a copy or an export; `written` is the variant of the mbox that was written.
-    pub(super) fn outcome(mut self, outcome: &Outcome, written: Option<Variant>) -> Exit {
+    /// Reports an import, a copy or an export.
+    pub(super) fn outcome(mut self, outcome: &Outcome, written: Written) -> Exit {
+        let removes_quoting = outcome.totals.bytes.quoting > 0;
         for report in &outcome.reports {
             if let Some(variant) = report.variant {
-                self.line(&format!("{}: {variant} ({})", display_path(&report.path), report.evidence));
+                let line = format!("{}: {variant} ({})", display_path(&report.path), report.evidence);
+                // What was read as mboxrd and has no quoting reads alike as most variants.
+                match variant == Variant::Mboxrd && !removes_quoting {
+                    true => self.reporter.detail(&line),
+                    false => self.reporter.line(&line),
+                }
             }
             self.reporter.findings(&report.path, &report.findings);
         }
         let exit = self.exit(outcome.error.as_ref());
-        let mut object = self.summary(&outcome.totals);
+        let has_labels = self.args.labels.are_folders();
+        let labels = outcome.folders.iter().filter(|_| has_labels && outcome.error.is_none());
+        let rows: Vec<FolderRow> = labels.map(FolderRow::of_label).collect();
+        let written = match written {
+            Written::Maildir(_) if has_labels => Written::Maildir(Some(rows.len() as u64)),
+            written => written,
+        };
         let by_folder = outcome.folders.iter().map(|folder| (folder.name.clone(), folder.written.into()));
-        object["folders"] = outcome.folders.len().into();
-        object["written_by_folder"] = by_folder.collect::<Map<_, _>>().into();
-        object["variant"] = variant(outcome, written).into();
-        self.reporter.summary("convert", object);
-        if outcome.error.is_none() {
-            for folder in outcome.folders.iter().filter(|_| self.args.labels.are_folders()) {
-                self.reporter.line(&folder_line(folder));
-            }
-            self.totals(&outcome.totals);
+        let mut keys = json!({
+            "folders": outcome.folders.len(),
+            "written_by_folder": by_folder.collect::<Map<_, _>>(),
+            "variant": variant(outcome, written),
+        });
+        if has_labels {
+            keys["table"] = rows.iter().map(FolderRow::json).collect();
         }
-        self.reporter.finish(exit)
+        self.end(
+            &outcome.totals,
+            End { written, rows: &rows, keys, is_finished: outcome.error.is_none(), exit },
+        )
     }
 
     /// Reports `--exact`.
@@ -77,15 +94,14 @@ impl<'a> ConvertReport<'a> {
         let (messages, bytes, exit) = match &restored {
             Ok(restored) => {
                 let sentence = format!(
-                    "{} messages of {} written, byte for byte the {} bytes that were converted.",
-                    grouped(restored.messages),
+                    "{} of {} written, byte for byte the {} that were converted.",
+                    grouped_plural(restored.messages, "message"),
                     display_path(&restored.source),
-                    grouped(restored.bytes)
+                    grouped_plural(restored.bytes, "byte")
                 );
-                if self.to_stream {
-                    eprintln!("{sentence}")
-                } else {
-                    self.line(&sentence)
+                match self.to_stream {
+                    true => eprintln!("{sentence}"),
+                    false => self.reporter.line(&sentence),
                 }
                 (restored.messages, restored.bytes, Exit::Done)
             }
@@ -98,16 +114,18 @@ impl<'a> ConvertReport<'a> {
                 (0, 0, Exit::of(error))
             }
         };
-        let mut object = self.summary(&Totals {
+        let totals = Totals {
             sources: 1,
             messages_found: messages,
             written: messages,
             bytes_source: bytes,
             bytes: ByteCounts { messages: bytes, ..ByteCounts::default() },
             ..Totals::default()
-        });
+        };
+        let mut object = self.counts(&totals);
         object["exact"] = true.into();
-        self.reporter.summary("convert", object);
+        object["destination"] = self.destination.map(|destination| display_path(&destination.path)).into();
+        self.reporter.summary("convert", exit, object);
         self.reporter.finish(exit)
     }
 
@@ -125,18 +143,50 @@ impl<'a> ConvertReport<'a> {
             (None, Some(refused)) => Exit::of(refused),
             _ => self.exit(error),
         };
-        let (mut totals, mut folders) = (Totals::default(), Vec::new());
+        let (totals, rows, written, keys) = match converted {
+            Ok(tree) => (tree.totals(), tree.rows(), tree.written(), tree.folders()),
+            Err(_) => (Totals::default(), Vec::new(), Written::Maildir(None), Vec::new()),
+        };
+        let keys = json!({ "folders": keys.len(), "table": keys });
+        let is_finished = error.is_none();
+        let end = End { written, rows: &rows, keys, is_finished, exit };
         if let Ok(tree) = converted {
-            (totals, folders) = (tree.totals(), tree.folders());
-            tree.table(&mut self.reporter, self.args.dry_run);
+            tree.skipped_line(self.args.common.verbose).iter().for_each(|line| self.reporter.line(line));
         }
-        if error.is_none() {
-            self.totals(&totals);
+        self.end(&totals, end)
+    }
+
+    /// Writes the table and the summary, and ends the report.
+    fn end(mut self, totals: &Totals, end: End<'_>) -> Exit {
+        let End { written, rows, keys, is_finished, exit } = end;
+        let terminal = if self.to_stream { stderr_width() } else { stdout_width() };
+        if !rows.is_empty() {
+            for line in table::lines(rows, self.args.dry_run, terminal) {
+                self.reporter.line(&line);
+            }
         }
-        let mut object = self.summary(&totals);
-        object["folders"] = folders.len().into();
-        object["table"] = folders.into();
-        self.reporter.summary("convert", object);
+        let mut object = self.counts(totals);
+        merge(&mut object, keys);
+        if let Some(destination) = self.destination {
+            let summary = Summary {
+                args: self.args,
+                totals,
+                written,
+                destination: &destination.path,
+                free: if self.args.dry_run { free_bytes(&destination.path) } else { None },
+                seconds: self.reporter.seconds(),
+                has_errors: self.reporter.errors > 0,
+            };
+            merge(&mut object, summary.json().into());
+            if is_finished {
+                self.reporter.detail(&summary.byte_line());
+                for line in summary.lines() {
+                    let lines = terminal.map_or_else(|| vec![&line[..]], |width| wrap(&line, width));
+                    lines.iter().for_each(|line| self.reporter.line(line));
+                }
+            }
+        }
+        self.reporter.summary("convert", exit, object);
         self.reporter.finish(exit)
     }
 
@@ -151,20 +201,11 @@ impl<'a> ConvertReport<'a> {
         }
     }
 
-    fn totals(&mut self, totals: &Totals) {
-        totals_as_text(totals, self.args.dry_run).iter().for_each(|line| self.line(line));
-    }
-
-    fn summary(&self, totals: &Totals) -> Value {
-        json!({
+    fn counts(&self, totals: &Totals) -> Value {
+        let mut object = json!({
             "dry_run": self.args.dry_run,
             "sources": totals.sources,
             "folders": 0,
-            "messages_found": totals.messages_found,
-            "written": totals.written,
-            "already_present": totals.already_present,
-            "duplicates": totals.duplicates,
-            "skipped": totals.skipped,
             "variant": Value::Null,
             "bytes_source": totals.bytes_source,
             "bytes_messages": totals.bytes.messages,
@@ -175,8 +216,34 @@ impl<'a> ConvertReport<'a> {
             "bytes_not_reached": totals.bytes_not_reached,
             "line_ends_changed": totals.line_ends_changed,
             "links": totals.links,
-        })
+        });
+        merge(&mut object, FolderCounts::from(totals).json().into());
+        object
     }
+}
+
+/// The end of a report.
+struct End<'a> {
+    written: Written,
+    rows: &'a [FolderRow],
+    /// Keys of the summary in JSON.
+    keys: Value,
+    /// No error ended the run.
+    is_finished: bool,
+    exit: Exit,
+}
+
+/// Adds the keys of one object to another.
+fn merge(object: &mut Value, more: Value) {
+    if let (Value::Object(object), Value::Object(more)) = (object, more) {
+        object.extend(more);
+    }
+}
+
+/// Returns the bytes that are free where a path is, or would be.
+fn free_bytes(path: &Path) -> Option<u64> {
+    let directory = path.ancestors().find(|path| files::is_dir(path)).unwrap_or(Path::new("."));
+    Some(Dir::open(directory).ok()?.free_space().ok()?.bytes)
 }
 
 /// Reports whether the reader of standard output closed it, which is not an error.
@@ -191,54 +258,14 @@ pub(super) fn report_closed_pipe(args: &ConvertArgs) {
 }
 
 /// Returns the one variant of all sources, or the one that was written where there are only Maildirs.
-fn variant(outcome: &Outcome, written: Option<Variant>) -> Option<&'static str> {
+fn variant(outcome: &Outcome, written: Written) -> Option<&'static str> {
     let variants: Vec<&str> = outcome.reports.iter().filter_map(|r| r.variant).map(|v| v.name()).collect();
     match variants[..] {
-        [] => written.map(Variant::name),
+        [] => match written {
+            Written::Mbox(variant) | Written::Stream(variant) => Some(variant.name()),
+            _ => None,
+        },
         [first, ..] if variants.iter().all(|variant| *variant == first) => Some(first),
         _ => Some("mixed"),
     }
-}
-
-fn folder_line(FolderCount { name, directory, written }: &FolderCount) -> String {
-    let at =
-        directory.as_ref().map_or(String::new(), |directory| format!(" (in {})", display_path(directory)));
-    let messages = if *written == 1 { "message" } else { "messages" };
-    format!("{}{at}: {} {messages}", escape(name.as_bytes()), grouped(*written))
-}
-
-fn totals_as_text(totals: &Totals, dry_run: bool) -> Vec<String> {
-    let byte_counts = [
-        (totals.bytes.messages, "messages"),
-        (totals.bytes.from_lines, "From_ lines"),
-        (totals.bytes.quoting, "quoting"),
-        (totals.bytes.separators, "separators"),
-        (totals.bytes.junk, "junk"),
-    ];
-    let terms: Vec<String> = byte_counts.iter().map(|(n, what)| format!("{} {what}", grouped(*n))).collect();
-    let mut lines = vec![format!("bytes: {} = {}", grouped(totals.bytes_source), terms.join(" + "))];
-    if totals.line_ends_changed > 0 {
-        lines.push(format!("{} line ends changed", grouped(totals.line_ends_changed)));
-    }
-    let mut sentence = format!(
-        "{} messages found, {} {}",
-        grouped(totals.messages_found),
-        grouped(totals.written),
-        if dry_run { "would be written" } else { "written" }
-    );
-    for (count, what) in [
-        (
-            totals.links,
-            if totals.links == 1 { "link in further folders" } else { "links in further folders" },
-        ),
-        (totals.already_present, "there already"),
-        (totals.duplicates, "duplicates left out"),
-        (totals.skipped, "skipped"),
-    ] {
-        if count > 0 {
-            sentence.push_str(&format!(", {} {what}", grouped(count)));
-        }
-    }
-    lines.push(format!("{sentence}; every byte of {} accounted for.", grouped(totals.bytes_source)));
-    lines
 }

@@ -1,12 +1,15 @@
 //! Trees: the mailboxes in them are found, converted folder by folder, and reported in a table.
 
+use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::applies::{TREE_COPY, TREE_EXPORT, TREE_IMPORT};
 use super::run::Run;
+use super::summary::Written;
+use super::table::{FolderCounts, FolderRow};
 use crate::cli::folders::{has_no_mail, raise_open_file_limit, refuse_empty, report_skipped};
 use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::cli::ui::Reporter;
@@ -15,7 +18,7 @@ use crate::convert::{ExportOptions, ImportOptions, Totals};
 use crate::mailbox::fs::files;
 use crate::mailbox::maildir::detect::is_maildir;
 use crate::mailbox::mbox::Variant;
-use crate::mailbox::text::grouped;
+use crate::mailbox::text::{grouped, grouped_plural};
 use crate::mailbox::tree::{Folder, Layout, MailboxKind, Tree, TreeMailbox};
 use crate::mailbox::{Code, Error, Finding, Result, display_path};
 
@@ -27,6 +30,8 @@ pub(super) struct TreeReport {
     pub(super) layout: Layout,
     /// The skipped files, tree by tree.
     trees: Vec<Tree>,
+    /// The tree, if it is the only source.
+    root: Option<PathBuf>,
 }
 
 impl Run<'_> {
@@ -63,7 +68,11 @@ impl Run<'_> {
             open: &open,
         };
         let entries = tree::assign_folders(found, &self.args.tree.folders.mapping(), layout);
-        Ok(TreeReport { outcome: tree::convert(entries, &options, &context), layout, trees })
+        let root = match &sources[..] {
+            [one] => Some(one.path.clone()),
+            _ => None,
+        };
+        Ok(TreeReport { outcome: tree::convert(entries, &options, &context), layout, trees, root })
     }
 
     /// Returns the mailboxes in one source.
@@ -124,56 +133,69 @@ impl TreeReport {
         reporter.findings(Path::new(""), &self.outcome.findings);
     }
 
-    /// Writes a line for each folder.
-    pub(super) fn table(&self, reporter: &mut Reporter, dry_run: bool) {
-        let names: Vec<String> =
-            self.outcome.folders.iter().map(|row| row.entry.name.folder.to_string()).collect();
-        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).clamp(6, 40);
-        let verb = if dry_run { "to write" } else { "written" };
-        reporter.line(&format!("{:width$}  {:>9}  {verb:>9}  {:>9}  from", "folder", "found", "skipped"));
-        for (row, name) in self.outcome.folders.iter().zip(&names) {
-            let totals = &row.totals;
-            let why = match (row.failed, row.entry.name.rename_reason) {
-                (true, _) => "  (not all of it: see above)".to_owned(),
-                (false, Some(why)) => format!("  (renamed: {why})"),
-                (false, None) => String::new(),
+    /// Returns the rows of the table. A tree names its mailboxes by their paths in it.
+    pub(super) fn rows(&self) -> Vec<FolderRow> {
+        let row = |row: &FolderOutcome| {
+            let path = &row.entry.mailbox.path;
+            let in_tree = self.root.as_deref().and_then(|root| path.strip_prefix(root).ok());
+            let in_tree = in_tree.filter(|path| !path.as_os_str().is_empty()).unwrap_or(path);
+            let note = match (row.failed, row.entry.name.rename_reason) {
+                (true, _) => Some("not all of it, see above".to_owned()),
+                (false, Some(why)) => Some(format!("renamed: {why}")),
+                (false, None) => None,
             };
-            reporter.line(&format!(
-                "{name:width$}  {:>9}  {:>9}  {:>9}  {}{why}",
-                grouped(totals.messages_found),
-                grouped(totals.written),
-                grouped(totals.skipped + totals.duplicates),
-                display_path(&row.entry.mailbox.path),
-            ));
+            FolderRow {
+                folder: row.entry.name.folder.to_string(),
+                counts: FolderCounts::from(&row.totals),
+                from: display_path(in_tree),
+                note,
+                ..FolderRow::default()
+            }
+        };
+        self.outcome.folders.iter().map(row).collect()
+    }
+
+    /// Returns what the tree became.
+    pub(super) fn written(&self) -> Written {
+        let names: BTreeSet<_> = self.outcome.folders.iter().map(|row| &row.entry.name.directory).collect();
+        let folders = names.len() as u64;
+        match self.layout {
+            Layout::MaildirPlusPlus => Written::Maildir(Some(folders)),
+            Layout::Fs => Written::Maildirs(folders),
+            Layout::Mboxes => Written::Mboxes(folders),
         }
-        let passed_over = self.trees.iter().map(|tree| tree.skipped.len() as u64).sum::<u64>();
+    }
+
+    /// Returns the line about files that are not in the table.
+    pub(super) fn skipped_line(&self, verbose: bool) -> Option<String> {
+        let skipped = self.trees.iter().map(|tree| tree.skipped.len() as u64).sum::<u64>();
         let doubtful = self.trees.iter().flat_map(|tree| &tree.skipped).filter(|s| s.may_be_mail).count();
-        if passed_over > 0 {
-            let mail = match doubtful {
-                0 => "no mail in them; -v lists them".to_owned(),
-                n => format!("mail may be in {n}, listed above; -v lists all"),
-            };
-            reporter.line(&format!("{} other files and links passed over: {mail}", grouped(passed_over)));
-        }
+        let files = grouped_plural(skipped, "other file or link").replace("file or links", "files or links");
+        let mail = match (doubtful, verbose) {
+            (0, true) => "without mail, listed above".to_owned(),
+            (0, false) => "without mail; -v lists them".to_owned(),
+            (1, _) => "1 of them may hold mail, see above".to_owned(),
+            (n, _) => format!("{} of them may hold mail, see above", grouped(n as u64)),
+        };
+        (skipped > 0).then(|| format!("{files} passed over: {mail}"))
     }
 
     /// Returns the table as JSON.
     pub(super) fn folders(&self) -> Vec<Value> {
         let folder = |row: &FolderOutcome| {
             let FolderOutcome { entry: TreeEntry { mailbox, name, .. }, totals, failed, .. } = row;
-            json!({
+            let mut keys = json!({
                 "folder": name.folder.to_string(),
                 "directory": display_path(&name.directory),
                 "source": display_path(&mailbox.path),
                 "source_folder": mailbox.folder.to_string(),
                 "renamed": name.rename_reason,
-                "messages_found": totals.messages_found,
-                "written": totals.written,
-                "already_present": totals.already_present,
-                "duplicates": totals.duplicates,
-                "skipped": totals.skipped,
                 "failed": failed,
-            })
+            });
+            if let Value::Object(keys) = &mut keys {
+                keys.extend(FolderCounts::from(totals).json());
+            }
+            keys
         };
         self.outcome.folders.iter().map(folder).collect()
     }

@@ -5,6 +5,7 @@ mod finding_text;
 pub(super) mod layout;
 pub(super) mod progress;
 pub(super) mod report;
+pub(super) mod table;
 
 pub(crate) use exit::{Exit, ExitCodes};
 pub(crate) use progress::ProgressDisplay;

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
@@ -16,7 +17,7 @@ use crate::cli::args::{CommonArgs, When};
 use crate::mailbox::finding::Severity;
 use crate::mailbox::source::mapped;
 use crate::mailbox::text::grouped;
-use crate::mailbox::{Code, Error, Finding, display_path};
+use crate::mailbox::{Code, Error, Finding, display_path, escape};
 use crate::transport::Failure;
 
 /// Warnings with one code that are listed without `-v`.
@@ -37,6 +38,7 @@ pub(crate) struct Reporter {
     /// All warnings, even those that are not listed.
     pub(crate) warnings: u64,
     started: Instant,
+    start: SystemTime,
     closed: bool,
     /// Set if a part of the report could not be written.
     incomplete: bool,
@@ -87,6 +89,7 @@ impl Reporter {
             errors: 0,
             warnings: 0,
             started: Instant::now(),
+            start: SystemTime::now(),
             closed: false,
             incomplete: false,
         }
@@ -129,9 +132,23 @@ impl Reporter {
     }
 
     /// Writes the JSON summary of a command: `keys`, and those that all commands have.
-    pub(crate) fn summary(&mut self, command: &str, mut keys: Value) {
+    pub(crate) fn summary(&mut self, command: &str, exit: Exit, mut keys: Value) {
+        if !self.json {
+            return;
+        }
+        let time = |time: SystemTime| {
+            let time = jiff::Timestamp::try_from(time).ok()?;
+            Some(time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
+        };
+        let words = std::env::args_os().map(|word| escape(word.as_bytes()));
         keys["type"] = "summary".into();
         keys["command"] = command.into();
+        keys["command_line"] = words.collect();
+        keys["version"] = env!("CARGO_PKG_VERSION").into();
+        keys["host"] = rustix::system::uname().nodename().to_string_lossy().into();
+        keys["start"] = time(self.start).into();
+        keys["end"] = time(SystemTime::now()).into();
+        keys["exit"] = exit.code().into();
         keys["warnings"] = self.warnings.into();
         keys["errors"] = self.errors.into();
         keys["seconds"] = self.seconds().into();

@@ -87,7 +87,7 @@ pub(super) fn run(args: VerifyArgs) -> Exit {
         }
         exit
     });
-    run.reporter.summary("verify", run.summary());
+    run.reporter.summary("verify", exit, run.summary());
     run.reporter.finish(exit)
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn copy_maildir(
     context: &Context<'_>,
 ) -> Outcome {
     let mut copy = Copy { source, options, context, findings: Vec::new(), bytes: 0 };
-    let done = copy.run().map(|totals| (totals, FolderCount::inbox(totals.written)));
+    let done = copy.run().map(|totals| (totals, FolderCount::inbox(&totals)));
     let outcome = Outcome::new(done, 1, copy.bytes);
     Outcome { reports: vec![Report::new(source, copy.findings)], ..outcome }
 }
@@ -87,9 +87,9 @@ impl Copy<'_> {
             done: Mutex::default(),
         };
         let Some(OpenDestination { _manifest_lock, writer, leftover }) = opened else {
-            destination.check_free_space(options.path, plan.sizes(0))?;
+            let bytes_needed = destination.check_free_space(options.path, plan.sizes(0))?;
             let tally = section(None).preview()?;
-            return Ok(self.finish(tally, &plan));
+            return Ok(Totals { bytes_needed, ..self.finish(tally, &plan) });
         };
         let is_recorded =
             options.manifest != ManifestLocation::None && (copied.is_open || !plan.messages.is_empty());

@@ -82,6 +82,7 @@ impl<'a> CopySection<'a> {
                 Ok((entry, size)) => {
                     tally.written += 1;
                     tally.bytes += size;
+                    tally.mail.add_message(entry.parsed().flags(), entry.parsed().epoch());
                     tally.note_unmapped(self.final_name(&entry, b"").2.unmapped);
                 }
                 Err(none) => tally.skip(none.finding(self.source.files.path(&message.entry))),
@@ -122,6 +123,7 @@ impl<'a> CopySection<'a> {
             chunk.tally.note_unmapped(unmapped);
             chunk.tally.written += 1;
             chunk.tally.bytes += length;
+            chunk.tally.mail.add_message(entry.parsed().flags(), Some(mtime));
             chunk.tally.newest = chunk.tally.newest.max(Some(mtime));
             let base = self.tmp_name(n, &message, mtime);
             outgoing.push(Outgoing { subdir, name, base, contents, mtime });

@@ -2,7 +2,7 @@
 
 use super::letters;
 use super::plan::CopyPlan;
-use crate::convert::Totals;
+use crate::convert::{MailStats, Totals};
 use crate::mailbox::maildir::KeywordSet;
 use crate::mailbox::manifest::ByteCounts;
 use crate::mailbox::{Code, Finding};
@@ -14,6 +14,8 @@ pub(super) struct CopyTally {
     pub(super) present: u64,
     skipped: u64,
     pub(super) bytes: u64,
+    /// The messages written.
+    pub(super) mail: MailStats,
     /// The latest modification time.
     pub(super) newest: Option<i64>,
     /// Messages with keywords that got no letter.
@@ -29,6 +31,7 @@ impl CopyTally {
         self.present += other.present;
         self.skipped += other.skipped;
         self.bytes += other.bytes;
+        self.mail += &other.mail;
         self.newest = self.newest.max(other.newest);
         self.without_letter += other.without_letter;
         self.unmapped = self.unmapped | other.unmapped;
@@ -57,6 +60,7 @@ impl CopyTally {
             skipped: self.skipped,
             bytes_source: bytes,
             bytes: ByteCounts { messages: bytes, ..ByteCounts::default() },
+            mail: self.mail,
             ..Totals::default()
         }
     }

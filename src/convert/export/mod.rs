@@ -41,7 +41,7 @@ pub(crate) fn export(
         let changed = export.inputs().find_map(|input| input.source.check_unchanged().err());
         Abort::from(if matches!(error, Error::Interrupted) { error } else { changed.unwrap_or(error) })
     });
-    let done = done.map(|totals| (totals, FolderCount::inbox(totals.written)));
+    let done = done.map(|totals| (totals, FolderCount::inbox(&totals)));
     let outcome = Outcome::new(done, sources.len(), export.bytes_source);
     let Export { mut reports, variant, .. } = export;
     for (source, report) in sources.iter().zip(&mut reports) {
@@ -87,7 +87,7 @@ impl<'a> Export<'a> {
         let mut output = Output::open(options, context)?;
         self.reports.iter_mut().take(1).for_each(|report| report.findings.append(&mut output.findings));
         self.variant = output.variant;
-        check_free_space(options, &chunks)?;
+        let bytes_needed = check_free_space(options, &chunks)?;
         context.events.begin(Phase::Writing, chunks.iter().map(|chunk| chunk.part.size).sum());
         let tallies = output.write(&Work { sources: &ready, chunks: &chunks, options, context })?;
         self.inputs().try_for_each(|input| input.source.check_unchanged())?;
@@ -98,7 +98,7 @@ impl<'a> Export<'a> {
         context.events.begin(Phase::Flushing, 0);
         output.finish(options)?;
 
-        let mut total = Totals::default();
+        let mut total = Totals { bytes_needed, ..Totals::default() };
         for ((ready, tally), report) in ready.iter().zip(tallies).zip(&mut self.reports) {
             total += &ready.totals(&tally);
             report.findings.extend(tally.findings());
@@ -144,14 +144,15 @@ impl<'a> Export<'a> {
     }
 }
 
-/// Refuses what cannot fit before the first byte is written.
-fn check_free_space(options: &ExportOptions<'_>, chunks: &[SourceChunk]) -> Result<()> {
+/// Refuses what cannot fit before the first byte is written, and returns the bytes that are needed.
+fn check_free_space(options: &ExportOptions<'_>, chunks: &[SourceChunk]) -> Result<u64> {
     if matches!(options.output, OutputMode::Stream(_)) {
-        return Ok(());
+        return Ok(0);
     }
     /// A From_ line, a blank line, Status.
     const OVERHEAD: u64 = 80;
     let directory = parent_of(options.destination);
     let need = chunks.iter().map(|chunk| chunk.part.size + chunk.part.messages.len() as u64 * OVERHEAD).sum();
-    Dir::open(directory)?.free_space()?.require_bytes(directory, need)
+    Dir::open(directory)?.free_space()?.require_bytes(directory, need)?;
+    Ok(need)
 }

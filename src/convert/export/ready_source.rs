@@ -33,7 +33,7 @@ impl ReadySource<'_> {
         match self {
             ReadySource::Mbox { mbox, plan, .. } => {
                 let mut totals = Totals::default();
-                totals.add_source(mbox, &plan.messages);
+                totals.add_source(mbox, plan);
                 assert_eq!(totals.written, tally.messages, "a message is missing");
                 totals.line_ends_changed = tally.line_ends;
                 totals
@@ -49,6 +49,7 @@ impl ReadySource<'_> {
                     bytes_source: tally.bytes,
                     bytes: ByteCounts { messages: tally.bytes, ..ByteCounts::default() },
                     line_ends_changed: tally.line_ends,
+                    mail: tally.mail,
                     ..Totals::default()
                 }
             }

@@ -94,7 +94,8 @@ impl Renderer {
         // Without a table the keywords of the header stay.
         let keywords = (!table.is_empty()).then(|| join_keywords(letters, table, header));
         let sender = header::return_path(header).or(message.sender.as_deref()).unwrap_or_default();
-        let from_line = FromLineSpec::Generated { sender, epoch: parsed.received_date(mtime, header).0 };
+        let epoch = parsed.received_date(mtime, header).0;
+        let from_line = FromLineSpec::Generated { sender, epoch };
         let name = || escape(entry.name.as_bytes());
         let rendered = self.with_line_ends(bytes, Quoting::None);
         let keywords = keywords.as_deref();
@@ -104,6 +105,7 @@ impl Renderer {
         let changes = changes.map_err(|Unrepresentable| Error::unrepresentable(&path))?;
         bytes.check_complete(&path)?;
         self.tally.add(bytes.len(), changes, None, &name);
+        self.tally.mail.add_message(status.flags, Some(epoch));
         if !unnamed.is_empty() {
             let letters = unnamed.into_iter().fold(KeywordSet::default(), KeywordSet::with);
             let message =

@@ -2,6 +2,7 @@
 
 use std::ops::AddAssign;
 
+use crate::convert::MailStats;
 use crate::mailbox::mbox::write::Changes;
 use crate::mailbox::{Code, Finding};
 
@@ -16,6 +17,8 @@ pub(super) struct Tally {
     /// Bytes of the messages in the source.
     pub(super) bytes: u64,
     pub(super) line_ends: u64,
+    /// The messages of a Maildir.
+    pub(super) mail: MailStats,
     final_newlines: u64,
     ambiguous: u64,
     pub(super) findings: Vec<Finding>,
@@ -69,6 +72,7 @@ impl AddAssign for Tally {
         self.removed += other.removed;
         self.bytes += other.bytes;
         self.line_ends += other.line_ends;
+        self.mail += &other.mail;
         self.final_newlines += other.final_newlines;
         self.ambiguous += other.ambiguous;
         self.findings.extend(other.findings);
