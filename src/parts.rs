@@ -49,7 +49,7 @@ pub fn unquoting(message: &[u8]) -> impl Fn() -> usize {
 pub fn name(message: &[u8]) -> Vec<u8> {
     let size = message.len() as u64;
     let wire_size = size + memchr::memchr_iter(b'\n', message).count() as u64;
-    let unique = Unique::of(message);
+    let unique = Unique::of(Digest::of(message), b"");
     BaseName { epoch: 1_000_000_000, unique, copy: 0, host: "example", size, wire_size }.to_bytes()
 }
 

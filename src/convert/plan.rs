@@ -250,17 +250,24 @@ impl Analysis<'_> {
         (planned.quotes, planned.eols) = (rendered.quotes, rendered.eols);
         (planned.epoch, planned.origin) = received::fallback_date(&dates, self.rules);
         planned.status = status.status(options.deleted);
-        let raw = &self.source.raw()[extent.at as usize..extent.end as usize];
-        planned.unique = self.has_names.then(|| Unique::of(raw));
-        let digests = self.dedupe.map(|dedupe| self.digest(extent, &rendered, dedupe));
+        let raw = self.source.raw();
+        if self.has_names || self.dedupe.is_some() {
+            planned.source = Digest::of(extent.message(raw));
+        }
+        let unique = || Unique::of(planned.source, extent.separator_lines(raw));
+        planned.unique = self.has_names.then(unique);
+        let digests = self.dedupe.map(|dedupe| MessageDigests {
+            content: content_digest(extent.message(raw)).unwrap_or(planned.source),
+            // Of the file, since it is compared with files.
+            file: self.file_digest(planned, &rendered),
+            key: dedupe.rendered_key(&rendered),
+        });
         let StatusFields { deleted, keywords, .. } = status;
         (dates, flag_fields, UnusualMessage { number: 0, deleted, keywords, digests, labels })
     }
 
-    fn digest(&self, extent: &Extent, rendered: &Rendered<'_>, dedupe: Dedupe) -> MessageDigests {
-        let raw = extent.message(self.source.raw());
-        let content = content_digest(raw).unwrap_or_else(|| Digest::of(raw));
-        // Of the file, since it is compared with files.
-        MessageDigests { content, file: rendered.digest(), key: dedupe.rendered_key(rendered) }
+    /// Returns the BLAKE3 of the file.
+    fn file_digest(&self, planned: &PlannedMessage, rendered: &Rendered<'_>) -> Digest {
+        if rendered.is_unchanged() && !self.source.is_cr_only() { planned.source } else { rendered.digest() }
     }
 }

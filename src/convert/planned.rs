@@ -69,6 +69,8 @@ impl FolderPlacement {
 pub(crate) struct PlannedMessage {
     /// The unique part of its name; None in a run that needs no names.
     pub(crate) unique: Option<Unique>,
+    /// BLAKE3 of its bytes in the source, without From_ lines, in a run that needs it.
+    pub(crate) source: Digest,
     /// 0 for the first message with these bytes, k for the k-th copy of it.
     pub(crate) copy: u32,
     /// Received date, seconds since 1970.

@@ -249,6 +249,11 @@ impl<'a> Rendered<'a> {
 }
 
 impl Rendered<'_> {
+    /// Reports whether the file has the bytes of the text.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        self.quotes == 0 && self.eols == 0 && self.stripped.is_empty()
+    }
+
     /// Returns the message as one slice. A large one that changes has none.
     pub(crate) fn whole(&self) -> Option<Cow<'_, [u8]>> {
         match &self.pieces {

@@ -264,11 +264,8 @@ impl Lines<'_> {
 
     fn record(&self, planned: &PlannedMessage, extent: &Extent, rendered: &Rendered<'_>) -> MessageRecord {
         let raw = extent.message(self.source.source.raw());
-        let source = Digest::of(raw);
-        let is_source = rendered.quotes == 0
-            && rendered.eols == 0
-            && rendered.stripped.is_empty()
-            && !self.header.cr_only;
+        let source = planned.source;
+        let is_source = rendered.is_unchanged() && !self.header.cr_only;
         let rendering = if is_source { source } else { rendered.digest() };
         let file = planned.existing_name().and_then(|name| name.file).unwrap_or(rendering);
         let rebuilt = file == rendering;

@@ -593,8 +593,12 @@ fn lines_cover_the_source(manifest: &str, mail: &[u8], what: &str) {
                 messages += 1;
                 same(&mail[begins..until(from.len())], &from, what);
                 let end = until(from.len()) + count(line, "len") as usize;
-                let hash = blake3::hash(&mail[until(from.len())..end]).to_hex().to_string();
-                assert_eq!(line["source"], hash, "{what}");
+                let hash = blake3::hash(&mail[until(from.len())..end]);
+                assert_eq!(line["source"], hash.to_hex().to_string(), "{what}");
+                // The name comes from the hash and the From_ lines alone.
+                let unique = blake3::hash(&[hash.as_bytes(), &from[..]].concat()).to_hex();
+                let name = String::from_utf8(text(&line["name"])).unwrap();
+                assert!(name.split('.').nth(1).unwrap().starts_with(&unique[..24]), "{what}: {name}");
                 end
             }
         };

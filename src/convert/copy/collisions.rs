@@ -84,7 +84,13 @@ impl DestinationIndex {
         let rendered = render(&bytes, &header::split(&bytes), Quoting::None, RenderOptions::default());
         let (size, wire_size) = rendered.sizes(true);
         let epoch = entry.parsed().epoch().unwrap_or(mtime);
-        Ok(Collision::Other(CollidingMessage { digest, unique: Unique::of(&bytes), epoch, size, wire_size }))
+        Ok(Collision::Other(CollidingMessage {
+            digest,
+            unique: Unique::of(digest, b""),
+            epoch,
+            size,
+            wire_size,
+        }))
     }
 
     /// Finds the file with this name and these bytes.

@@ -82,6 +82,24 @@ impl Conversion<'_> {
         Ok(())
     }
 
+    /// Returns the finding about the folder of a mailbox that the user deleted or moved.
+    pub(super) fn fate_finding(&self, entry: &TreeEntry) -> Option<Finding> {
+        let directory = |folder: &Path| display_path(&self.destination.path.join(folder)).to_string();
+        let now = directory(&entry.name.directory);
+        Some(match entry.fate.as_ref()? {
+            Fate::Deleted => {
+                let message =
+                    format!("its folder {now} was deleted since it was converted: not converted again");
+                let finding = Finding::new(Code::FolderNotRestored, message);
+                finding.with_hint("--new-source converts it again")
+            }
+            Fate::Moved(former) => {
+                let message = format!("its folder {} is {now} now: new mail goes there", directory(former));
+                Finding::new(Code::FolderMoved, message)
+            }
+        })
+    }
+
     /// Adds to the list what these folders are now. Their manifests are on stable storage.
     pub(super) fn list_folders(&self, batch: &[TreeEntry], listed: &mut ListedFolders) -> Result<()> {
         let root = self.destination.path;
@@ -156,22 +174,5 @@ impl ListedFolders {
         self.list = FolderList::new(manifest.folders);
 
         Ok(())
-    }
-}
-
-/// Returns the finding about the folder of a mailbox that the user deleted or moved.
-pub(super) fn fate_finding(fate: &Fate, entry: &TreeEntry, root: &Path) -> Finding {
-    let directory = |folder: &Path| display_path(&root.join(folder)).to_string();
-    let now = directory(&entry.name.directory);
-    match fate {
-        Fate::Deleted => {
-            let message = format!("its folder {now} was deleted since it was converted: not converted again");
-            let finding = Finding::new(Code::FolderNotRestored, message);
-            finding.with_hint("--new-source converts it again")
-        }
-        Fate::Moved(former) => {
-            let message = format!("its folder {} is {now} now: new mail goes there", directory(former));
-            Finding::new(Code::FolderMoved, message)
-        }
     }
 }

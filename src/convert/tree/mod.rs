@@ -23,7 +23,6 @@ use crate::mailbox::maildir::{DestinationState, create};
 use crate::mailbox::tree::{Layout, MailboxKind};
 use crate::mailbox::{Context, Error, Finding, Phase, Result, display_path};
 use folder::{FolderConversion, FolderEvents, StopAll};
-use listed::fate_finding;
 
 pub(crate) use entry::{FolderMapping, TreeEntry, assign_folders};
 pub(crate) use folder::FolderOutcome;
@@ -214,13 +213,12 @@ impl Conversion<'_> {
             totals: Totals::default(),
             failed: false,
         };
-        if let Some(fate) = &entry.fate {
-            let finding = fate_finding(fate, entry, self.destination.path);
+        if let Some(finding) = self.fate_finding(entry) {
             outcome.reports.push(Report::new(&entry.mailbox.path, vec![finding]));
-            if *fate == entry::Fate::Deleted {
-                outcome.totals.sources += 1;
-                return outcome;
-            }
+        }
+        if entry.fate == Some(entry::Fate::Deleted) {
+            outcome.totals.sources += 1;
+            return outcome;
         }
         let events = FolderEvents { events: self.context.events, is_writing: AtomicBool::new(false) };
         let placed = self.refuse_moved(entry).and_then(|()| self.create_parents(&entry.name.directory));
