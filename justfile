@@ -12,6 +12,10 @@ test:
 lists:
     UPDATE=1 cargo test --locked --test generated
 
+# The output in README.md and docs/
+transcripts:
+    UPDATE=1 cargo test --locked --test readme
+
 fmt:
     cargo fmt
 

@@ -1,6 +1,6 @@
 //! `deliver` with the programs that call it: Postfix, Exim, fetchmail, cron, a shell. `inject` with a server,
-//! cron, PHP and a shell. Each runs with the recipe of README.md and the manual, in namespaces that need
-//! root.
+//! cron, PHP and a shell. Each runs with the recipe of docs/deliver.md or docs/send.md, in namespaces that
+//! need root.
 
 mod exim;
 mod lmtp;

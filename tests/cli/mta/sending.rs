@@ -8,7 +8,7 @@ use super::recipes;
 use super::sandbox::{JOE, Sandbox};
 use crate::support::*;
 
-const NULL_CLIENT: &str = "A null client";
+const NULL_CLIENT: &str = "A machine without a mail server";
 
 /// The mail server, which accepts mail for the users of example.org.
 const SERVER: &str = "
@@ -139,7 +139,7 @@ fn the_output_of_a_cron_job_is_sent() {
          mkdir -p /var/spool/cron/crontabs; chgrp crontab /var/spool/cron/crontabs
          chmod 1730 /var/spool/cron/crontabs");
     // At five past four, which is now.
-    let recipe = &recipes::blocks("cron, on a null client")[0];
+    let recipe = &recipes::blocks("cron on a machine without a mail server")[0];
     let crontab = recipe.replace("5 4 * * *", "@reboot");
     assert_ne!(&crontab, recipe);
     run_with_stdin(sandbox.command(["crontab", "-u", "joe", "-"]), crontab).exits(0);
@@ -204,7 +204,7 @@ fn a_loop_over_a_maildir_removes_only_what_the_server_has() {
          postconf -e 'virtual_alias_domains = example.org' 'message_size_limit = 10000' \
              'virtual_alias_maps = inline:{ { ada@example.org = joe@mx.example.org } }'
          postfix stop >/var/log/stop 2>&1");
-    let script = recipes::blocks("A Maildir once more on its way").remove(0);
+    let script = recipes::blocks("Send the messages of a Maildir again").remove(0);
     let go = || run(sandbox.command_as(JOE, ["/bin/sh", "-c", &format!("cd old; {script}")])).exits(0);
     // The empty file is not a message for any server.
     let first = go();
