@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Time of a conversion compared with the alternatives: README's table and its picture.
+"""Time of a conversion compared with the alternatives: the table and picture of docs/benchmarks.md.
 
 usage: benches/compare.py [--mbox MBOX | --made N] [--on tmpfs|ram|disk ...] [--rounds N] [--slow] [--svg FILE]
 
