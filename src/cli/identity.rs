@@ -38,6 +38,8 @@ pub(crate) struct Paths<'a> {
     /// The mode of a destination of this user's that is missing in a directory of root's, where the user cannot create
     /// it; `None` if it is not to be created.
     pub directory_mode: Option<u32>,
+    /// The same for the first missing directory above a destination.
+    pub parents_mode: Option<u32>,
     /// Lock files are created next to mailboxes.
     pub locks: bool,
 }
@@ -70,9 +72,11 @@ pub(crate) fn take(paths: &Paths<'_>) -> Result<()> {
             Some(identity_of(uid, gid, group, named_first(paths))?)
         }
     };
-    if let (Some(own), Some(mode)) = (&own, paths.directory_mode) {
+    if let Some(own) = &own {
         for place in &mut written {
-            if place.actor == Actor::Root && !place.exists && !place.is_open_to_all() {
+            let mode = if place.below.len() == 1 { paths.directory_mode } else { paths.parents_mode };
+            let is_missing = place.actor == Actor::Root && !place.exists && !place.is_open_to_all();
+            if let Some(mode) = mode.filter(|_| is_missing) {
                 files::create_for(place, own.uid, own.gid, mode)
                     .map_err(Error::io("create the directory", &place.path))?;
                 *place = actor::resolve(&place.path)?;

@@ -266,12 +266,13 @@ fn a_prefix_overrides_the_evidence() {
     let body = ">From once\n>>From twice\n";
     let mbox = format!("From a@example.org Mon Mar  2 08:15:00 1998\nSubject: x\n\n{body}\n");
     let (scratch, source) = file("source", &mbox);
+    // The From_ line is no part of a message, however it is read.
     let whole = format!("Subject: x\n\n{body}\n");
     for (prefix, expected, variant) in [
         ("mboxrd:", "Subject: x\n\nFrom once\n>From twice\n", "mboxrd"),
         ("mboxo:", "Subject: x\n\nFrom once\n>>From twice\n", "mboxo"),
         ("mboxcl2:", "Subject: x\n\n>From once\n>>From twice\n", "mboxcl2"),
-        ("rfc822:", &mbox, "rfc822"),
+        ("rfc822:", &whole, "rfc822"),
     ] {
         let maildir = scratch.path().join(prefix.trim_end_matches(':'));
         let source = format!("{prefix}{}", source.display());

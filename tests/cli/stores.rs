@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -270,4 +271,99 @@ fn messages_of_one_directory_are_one_folder_whatever_is_at_their_top() {
     assert_eq!(store.folders(), set(&[&folders[..], &years].concat()));
     let first = |folder: &str| messages(&store.0.path().join("Out").join(folder))[0].path.clone();
     assert!(!fs::read(first(".eml")).unwrap().starts_with(b"From "));
+}
+
+#[test]
+fn a_tree_becomes_a_maildir_whatever_is_in_it_and_the_report_says_so() {
+    let store = Store::new();
+    fs::remove_file(store.root().join("good.mbox")).unwrap();
+    for folder in ["A", "B"] {
+        fs::create_dir_all(store.root().join(folder).join("new")).unwrap();
+        store.put(&format!("{folder}/cur/1104746400.1.h:2,S"), bare(folder));
+    }
+    let (root, out) = (store.root(), store.0.path().join("Out"));
+    let (mboxes, fs_layout) = (store.0.path().join("mboxes/"), store.0.path().join("fs"));
+    let to_mboxes = format!("mbox:{}", mboxes.display());
+    for (options, to, is, layout) in [
+        (&[][..], out.to_str().unwrap(), "a Maildir with 2 folders", "maildir++"),
+        (&["--layout", "fs"], fs_layout.to_str().unwrap(), "a directory with 2 Maildirs", "fs"),
+        (&[], &to_mboxes, "a directory with 2 mboxes", "mboxes"),
+    ] {
+        for dry_run in [&["-n"][..], &[]] {
+            let mut command = mailferry(["convert"]);
+            let text = run({
+                command.args(options).args(dry_run).arg(&root).arg(to);
+                command
+            });
+            let verb = if dry_run.is_empty() { "is" } else { "would be" };
+            let text = text.exits(0).text();
+            assert!(text.contains(&format!("{verb} {is}")), "{text}");
+        }
+        let again = run(convert_command([options, &["-n", root.to_str().unwrap(), to]].concat()));
+        let known = ["fs", "maildir++"].contains(&layout);
+        assert_eq!(again.exits(if known { 0 } else { 1 }).summary()["layout"], layout);
+    }
+    assert_eq!(store.folders(), set(&[".A", ".B"]));
+    assert!(fs::metadata(mboxes.join("A")).unwrap().is_file() && fs_layout.join("A/cur").is_dir());
+}
+
+#[test]
+fn missing_directories_are_created_on_request_and_removed_if_nothing_is_written() {
+    let scratch = scratch();
+    let path = |name: &str| scratch.path().join(name);
+    fs::write(path("a.mbox"), many(2)).unwrap();
+    fs::write(path("text"), "no mail\n").unwrap();
+    let try_convert = |options: &[&str], source: &str, to: &str| {
+        let mut command = mailferry(["convert"]);
+        command.current_dir(scratch.path()).args(options).args([source, to]);
+        run(command)
+    };
+    fs::create_dir(path("tree")).unwrap();
+    fs::copy(path("a.mbox"), path("tree/a")).unwrap();
+    for (source, to) in [
+        ("a.mbox", "x/y/Maildir"),
+        ("a.mbox", "mbox:./x/y/file"),
+        ("tree", "x/y/Maildir"),
+        ("tree", "mbox:x/y/dir/"),
+    ] {
+        try_convert(&[], source, to).exits(3).complains(&["x/y", "--parents"]);
+        try_convert(&["-n", "-p"], source, to).exits(0);
+        assert!(!path("x").exists(), "{to}");
+        try_convert(&["-p"], "text", to).exits(3);
+        assert!(!path("x").exists(), "{to}");
+        try_convert(&["--parents"], source, to).exits(0);
+        assert!(path("x/y").is_dir(), "{to}");
+        fs::remove_dir_all(path("x")).unwrap();
+    }
+    try_convert(&[], "a.mbox", "Maildir").exits(0);
+    try_convert(&["--exact"], "Maildir", "x/y/a.mbox").exits(3).complains(&["--parents"]);
+    try_convert(&["--exact", "-p"], "Maildir", "x/y/a.mbox").exits(0);
+    assert_eq!(fs::read(path("x/y/a.mbox")).unwrap(), fs::read(path("a.mbox")).unwrap());
+}
+
+#[test]
+fn directories_that_root_creates_for_a_user_are_the_users() {
+    const NOBODY: u32 = 65534;
+    if !rustix::process::geteuid().is_root() {
+        return skipped("only root can act as another user");
+    }
+    let scratch = scratch();
+    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let mbox = scratch.path().join("a.mbox");
+    fs::write(&mbox, many(2)).unwrap();
+    let home = scratch.path().join("home");
+    fs::create_dir(&home).unwrap();
+    lchown(&home, Some(NOBODY), Some(NOBODY)).unwrap();
+    for (options, to) in
+        [(&["--owner", "nobody"][..], "new/er/Maildir"), (&[], "home/er/Maildir"), (&[], "home/x/y/box")]
+    {
+        let to = scratch.path().join(to);
+        let mut command = mailferry(["convert", "-p"]);
+        let prefix = if to.ends_with("box") { "mbox:" } else { "" };
+        command.args(options).arg(&mbox).arg(format!("{prefix}{}", to.display()));
+        run(command).exits(0);
+        for path in [&to, to.parent().unwrap(), to.parent().unwrap().parent().unwrap()] {
+            assert_eq!(fs::metadata(path).unwrap().uid(), NOBODY, "{}", path.display());
+        }
+    }
 }

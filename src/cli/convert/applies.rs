@@ -57,6 +57,7 @@ const TAKEN_BY: &[(&str, Jobs)] = &[
     ("force", TO_MBOX_FILE | RESTORE),
     ("append", TO_MBOX_FILE),
     ("owner", TO_FILES),
+    ("parents", TO_FILES | RESTORE),
     ("mode", TO_FILES),
     ("live", FROM_MBOX),
     ("layout", TO_MAILDIR),

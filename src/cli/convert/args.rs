@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use clap::Args;
 
 use super::applies::GivenOptions;
+use super::parents;
 use crate::cli::args::CommonArgs;
 use crate::cli::folders::FolderArgs;
 use crate::cli::identity::{self, Owner, Paths};
@@ -124,6 +125,9 @@ pub(crate) struct ConvertArgs {
     /// Mode of the files that are made; who may read them may enter their directories
     #[arg(long, value_name = "OCTAL", value_parser = parse_mode, default_value = "600")]
     pub(super) mode: u32,
+    /// Create missing directories above the destination; they are removed again if nothing is written
+    #[arg(short = 'p', long)]
+    pub(super) parents: bool,
     /// Of mboxes that are in use: hold the locks only while each is opened; what others append meanwhile is
     /// left for the next run
     #[arg(long, conflicts_with = "exact", help_heading = "Source")]
@@ -222,14 +226,21 @@ impl TreeArgs {
 #[derive(Debug)]
 pub(super) struct Mailboxes {
     pub(super) sources: Vec<MailboxArg>,
+    /// In a dry run with `--parents` its first missing directory, in place of what would be in it.
     pub(super) destination: MailboxArg,
+    /// The destination as the user named it.
+    pub(super) named: MailboxArg,
 }
 
 impl ConvertArgs {
     pub(super) fn mailboxes(&self) -> Result<Mailboxes> {
         let mut sources = MailboxArg::parse_all(&self.mailboxes)?;
-        let destination = sources.pop().unwrap_or_else(|| unreachable!("clap requires two"));
-        Ok(Mailboxes { sources, destination })
+        let mut destination = sources.pop().unwrap_or_else(|| unreachable!("clap requires two"));
+        let named = destination.clone();
+        if self.parents && self.dry_run && !destination.is_standard_stream() {
+            destination.path = parents::first_missing(&named.path);
+        }
+        Ok(Mailboxes { sources, destination, named })
     }
 
     /// Reads the files that options name, and takes the identity for the mailboxes.
@@ -237,7 +248,7 @@ impl ConvertArgs {
         if let Some(path) = &self.boundaries {
             self.boundary_list = identity::read_option_file(path)?;
         }
-        let Mailboxes { sources, destination } = mailboxes;
+        let Mailboxes { sources, destination, .. } = mailboxes;
         let path = |mailbox: &'m MailboxArg| (!mailbox.is_standard_stream()).then_some(&*mailbox.path);
         let is_directory = match destination.format {
             Some(Format::Maildir) => true,
@@ -249,6 +260,7 @@ impl ConvertArgs {
             read: sources.iter().filter_map(path).chain(self.manifest.as_deref()).collect(),
             owner: self.owner,
             directory_mode: (is_directory && !self.dry_run).then(|| self.modes().dir_mode()),
+            parents_mode: (self.parents && !self.dry_run).then(|| self.modes().dir_mode()),
             locks: true,
         })
     }

@@ -41,7 +41,7 @@ impl<'a> Job<'a> {
         mailboxes: &'a Mailboxes,
         stdout: &'a Mutex<std::io::Stdout>,
     ) -> Result<Job<'a>> {
-        let Mailboxes { sources, destination } = mailboxes;
+        let Mailboxes { sources, destination, .. } = mailboxes;
         let import = || args.import_options(&destination.path);
         let export = || args.export_options(destination, stdout);
         if args.exact {

@@ -3,6 +3,7 @@
 mod applies;
 mod args;
 mod job;
+mod parents;
 mod report;
 mod run;
 mod summary;
@@ -19,6 +20,7 @@ use crate::convert::import::import_mboxes;
 use crate::convert::{
     DestinationOptions, ExportOptions, ExportSource, ImportOptions, Outcome, Totals, copy, restore,
 };
+use crate::mailbox::maildir::create::remove_empty;
 use crate::mailbox::mbox::Variant;
 use crate::mailbox::{Context, Error, Result};
 use job::Job;
@@ -59,7 +61,7 @@ pub(crate) fn run(mut args: ConvertArgs) -> Exit {
     let mut opener = args.open.opener(&cancel, &display, args.dry_run);
     opener.is_live = args.live;
     let stdout = Mutex::new(std::io::stdout());
-    let report = ConvertReport::new(&args, Some(&mailboxes.destination));
+    let report = ConvertReport::new(&args, Some(&mailboxes.named));
     let job = match Job::choose(&args, &mailboxes, &stdout) {
         Ok(job) => job,
         Err(error @ Error::Usage { .. }) => return usage(&error),
@@ -73,7 +75,17 @@ pub(crate) fn run(mut args: ConvertArgs) -> Exit {
         opener: &opener,
         display: &display,
     };
-    run.job(job, report)
+    let created = match args.parents && !args.dry_run && !mailboxes.destination.is_standard_stream() {
+        true => parents::create(&mailboxes.destination.path),
+        false => Ok(Vec::new()),
+    };
+    let created = match created {
+        Ok(created) => created,
+        Err(error) => return report.fail(error, mailboxes.sources.len()),
+    };
+    let exit = run.job(job, report);
+    remove_empty(&created);
+    exit
 }
 
 /// Reports a usage error: that is all of the report.

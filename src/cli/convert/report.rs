@@ -147,7 +147,8 @@ impl<'a> ConvertReport<'a> {
             Ok(tree) => (tree.totals(), tree.rows(), tree.written(), tree.folders()),
             Err(_) => (Totals::default(), Vec::new(), Written::Maildir(None), Vec::new()),
         };
-        let keys = json!({ "folders": keys.len(), "table": keys });
+        let layout = converted.as_ref().ok().map(TreeReport::layout_name);
+        let keys = json!({ "folders": keys.len(), "table": keys, "layout": layout });
         let is_finished = error.is_none();
         let end = End { written, rows: &rows, keys, is_finished, exit };
         if let Ok(tree) = converted {

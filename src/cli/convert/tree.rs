@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::applies::{TREE_COPY, TREE_EXPORT, TREE_IMPORT};
+use super::args::Mailboxes;
 use super::run::Run;
 use super::summary::Written;
 use super::table::{FolderCounts, FolderRow};
@@ -45,7 +46,7 @@ impl Run<'_> {
         let found: Vec<TreeMailbox> =
             trees.iter_mut().flat_map(|tree| std::mem::take(&mut tree.mailboxes)).collect();
         let are_maildirs = !found.is_empty() && found.iter().all(|found| found.kind == MailboxKind::Maildir);
-        let layout = self.layout(are_maildirs)?;
+        let layout = self.layout()?;
         self.args.given.check(match layout {
             Layout::Mboxes => TREE_EXPORT,
             _ if are_maildirs => TREE_COPY,
@@ -92,9 +93,13 @@ impl Run<'_> {
         }
     }
 
-    /// Returns the layout of the destination: folders go into the other format, unless a prefix names one.
-    fn layout(&self, are_maildirs: bool) -> Result<Layout> {
-        let (destination, layout) = (&self.mailboxes.destination, self.args.tree.layout);
+    /// Returns the layout of the destination. A tree becomes a Maildir with folders, unless a prefix names mboxes. A
+    /// Maildir is one mailbox, which goes into the other format.
+    fn layout(&self) -> Result<Layout> {
+        let Mailboxes { sources, destination, .. } = self.mailboxes;
+        let layout = self.args.tree.layout;
+        let are_maildirs =
+            sources.iter().map(MailboxArg::is_maildir).collect::<Result<Vec<_>>>()?.iter().all(|is| *is);
         let layout = match destination.format {
             Some(Format::Mbox | Format::Variant(_)) => Layout::Mboxes,
             None if are_maildirs && layout.is_none() => Layout::Mboxes,
@@ -112,6 +117,15 @@ impl TreeReport {
     /// Returns an error of a directory that was refused; it is among the findings.
     pub(super) fn refused(&self) -> Option<&Error> {
         self.trees.iter().find_map(|tree| tree.refused.first())
+    }
+
+    /// Returns the name of the layout in JSON.
+    pub(super) fn layout_name(&self) -> &'static str {
+        match self.layout {
+            Layout::MaildirPlusPlus => "maildir++",
+            Layout::Fs => "fs",
+            Layout::Mboxes => "mboxes",
+        }
     }
 
     /// Returns the totals over all folders.

@@ -62,7 +62,11 @@ impl AtomicFile {
     /// Refuses what [`AtomicFile::create`] would refuse, and writes nothing.
     pub(crate) fn check(path: &Path, replace: bool) -> Result<(Dir, OsString)> {
         let name = path.file_name().ok_or_else(|| refuse(path, "is no name for a file"))?;
-        let dir = Dir::open(parent_of(path))?;
+        let parent = parent_of(path);
+        let dir = Dir::open(parent).map_err(|error| match error.is(std::io::ErrorKind::NotFound) {
+            true => refuse(parent, MISSING_PARENT),
+            false => error,
+        })?;
         dir.check_writable()?;
         if files::is_dir(path) {
             return Err(refuse(path, "is a directory; name a file"));
@@ -100,6 +104,9 @@ impl Drop for AtomicFile {
     }
 }
 
+/// What to do about a directory that is missing above a new mailbox.
+pub(crate) const MISSING_PARENT: &str =
+    "does not exist, and the new mailbox would be in it; create it with --parents";
 const EXISTS: &str = "exists; --force replaces it";
 
 fn refuse(path: &Path, reason: &str) -> Error {

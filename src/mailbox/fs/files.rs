@@ -146,9 +146,9 @@ pub(crate) fn has_directory(place: &Place, name: &str) -> bool {
     descend(place.base.as_fd(), &names, |dir, name| open_at(dir, name, flags)).is_ok()
 }
 
-/// Creates a directory that is missing in one of root's, and gives it to a user.
+/// Creates the first directory of a path that is missing in one of root's, and gives it to a user.
 pub(crate) fn create_for(place: &Place, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
-    descend(place.base.as_fd(), &place.below, |dir, name| {
+    descend(place.base.as_fd(), &place.below[..1], |dir, name| {
         rustix::fs::mkdirat(dir, name, Mode::RWXU)?;
         let made = open_at(dir, name, OFlags::RDONLY | OFlags::DIRECTORY)?;
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));

@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use crate::mailbox::fs::foreign::{refuse_foreign_links, refuse_foreign_maildir};
 use crate::mailbox::fs::{Dir, Modes, parent_of, sync_parent};
@@ -53,23 +53,47 @@ pub(crate) fn complete(dir: &Dir, is_folder: bool, modes: Modes) -> Result<()> {
 }
 
 /// Creates the missing directories between `from` and the last part of `path`, which is not created. `from`
-/// must exist. The directories are on stable storage on return.
+/// must exist. The directories are on stable storage on return. Returns those that it created; on an error they are
+/// removed.
 ///
 /// # Errors
 /// [`Error::Destination`] for a path that is not below `from`; [`Error::Io`].
-pub(crate) fn create_parents(path: &Path, from: &Path) -> Result<()> {
-    let below = if from == Path::new(".") { path } else { path.strip_prefix(from).unwrap_or(path) };
-    let mut dir = Dir::open(from)?;
-    for part in below.parent().into_iter().flat_map(Path::components) {
-        let Component::Normal(name) = part else {
-            return Err(Error::destination(path, format!("is not below {}", display_path(from))));
-        };
-        let (child, _) = dir.open_or_create_dir(name, MODES.dir_mode())?;
-        // Flush even if the child existed. The process that created it may have been killed before its flush.
-        dir.sync()?;
-        dir = child;
+pub(crate) fn create_parents(path: &Path, from: &Path) -> Result<Vec<PathBuf>> {
+    let below = path.strip_prefix(from).unwrap_or(path);
+    let mut created = Vec::new();
+    let mut create = || {
+        let mut dir = Dir::open(from)?;
+        for part in below.parent().into_iter().flat_map(Path::components) {
+            let Component::Normal(name) = part else {
+                return Err(Error::destination(path, format!("is not below {}", display_path(from))));
+            };
+            let (child, is_new) = dir.open_or_create_dir(name, MODES.dir_mode())?;
+            if is_new {
+                created.push(child.path().to_owned());
+            }
+            // Flush even if the child existed. The process that created it may have been killed before its flush.
+            dir.sync()?;
+            dir = child;
+        }
+        Ok(())
+    };
+    match create() {
+        Ok(()) => Ok(created),
+        Err(error) => {
+            remove_empty(&created);
+            Err(error)
+        }
     }
-    Ok(())
+}
+
+/// Removes directories that [`create_parents`] created, as far as they are empty.
+pub(crate) fn remove_empty(created: &[PathBuf]) {
+    let remove = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default();
+        Dir::open(parent_of(path)).and_then(|parent| parent.remove_empty(name))
+    };
+    // The first one that is not empty, or that another program has removed, ends it.
+    let _ = created.iter().rev().try_for_each(remove);
 }
 
 fn make_directory(path: &Path) -> Result<Dir> {
@@ -108,10 +132,17 @@ mod tests {
     #[test]
     fn parents_are_created_only_below_the_given_directory() {
         let temp = tempfile::tempdir().unwrap();
-        for _ in 0..2 {
-            create_parents(&temp.path().join("a/b/Maildir/"), temp.path()).unwrap();
-            assert!(temp.path().join("a/b").is_dir() && !temp.path().join("a/b/Maildir").exists());
+        let path = |name: &str| temp.path().join(name);
+        for created in [vec![path("a"), path("a/b")], vec![]] {
+            assert_eq!(create_parents(&path("a/b/Maildir/"), temp.path()).unwrap(), created);
+            assert!(path("a/b").is_dir() && !path("a/b/Maildir").exists());
         }
+        fs::write(path("a/mail"), "").unwrap();
+        remove_empty(&[path("a"), path("a/b")]);
+        assert!(path("a").is_dir() && !path("a/b").exists());
+        fs::write(path("a/file"), "").unwrap();
+        assert!(create_parents(&path("a/c/d/../x"), temp.path()).is_err());
+        assert!(!path("a/c").exists());
         assert!(create_parents(&temp.path().join("c/../../d/x"), temp.path()).is_err());
         assert!(create_parents(Path::new("/elsewhere/x"), temp.path()).is_err());
         assert!(create_parents(&temp.path().join("gone/a/b"), &temp.path().join("gone")).is_err());

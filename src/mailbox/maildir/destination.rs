@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rustix::fs::FileType;
 
+use crate::mailbox::fs::atomic_file::MISSING_PARENT;
 use crate::mailbox::fs::{Dir, files, parent_of};
 use crate::mailbox::maildir::detect;
 use crate::mailbox::{Error, Result};
@@ -78,10 +79,9 @@ fn check_absent(path: &Path) -> Result<DestinationState> {
             Ok(DestinationState::Nothing)
         }
         Ok(_) => Err(Error::Destination { path: parent.to_owned(), reason: "is no directory".into() }),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Error::Destination {
-            path: parent.to_owned(),
-            reason: "the directory for the new Maildir does not exist; create it first".into(),
-        }),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            Err(Error::Destination { path: parent.to_owned(), reason: MISSING_PARENT.into() })
+        }
         Err(e) => Err(Error::io("look at the directory", parent)(e)),
     }
 }
