@@ -1,7 +1,9 @@
 //! One message: its header fields, addresses and dates.
 
 pub(crate) mod address;
+mod charset;
 pub(crate) mod date;
+mod encoded_word;
 pub(crate) mod flags;
 pub(crate) mod header;
 pub(crate) mod received;
