@@ -8,13 +8,11 @@ use rayon::prelude::*;
 
 use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::maildir::{Entry, FoundMessage, MaildirReader, Subdir, keywords};
-use crate::mailbox::mbox::{
-    DeletedPolicy, Extent, LabelPolicy, Mbox, Status, StatusFields, from_line, quote,
-};
+use crate::mailbox::mbox::{Extent, Mbox, from_line, quote};
 use crate::mailbox::message::address::display::display;
 use crate::mailbox::message::{
-    DateFields, DateRules, Flags, FromLineDates, FromLineStats, Origin, OriginCheck, PackedStamp, header,
-    received,
+    DateFields, DateRules, DeletedPolicy, Flags, FromLineDates, FromLineStats, LabelPolicy, Origin,
+    OriginCheck, PackedStamp, Status, StatusFields, StatusProblems, header, received,
 };
 use crate::mailbox::reorder::Reorder;
 use crate::mailbox::source::{Contents, Source};
@@ -81,6 +79,7 @@ struct ScannedChunk {
     stats: FromLineStats,
     /// Keywords and the index of their message, for the few messages with keywords.
     keywords: Vec<(usize, Vec<String>)>,
+    problems: StatusProblems,
 }
 
 impl ScannedChunk {
@@ -95,6 +94,8 @@ impl ScannedChunk {
             status.add(&field, LabelPolicy::default());
             dates.read_field(&field);
         }
+        mbox.complete_status(&mut status);
+        self.problems.add(extent.at, &status);
         let body = &message[fields.split().body_at(message)..];
         self.stats.add(&dates);
         self.facts.push(Facts {
@@ -103,8 +104,8 @@ impl ScannedChunk {
             from_line: PackedStamp::pack(dates.from),
             status: status.status(DeletedPolicy::default()),
         });
-        if !status.keywords.is_empty() {
-            self.keywords.push((n, status.keywords));
+        if !status.keywords().is_empty() {
+            self.keywords.push((n, status.keywords().into_owned()));
         }
     }
 }
@@ -129,8 +130,11 @@ pub(crate) fn list_mbox<T: Send>(
         Ok(scanned)
     });
     let mut scanned: Vec<ScannedChunk> = scans.collect::<Result<_>>()?;
-    let mut stats = FromLineStats::default();
-    scanned.iter_mut().for_each(|chunk| stats.merge(std::mem::take(&mut chunk.stats)));
+    let (mut stats, mut problems) = (FromLineStats::default(), StatusProblems::default());
+    for chunk in &mut scanned {
+        stats.merge(std::mem::take(&mut chunk.stats));
+        problems.merge(std::mem::take(&mut chunk.problems));
+    }
     let from_lines = FromLineDates::new(&stats, &rules);
     let resolve = |facts: &Facts| {
         let preferred = from_lines.preferred(facts.from_line, facts.date.1, &rules);
@@ -152,6 +156,7 @@ pub(crate) fn list_mbox<T: Send>(
                 }))
                 .chain(OriginCheck::check(origins, &rules))
                 .chain(renamed_keywords(keywords))
+                .chain(problems.findings())
                 .collect()
         };
     // Pages must be released in order: a page released too early is read again for the chunk before.
@@ -234,14 +239,15 @@ impl MessageRow {
     ) -> MessageRow {
         let entry: &Entry = entry;
         let parsed = entry.parsed();
-        let (epoch, origin) = parsed.received_date(*mtime, header::split(bytes).header);
+        let header = header::split(bytes).header;
+        let (epoch, origin) = parsed.received_date(*mtime, header);
         MessageRow {
             number,
             position: Position::File(Path::new(entry.subdir.dir()).join(&entry.name)),
             length: bytes.len() as u64,
             epoch,
             origin,
-            flags: parsed.flags(),
+            flags: entry.status(header).flags,
             is_new: entry.subdir == Subdir::New,
             ..MessageRow::from_header(bytes)
         }

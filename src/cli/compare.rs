@@ -12,7 +12,7 @@ use crate::cli::ui::report::FindingCounts;
 use crate::cli::ui::{Exit, Reporter};
 use crate::mailbox::fs::files;
 use crate::mailbox::maildir::detect::is_maildir;
-use crate::mailbox::mbox::{DeletedPolicy, LabelPolicy};
+use crate::mailbox::message::{DeletedPolicy, LabelPolicy};
 use crate::mailbox::tree::{Folder, MailboxKind, Tree, TreeMailbox};
 use crate::mailbox::{Context, Error, Finding, Result, display_path};
 use crate::verify::compare::tree::{self, CompareEvent, FolderMailbox};

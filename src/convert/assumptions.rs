@@ -2,8 +2,9 @@
 //! The user may know better, so each assumption is reported in one line.
 
 use super::MailStats;
-use crate::mailbox::mbox::DeletedPolicy;
-use crate::mailbox::message::{DateRules, Field, Flags, FromLineDates, Origin, PackedStamp};
+use crate::mailbox::message::{
+    DateRules, DeletedPolicy, Field, Flags, FromLineDates, Origin, PackedStamp, StatusFields, StatusProblems,
+};
 use crate::mailbox::text::{grouped, grouped_plural};
 use crate::mailbox::{Code, Finding};
 
@@ -49,6 +50,7 @@ pub(super) struct FlagStats {
     messages: u64,
     fields: [u64; FIELDS.len()],
     flags: [u64; FLAGS.len()],
+    problems: StatusProblems,
 }
 
 impl FlagStats {
@@ -65,14 +67,19 @@ impl FlagStats {
             .for_each(|((flag, _), count)| *count += u64::from(flags.has(*flag)));
     }
 
-    pub(super) fn merge(&mut self, other: &FlagStats) {
+    pub(super) fn add_problems(&mut self, at: u64, fields: &StatusFields) {
+        self.problems.add(at, fields);
+    }
+
+    pub(super) fn merge(&mut self, other: FlagStats) {
         self.messages += other.messages;
+        self.problems.merge(other.problems);
         self.fields.iter_mut().zip(other.fields).for_each(|(count, more)| *count += more);
         self.flags.iter_mut().zip(other.flags).for_each(|(count, more)| *count += more);
     }
 
-    /// Returns the finding about flags that were read from fields.
-    pub(super) fn finding(&self) -> Option<Finding> {
+    /// Returns the findings about flags that were read from fields.
+    pub(super) fn findings(self) -> Vec<Finding> {
         let list = |counts: &mut dyn Iterator<Item = (&str, u64)>| {
             let counts = counts.filter(|(_, count)| *count > 0);
             counts.map(|(name, count)| format!("{} {name}", grouped(count))).collect::<Vec<_>>().join(", ")
@@ -82,7 +89,8 @@ impl FlagStats {
         let fields = list(&mut FIELDS.into_iter().zip(self.fields));
         let messages = grouped_plural(self.messages, "message");
         let text = || format!("flags of {messages} are from their header: {flags}; fields: {fields}");
-        (self.messages > 0).then(|| Finding::new(Code::FlagsRead, text()))
+        let read = (self.messages > 0).then(|| Finding::new(Code::FlagsRead, text()));
+        read.into_iter().chain(self.problems.findings()).collect()
     }
 }
 
@@ -187,12 +195,12 @@ mod tests {
             header::fields(message).for_each(|field| fields.add(&field));
             let mut part = FlagStats::default();
             part.add(fields, flags);
-            stats.merge(&part);
+            stats.merge(part);
         }
         assert_eq!(
-            stats.finding().unwrap().message,
+            stats.findings()[0].message,
             "flags of 2 messages are from their header: 2 read, 1 replied to; fields: 2 Status, 1 X-Status"
         );
-        assert_eq!(FlagStats::default().finding(), None);
+        assert_eq!(FlagStats::default().findings(), []);
     }
 }

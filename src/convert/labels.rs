@@ -11,8 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use crate::mailbox::manifest::MessageRecord;
-use crate::mailbox::mbox::LabelPolicy;
-use crate::mailbox::mbox::gmail::{self, SystemLabel};
+use crate::mailbox::message::LabelPolicy;
+use crate::mailbox::message::status::gmail::{self, SystemLabel};
 use crate::mailbox::tree::Layout;
 use crate::mailbox::tree::folder::{self, Folder as TreeFolder, maildirpp_directory};
 use crate::mailbox::tree::naming::{self, FolderName};

@@ -12,9 +12,10 @@ use super::{Dedupe, Eol, MailStats, NameTable, PlannedMessage, PreviousMessages,
 use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::maildir::{Unique, keywords};
 use crate::mailbox::manifest::Digest;
-use crate::mailbox::mbox::{DeletedPolicy, Extent, Mbox, StatusFields, from_line};
+use crate::mailbox::mbox::{Extent, Mbox, from_line};
 use crate::mailbox::message::{
-    DateFields, DateRules, FromLineDates, FromLineStats, Origin, OriginCheck, PackedStamp, header, received,
+    DateFields, DateRules, DeletedPolicy, FromLineDates, FromLineStats, Origin, OriginCheck, PackedStamp,
+    StatusFields, header, received,
 };
 use crate::mailbox::source::Source;
 use crate::mailbox::{Code, Finding, Result};
@@ -115,7 +116,7 @@ pub(crate) fn plan(
     }
     findings.extend(origins.finding());
     if reports_assumptions {
-        findings.extend(flags.finding());
+        findings.extend(flags.findings());
         findings.extend(assumptions.findings(render.deleted, &rules, &from_dates));
     }
     findings.extend(names.folders.take_findings());
@@ -162,6 +163,12 @@ struct UnusualMessage {
     labels: Option<Box<[u8]>>,
 }
 
+/// The fields with flags of a message.
+struct AnalyzedFields {
+    flags: FlagFields,
+    status: StatusFields,
+}
+
 impl Analysis<'_> {
     /// Analyzes all messages. The dates it plans are those without their From_ lines, whose stamps it returns.
     fn run(
@@ -202,9 +209,10 @@ impl Analysis<'_> {
         let (mut found, mut stats, mut flags) = (Vec::new(), FromLineStats::default(), FlagStats::default());
         let messages = part.extents.iter().zip(part.messages).zip(part.stamps);
         for (n, ((extent, planned), stamp)) in messages.enumerate() {
-            let (dates, flag_fields, unusual) = self.analyze(extent, planned);
+            let (dates, fields, unusual) = self.analyze(extent, planned);
             if self.pseudo != Some(extent) {
-                flags.add(flag_fields, planned.status.flags);
+                flags.add(fields.flags, planned.status.flags);
+                flags.add_problems(extent.at, &fields.status);
             }
             *stamp = PackedStamp::pack(dates.from);
             stats.add(&dates);
@@ -217,7 +225,7 @@ impl Analysis<'_> {
             }
         }
         ignore_poison(self.from_lines.lock()).merge(stats);
-        ignore_poison(self.flags.lock()).merge(&flags);
+        ignore_poison(self.flags.lock()).merge(flags);
         found
     }
 
@@ -225,7 +233,7 @@ impl Analysis<'_> {
         &self,
         extent: &Extent,
         planned: &mut PlannedMessage,
-    ) -> (DateFields, FlagFields, UnusualMessage) {
+    ) -> (DateFields, AnalyzedFields, UnusualMessage) {
         let Analysis { mbox, render: options, .. } = *self;
         let text = mbox.text();
         let message = extent.message(text);
@@ -249,6 +257,7 @@ impl Analysis<'_> {
         (planned.size, planned.wire_size) = rendered.sizes(mbox.has_cr || options.eol == Eol::Crlf);
         (planned.quotes, planned.eols) = (rendered.quotes, rendered.eols);
         (planned.epoch, planned.origin) = received::fallback_date(&dates, self.rules);
+        mbox.complete_status(&mut status);
         planned.status = status.status(options.deleted);
         let raw = self.source.raw();
         if self.has_names || self.dedupe.is_some() {
@@ -262,8 +271,9 @@ impl Analysis<'_> {
             file: self.file_digest(planned, &rendered),
             key: dedupe.rendered_key(&rendered),
         });
-        let StatusFields { deleted, keywords, .. } = status;
-        (dates, flag_fields, UnusualMessage { number: 0, deleted, keywords, digests, labels })
+        let (deleted, keywords) = (status.is_deleted(), status.keywords().into_owned());
+        let fields = AnalyzedFields { flags: flag_fields, status };
+        (dates, fields, UnusualMessage { number: 0, deleted, keywords, digests, labels })
     }
 
     /// Returns the BLAKE3 of the file.

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use super::FolderIndex;
 use crate::mailbox::maildir::{BaseName, Unique};
 use crate::mailbox::manifest::Digest;
-use crate::mailbox::mbox::Status;
-use crate::mailbox::message::Origin;
+use crate::mailbox::message::{Origin, Status};
 
 /// The decision about a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

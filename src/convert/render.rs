@@ -8,8 +8,9 @@ use super::line_ends::{LineEndChange, LineEnds};
 use crate::mailbox::error;
 use crate::mailbox::maildir::write::{MessageContent, MessageStream};
 use crate::mailbox::manifest::Digest;
-use crate::mailbox::mbox::{DeletedPolicy, LabelPolicy, Quoting, quote};
+use crate::mailbox::mbox::{Quoting, quote};
 use crate::mailbox::message::header::{self, Split};
+use crate::mailbox::message::{DeletedPolicy, LabelPolicy};
 use crate::mailbox::source::mapped;
 
 /// Line ends of the messages written.

@@ -5,9 +5,9 @@
 
 use std::ops::Range;
 
-use crate::mailbox::mbox::Status;
 use crate::mailbox::mbox::from_line::{self, LineClass};
 use crate::mailbox::mbox::write::{FromLineSpec, HeaderEdit, MessageHead, line_ending};
+use crate::mailbox::message::Status;
 use crate::mailbox::message::header;
 use crate::mailbox::{Result, escape};
 use crate::transport::{DeliveryEnvelope, Failure, FailureReason, SpooledMessage, envelope};

@@ -14,8 +14,9 @@ use crate::mailbox::fs::{Dir, files, parent_of};
 use crate::mailbox::maildir::deliver::{Delivery, MessageMeta, Stamp};
 use crate::mailbox::maildir::quota::{Limits, OverQuota, Quota};
 use crate::mailbox::maildir::{create, detect};
-use crate::mailbox::mbox::{MboxAppender, Status, Variant};
+use crate::mailbox::mbox::{MboxAppender, Variant};
 use crate::mailbox::message::Flags;
+use crate::mailbox::message::Status;
 use crate::mailbox::{Context, Finding, LockOptions, Result, display_path};
 use crate::transport::{Failure, FailureReason};
 

@@ -157,6 +157,8 @@ codes! {
         DateFromFields "date-from-fields" Info "Messages without a real date in their From_ line. Received or Date fields give it.",
         DateZoneAssumed "date-zone-assumed" Info "From_ lines without a time zone. They were read as UTC.",
         FlagsRead "flags-read" Info "Flags that were read from header fields, with their number and the fields.",
+        FlagsInvalid "flags-invalid" Warning "A Status, X-Status, X-Mozilla-Status or X-Evolution field has an invalid value. No flag was read from what is invalid.",
+        LabelsUnknown "labels-unknown" Warning "Gmail's labels are in an unknown language, so it is not known which messages are read. They were not marked as read.",
         DeletedFlagged "deleted-flagged" Info "Messages that a mail program has marked as deleted were converted.",
         DeletedSkipped "deleted-skipped" Info "Messages that a mail program has marked as deleted were left out.",
         KeywordRenamed "keyword-renamed" Info "A keyword or label is not valid in IMAP. The new name is reported.",

@@ -10,7 +10,6 @@ use crate::mailbox::mbox::from_line::{self, LineClass};
 use crate::mailbox::mbox::quote::{self, Quoting};
 use crate::mailbox::mbox::read::{self, Mbox, ReadOptions};
 use crate::mailbox::mbox::scan_hooks::ScanHooks;
-use crate::mailbox::mbox::status::{self, DeletedPolicy, LabelPolicy, Status};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::mbox::verdict::{Extent, Overrides, Reason};
 use crate::mailbox::mbox::write::{
@@ -19,6 +18,7 @@ use crate::mailbox::mbox::write::{
 use crate::mailbox::message::date::Stamp;
 use crate::mailbox::message::flags::Flags;
 use crate::mailbox::message::header;
+use crate::mailbox::message::status::{self, DeletedPolicy, LabelPolicy, Status};
 
 /// Any bytes are divided into messages without a loss, in every variant. A text without a message gives an error, and
 /// is never an empty mailbox.
@@ -213,9 +213,9 @@ pub fn writer(data: &[u8]) {
             if header::fields(header::split(&got).header).any(|f| f.is("X-Gmail-Labels")) {
                 // The labels of Gmail stay unchanged, and may contain more.
                 assert_eq!(read_status.flags | status.flags, read_status.flags);
-                assert!(keywords.split_whitespace().all(|word| fields.keywords.iter().any(|k| k == word)));
+                assert!(keywords.split_whitespace().all(|word| fields.keywords().iter().any(|k| k == word)));
             } else {
-                assert_eq!(fields.keywords.join(" "), keywords);
+                assert_eq!(fields.keywords().join(" "), keywords);
                 assert_eq!(read_status.flags, status.flags);
                 let trashed = status.flags.has(Flags::TRASHED);
                 assert_eq!(

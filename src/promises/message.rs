@@ -4,9 +4,9 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::are_slices_in_order;
 use crate::mailbox::maildir::name;
-use crate::mailbox::mbox::{LabelPolicy, gmail, status};
 use crate::mailbox::message::address::{Compat, list as list_of, print, token};
 use crate::mailbox::message::header::decode_text;
+use crate::mailbox::message::status::{self, LabelPolicy, gmail};
 use crate::mailbox::message::{Flags, Stamp, date, header};
 
 /// Header and body cover the message except for the empty line. Fields are parts of the header.

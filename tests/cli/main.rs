@@ -24,6 +24,7 @@ mod dot_qmail;
 mod dovecot_tree;
 mod failures;
 mod faults;
+mod flags;
 mod folder_list;
 mod golden;
 mod golden_inject;

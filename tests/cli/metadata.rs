@@ -410,8 +410,10 @@ fn dovecot_shows_keywords_by_name_with_shared_letters() {
         return;
     }
     let setup = Setup::new();
-    let source = setup
-        .file("inbox", mbox(&["Status: RO\nX-Keywords: Work NonJunk\n", "X-Gmail-Labels: Trip home,Spam\n"]));
+    let source = setup.file(
+        "inbox",
+        mbox(&["Status: RO\nX-Keywords: Work NonJunk\n", "X-Gmail-Labels: Inbox,Trip home,Spam\n"]),
+    );
     setup.convert(&[], &[&source]);
     let dovecot = Dovecot::over("maildir:~/Maildir", setup.scratch.path());
     let shown = dovecot.shows();

@@ -24,8 +24,9 @@ use crate::convert::{
 use crate::mailbox::fs::Modes;
 use crate::mailbox::maildir::Fsync;
 use crate::mailbox::manifest::ManifestLocation;
-use crate::mailbox::mbox::{DeletedPolicy, LabelPolicy, ReadOptions, boundary_list};
+use crate::mailbox::mbox::{ReadOptions, boundary_list};
 use crate::mailbox::message::Origin;
+use crate::mailbox::message::{DeletedPolicy, LabelPolicy};
 use crate::mailbox::tree::Layout;
 use crate::mailbox::{Error, Result};
 

@@ -5,8 +5,10 @@ use std::path::Path;
 
 use crate::mailbox::fs::modes::FILE_MODE;
 use crate::mailbox::fs::{durable, read_regular};
-use crate::mailbox::maildir::keywords::{FILE_NAME, MAX_KEYWORDS};
+use crate::mailbox::maildir::keywords::{self, FILE_NAME, MAX_KEYWORDS};
 use crate::mailbox::maildir::{Entry, Fsync, KeywordSet, KeywordTable, MaildirWriter};
+use crate::mailbox::message::{DeletedPolicy, StatusFields};
+use crate::mailbox::text::grouped_plural;
 use crate::mailbox::{Code, Error, Finding, Result};
 
 /// The letters of the destination for those of the source.
@@ -25,6 +27,8 @@ pub(super) struct MappedInfo {
     pub(super) letters: Vec<u8>,
     /// Letters of the source that have no equivalent.
     pub(super) unmapped: KeywordSet,
+    /// A keyword of the header has no letter.
+    pub(super) lacks_letter: bool,
 }
 
 impl LetterMapping {
@@ -56,7 +60,11 @@ impl LetterMapping {
     pub(super) fn info(&self, letters: &[u8]) -> MappedInfo {
         let own = KeywordSet::parse(letters);
         if self.is_identity || own.is_empty() {
-            return MappedInfo { letters: letters.to_vec(), unmapped: KeywordSet::default() };
+            return MappedInfo {
+                letters: letters.to_vec(),
+                unmapped: KeywordSet::default(),
+                lacks_letter: false,
+            };
         }
         let (mut mapped, mut unmapped) = (KeywordSet::default(), KeywordSet::default());
         for number in own.numbers() {
@@ -66,7 +74,21 @@ impl LetterMapping {
             }
         }
         let flags = letters.iter().copied().filter(|letter| !letter.is_ascii_lowercase());
-        MappedInfo { letters: flags.chain(mapped.to_string().into_bytes()).collect(), unmapped }
+        let letters = flags.chain(mapped.to_string().into_bytes()).collect();
+        MappedInfo { letters, unmapped, lacks_letter: false }
+    }
+
+    /// Returns the info of a message whose flags are in its header.
+    pub(super) fn info_of_header(&self, fields: &StatusFields) -> MappedInfo {
+        let keywords = fields.keywords();
+        let numbers = || keywords.iter().map(|keyword| self.table.number(&keywords::atom(keyword)));
+        let letters = numbers().flatten().fold(KeywordSet::default(), KeywordSet::with);
+        let flags = fields.status(DeletedPolicy::Flag).flags;
+        MappedInfo {
+            letters: format!("{flags}{letters}").into_bytes(),
+            unmapped: KeywordSet::default(),
+            lacks_letter: numbers().any(|number| number.is_none()),
+        }
     }
 
     /// Returns the keywords of letters of the destination. A letter without a name is shown in brackets.
@@ -87,9 +109,9 @@ pub(super) fn union<'a>(entries: impl Iterator<Item = &'a Entry>) -> KeywordSet 
 /// Returns the finding about messages whose keyword letters got no equivalent.
 pub(super) fn overflow_finding(messages: u64, unmapped: KeywordSet) -> Option<Finding> {
     let text = || {
-        format!(
-            "{messages} messages come without the keywords of the letters {unmapped}: none is left for them"
-        )
+        let letters = if unmapped.is_empty() { String::new() } else { format!(" of the letters {unmapped}") };
+        let messages = grouped_plural(messages, "message");
+        format!("{messages} without keywords{letters}: no letter is left for them")
     };
     (messages > 0).then(|| Finding::new(Code::KeywordsOverflow, text()))
 }

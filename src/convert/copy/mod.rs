@@ -141,12 +141,14 @@ impl Copy<'_> {
         writer: Option<&MaildirWriter>,
     ) -> Result<LetterMapping> {
         let Copy { source, options, context, .. } = *self;
-        if destination.state != DestinationState::Maildir {
+        let in_headers = plan.header_keywords();
+        if destination.state != DestinationState::Maildir && in_headers.is_empty() {
             return LetterMapping::for_new_maildir(source, writer, options.fsync);
         }
         let own = KeywordTable::read(source)?;
         let used = plan.letters_used();
         let required = used.numbers().filter_map(|number| own.name(number));
+        let required = required.chain(in_headers.iter().map(String::as_str));
         let table = match writer {
             Some(writer) => {
                 writer.assign_keywords(required, plan.letters_there, context.locks, context.cancel)?

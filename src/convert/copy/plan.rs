@@ -1,5 +1,6 @@
 //! The plan of a copy: which messages are written, and by which names.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use rayon::prelude::*;
@@ -10,7 +11,9 @@ use super::letters;
 use super::source::SourceMaildir;
 use crate::convert::chunks::{MessageChunk, divide};
 use crate::convert::{DestinationOptions, History};
-use crate::mailbox::maildir::{DestinationState, Entry, KeywordSet};
+use crate::mailbox::maildir::{DestinationState, Entry, KeywordSet, keywords};
+use crate::mailbox::message::{StatusFields, header};
+use crate::mailbox::source::Contents;
 use crate::mailbox::{Code, Context, Finding, Result, escape};
 
 /// Messages that a worker takes at once.
@@ -22,6 +25,8 @@ pub(super) struct SourceMessage {
     /// An estimate of its size.
     pub(super) size: u64,
     pub(super) disposition: Disposition,
+    /// The flags in its header, if they are not in its name.
+    pub(super) status: Option<StatusFields>,
 }
 
 pub(super) enum Disposition {
@@ -63,6 +68,21 @@ impl CopyPlan {
     /// Returns the keyword letters of the messages that are written.
     pub(super) fn letters_used(&self) -> KeywordSet {
         letters::union(self.messages.iter().filter(|m| !m.is_present()).map(|message| &message.entry))
+    }
+
+    /// Returns the keywords in the headers of the messages that are written, as atoms.
+    pub(super) fn header_keywords(&self) -> Vec<String> {
+        let written = self.messages.iter().filter(|message| !message.is_present());
+        let keywords = written.filter_map(|message| message.status.as_ref()).map(StatusFields::keywords);
+        let mut atoms: Vec<String> = Vec::new();
+        let mut known = HashSet::new();
+        for keyword in keywords.flat_map(Cow::into_owned) {
+            let atom = keywords::atom(&keyword).into_owned();
+            if known.insert(atom.to_ascii_lowercase()) {
+                atoms.push(atom);
+            }
+        }
+        atoms
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -107,6 +127,7 @@ impl Planner<'_> {
                     entry: entry.clone(),
                     size: self.source.files.size(entry),
                     disposition: Disposition::KeepName,
+                    status: self.read_status(entry)?,
                 }),
             }
         }
@@ -116,6 +137,17 @@ impl Planner<'_> {
         let chunks = divide(messages.iter().map(|message| message.size), MESSAGES_AT_ONCE);
         let letters_there = index.letters();
         Ok(CopyPlan { messages, chunks, skipped, letters_there, known, known_bytes })
+    }
+
+    /// Reads the flags in the header of a message of Thunderbird.
+    fn read_status(&self, entry: &Entry) -> Result<Option<StatusFields>> {
+        if !entry.may_have_status_fields() {
+            return Ok(None);
+        }
+        self.context.cancel.check()?;
+        let mut contents = Contents::default();
+        let found = self.source.files.read(entry, &mut contents)?;
+        Ok(found.ok().and_then(|found| found.entry.status_fields(header::split(&contents).header)))
     }
 
     fn skip_unreadable(&self, messages: &mut Vec<SourceMessage>, skipped: &mut Vec<Finding>) -> Result<()> {

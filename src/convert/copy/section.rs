@@ -17,7 +17,7 @@ use crate::mailbox::maildir::{
     BaseName, Entry, FoundMessage, MaildirWriter, MessagePath, NewMessage, Subdir, Unique, name,
 };
 use crate::mailbox::manifest::{ByteCounts, Bytes, Digest, MessageRecord, SectionFooter, to_line};
-use crate::mailbox::message::Origin;
+use crate::mailbox::message::{Flags, Origin, StatusFields};
 use crate::mailbox::source::Contents;
 use crate::mailbox::{Context, Result};
 
@@ -82,8 +82,9 @@ impl<'a> CopySection<'a> {
                 Ok((entry, size)) => {
                     tally.written += 1;
                     tally.bytes += size;
-                    tally.mail.add_message(entry.parsed().flags(), entry.parsed().epoch());
-                    tally.note_unmapped(self.final_name(&entry, b"").2.unmapped);
+                    let info = self.final_name(&entry, message.status.as_ref(), b"").2;
+                    tally.mail.add_message(Flags::parse(&info.letters), entry.parsed().epoch());
+                    tally.note_unmapped(&info);
                 }
                 Err(none) => tally.skip(none.finding(self.source.files.path(&message.entry))),
             }
@@ -96,7 +97,7 @@ impl<'a> CopySection<'a> {
         let mut outgoing = Vec::with_capacity(range.len());
         let mut chunk = CopiedChunk { records: Vec::with_capacity(range.len()), tally: CopyTally::default() };
         for n in range {
-            let SourceMessage { entry, disposition, .. } = &self.plan.messages[n];
+            let SourceMessage { entry, disposition, status, .. } = &self.plan.messages[n];
             if let Disposition::Present(there) = disposition {
                 chunk.tally.present += 1;
                 chunk.tally.bytes += there.length;
@@ -114,16 +115,16 @@ impl<'a> CopySection<'a> {
             };
             let original = entry.parsed().base;
             let base = if let Disposition::Rename(base) = disposition { base } else { original };
-            let (subdir, name, MappedInfo { letters, unmapped }) = self.final_name(&entry, base);
+            let (subdir, name, info) = self.final_name(&entry, status.as_ref(), base);
+            chunk.tally.note_unmapped(&info);
             let digest = Digest::of(&contents);
             contents.check_complete(&self.source.files.path(&entry))?;
             let length = contents.len() as u64;
-            let message = DestinationMessage { base: base.to_vec(), letters, length, digest };
+            let message = DestinationMessage { base: base.to_vec(), letters: info.letters, length, digest };
             chunk.records.push(self.record(&message, original));
-            chunk.tally.note_unmapped(unmapped);
             chunk.tally.written += 1;
             chunk.tally.bytes += length;
-            chunk.tally.mail.add_message(entry.parsed().flags(), Some(mtime));
+            chunk.tally.mail.add_message(Flags::parse(&message.letters), Some(mtime));
             chunk.tally.newest = chunk.tally.newest.max(Some(mtime));
             let base = self.tmp_name(n, &message, mtime);
             outgoing.push(Outgoing { subdir, name, base, contents, mtime });
@@ -131,9 +132,19 @@ impl<'a> CopySection<'a> {
         Ok((chunk, outgoing))
     }
 
-    /// Returns the directory of a message, its complete name and its info. A message with flags goes to cur/,
-    /// wherever it was: readers look for flags there.
-    fn final_name(&self, entry: &Entry, base: &[u8]) -> (Subdir, OsString, MappedInfo) {
+    /// Returns the directory of a message, its complete name and its info. `status` are the flags in its header. A
+    /// message with flags goes to cur/, wherever it was: readers look for flags there.
+    fn final_name(
+        &self,
+        entry: &Entry,
+        status: Option<&StatusFields>,
+        base: &[u8],
+    ) -> (Subdir, OsString, MappedInfo) {
+        if let Some(status) = status.filter(|_| entry.may_have_status_fields()) {
+            let info = self.mapping.info_of_header(status);
+            let name = name::with_letters(base, self.options.info_separator, &info.letters);
+            return (Subdir::Cur, name, info);
+        }
         let letters = entry.parsed().info;
         let info = self.mapping.info(letters.unwrap_or_default());
         match letters {

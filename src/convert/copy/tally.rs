@@ -1,6 +1,6 @@
 //! The counts and findings of a copy.
 
-use super::letters;
+use super::letters::{self, MappedInfo};
 use super::plan::CopyPlan;
 use crate::convert::{MailStats, Totals};
 use crate::mailbox::maildir::KeywordSet;
@@ -38,10 +38,10 @@ impl CopyTally {
         self.findings.extend(other.findings);
     }
 
-    /// Counts a message whose letters `unmapped` got none in the destination.
-    pub(super) fn note_unmapped(&mut self, unmapped: KeywordSet) {
-        self.without_letter += u64::from(!unmapped.is_empty());
-        self.unmapped = self.unmapped | unmapped;
+    /// Counts a message whose keywords may have no letter in the destination.
+    pub(super) fn note_unmapped(&mut self, info: &MappedInfo) {
+        self.without_letter += u64::from(!info.unmapped.is_empty() || info.lacks_letter);
+        self.unmapped = self.unmapped | info.unmapped;
     }
 
     pub(super) fn skip(&mut self, finding: Finding) {

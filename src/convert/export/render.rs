@@ -11,11 +11,12 @@ use super::tally::Tally;
 use crate::convert::planned::Disposition;
 use crate::convert::render::{LARGE, render};
 use crate::convert::{Eol, RenderOptions, Rendered};
-use crate::mailbox::maildir::{FoundMessage, KeywordSet, KeywordTable, Subdir, keywords};
+use crate::mailbox::maildir::{FoundMessage, KeywordSet, KeywordTable, keywords};
 use crate::mailbox::mbox::from_line::{self, LineClass};
 use crate::mailbox::mbox::write::{self, Changes, FromLineSpec, MboxMessage, Unrepresentable};
-use crate::mailbox::mbox::{Extent, LabelPolicy, Mbox, Quoting, Status, StatusFields, Variant};
-use crate::mailbox::message::header;
+use crate::mailbox::mbox::{Extent, Mbox, Quoting, Variant};
+use crate::mailbox::message::status::list;
+use crate::mailbox::message::{LabelPolicy, StatusFields, header};
 use crate::mailbox::source::Contents;
 use crate::mailbox::{Code, Error, Finding, Result, escape};
 
@@ -86,13 +87,16 @@ impl Renderer {
             }
         };
         let parsed = entry.parsed();
-        let status = Status { flags: parsed.flags(), old: entry.subdir == Subdir::Cur };
         let header = header::split(bytes).header;
+        let (status, thunderbird) = (entry.status(header), entry.status_fields(header));
         let letters = parsed.keywords();
         let table = &maildir.keywords;
         let unnamed: Vec<usize> = letters.numbers().filter(|&n| table.name(n).is_none()).collect();
-        // Without a table the keywords of the header stay.
-        let keywords = (!table.is_empty()).then(|| join_keywords(letters, table, header));
+        let keywords = match thunderbird {
+            Some(fields) => Some(list::join_keywords(fields.keywords().iter().map(|k| keywords::atom(k)))),
+            // Without a table the keywords of the header stay.
+            None => (!table.is_empty()).then(|| join_keywords(letters, table, header)),
+        };
         let sender = header::return_path(header).or(message.sender.as_deref()).unwrap_or_default();
         let epoch = parsed.received_date(mtime, header).0;
         let from_line = FromLineSpec::Generated { sender, epoch };
@@ -179,7 +183,7 @@ impl Renderer {
     }
 }
 
-/// Returns the keywords of a message, with blanks between them: those of its letters, and those of its header for
+/// Returns the keywords of a message, as a list: those of its letters, and those of its header for
 /// which the Maildir has no letter.
 fn join_keywords(letters: KeywordSet, table: &KeywordTable, header: &[u8]) -> String {
     let mut keywords: Vec<Cow<'_, str>> =
@@ -188,11 +192,11 @@ fn join_keywords(letters: KeywordSet, table: &KeywordTable, header: &[u8]) -> St
     let mut status = StatusFields::default();
     fields.for_each(|field| status.add(&field, LabelPolicy::Ignore));
     let mut known: HashSet<String> = keywords.iter().map(|keyword| keyword.to_ascii_lowercase()).collect();
-    for keyword in status.keywords {
-        let atom = keywords::atom(&keyword).into_owned();
+    for keyword in status.keywords().iter() {
+        let atom = keywords::atom(keyword).into_owned();
         if table.number(&atom).is_none() && known.insert(atom.to_ascii_lowercase()) {
             keywords.push(Cow::Owned(atom));
         }
     }
-    keywords.join(" ")
+    list::join_keywords(keywords.into_iter())
 }

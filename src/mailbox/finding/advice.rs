@@ -271,6 +271,14 @@ impl Code {
                 "Convert with --from-zone ZONE if the machine was in another zone.",
             ),
             Code::FlagsRead => advice("Reported when there are flags.", "Nothing."),
+            Code::FlagsInvalid => advice(
+                "A program wrote letters that have no meaning, or a number that is not hexadecimal.",
+                "Check the flags of these messages in the source.",
+            ),
+            Code::LabelsUnknown => advice(
+                "Takeout names labels in the language of the account. Read messages have no label.",
+                "Mark the messages as read where needed, or set the account to English and export again.",
+            ),
             Code::DeletedFlagged => advice(
                 "They were deleted, but the folder was not compacted.",
                 "To leave them out, convert with --deleted skip.",

@@ -9,6 +9,7 @@ pub(crate) mod keywords;
 pub(crate) mod list;
 pub(crate) mod name;
 pub(crate) mod quota;
+mod status;
 pub(crate) mod subdir;
 pub(crate) mod write;
 

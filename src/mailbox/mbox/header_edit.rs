@@ -1,8 +1,8 @@
 //! The header of a message in an mbox: flags, keywords and lengths are written into its fields.
 
 use super::lines::begins_from_line;
-use super::{Quoting, Status, quote, status};
-use crate::mailbox::message::{Field, Flags, header};
+use super::{Quoting, quote};
+use crate::mailbox::message::{Field, Flags, Status, header, status};
 
 /// The header of a message, and how it is written. The body, or the whole message, follows in chunks.
 #[derive(Debug, Clone, Copy)]
@@ -39,8 +39,8 @@ pub(crate) enum FlagFields<'a> {
     /// They stay unchanged.
     Keep,
     /// Status and X-Status get the flags, and X-Keywords the keywords. X-Mozilla-Status, X-Mozilla-Keys and
-    /// X-Evolution are updated where they exist. P has no letter, so it adds an X-Mozilla-Status. Other fields
-    /// stay.
+    /// X-Evolution are updated where they exist. P has no letter, so it adds an X-Mozilla-Status. Next to
+    /// fields of KMail, X-Status gets KMail's letters. Other fields stay.
     Set {
         status: Status,
         /// See [`MboxMessage::keywords`](super::write::MboxMessage::keywords).
@@ -88,21 +88,6 @@ pub(super) struct FieldValues<'a> {
     pub(super) body: BodyLines<'a>,
 }
 
-/// Returns the values of Status and X-Status (mbox(5) of mutt, UW-IMAP and Dovecot). P has no letter.
-fn status_values(status: Status) -> (String, String) {
-    let letters = |all: &[(bool, char)]| all.iter().filter(|(set, _)| *set).map(|(_, l)| l).collect();
-    let has = |flag| status.flags.has(flag);
-    (
-        letters(&[(has(Flags::SEEN), 'R'), (status.old, 'O')]),
-        letters(&[
-            (has(Flags::REPLIED), 'A'),
-            (has(Flags::FLAGGED), 'F'),
-            (has(Flags::DRAFT), 'T'),
-            (has(Flags::TRASHED), 'D'),
-        ]),
-    )
-}
-
 /// A header with edited fields.
 #[derive(Default)]
 pub(super) struct EditedHeader {
@@ -124,10 +109,16 @@ impl EditedHeader {
             FlagFields::Set { status, keywords } => (Some(status), keywords, false),
             FlagFields::Reset(status) => (Some(status), None, true),
         };
+        // A header with KMail's fields is read with KMail's letters.
+        let is_kmail = now.is_some() && header::fields(header).any(|field| status::is_kmail_field(&field));
         // An empty value removes the field.
-        let (status, x_status) = now.map(status_values).unzip();
-        let passed = now.filter(|now| now.flags.has(Flags::PASSED));
+        let (status, x_status) =
+            now.map(|now| (status::status(now), status::x_status(now, is_kmail))).unzip();
+        // X-Status has no letter for P, and KMail's has none for D.
+        let passed = now.filter(|now| now.flags.has(Flags::PASSED) && !is_kmail);
         let mut passed = passed.map(|now| status::mozilla_status(now.flags));
+        let draft = now.filter(|now| now.flags.has(Flags::DRAFT) && is_kmail);
+        let mut draft = draft.map(|now| status::evolution_status(now.flags));
         // An old Content-Length is removed even if it is right: with enough of them a file of quoted lines looks
         // like one whose lengths mark the ends of messages.
         let mut new_fields = [
@@ -150,6 +141,7 @@ impl EditedHeader {
                     let value = now.and_then(|now| status::update_field(&field, now.flags));
                     let name = String::from_utf8_lossy(field.name);
                     passed = passed.filter(|_| !field.is("X-Mozilla-Status"));
+                    draft = draft.filter(|_| !field.is("X-Evolution"));
                     push_field(&name, value, eol, &mut out.lines);
                 }
                 (None, Some(field)) if keywords.is_some() && field.is("X-Mozilla-Keys") => {
@@ -164,6 +156,7 @@ impl EditedHeader {
             push_field(name, value, eol, &mut out.after);
         }
         push_field("X-Mozilla-Status", passed, eol, &mut out.after);
+        push_field("X-Evolution", draft, eol, &mut out.after);
         out
     }
 

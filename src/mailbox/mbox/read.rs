@@ -1,6 +1,7 @@
 //! Reading an mbox: recognizes the format, finds the messages and judges the variant. A message is a slice.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use super::bare::{self, BareMessage, looks_like_message};
 use super::boundary;
@@ -9,9 +10,9 @@ use super::lines::{BOM, FRAME, line_end};
 use super::quote::{self, Quoting};
 use super::scan::{self, Scan};
 use super::scan_hooks::ScanHooks;
-use super::status;
 use super::variant::{Evidence, Variant, judge};
 use super::verdict::{Boundaries, BoundaryOptions, Extent, Overrides};
+use crate::mailbox::message::status::{self, StatusFields, gmail::LabelSurvey};
 use crate::mailbox::message::{has_hole, header};
 use crate::mailbox::source::Source;
 use crate::mailbox::source::format::{ForeignFormat, is_binary};
@@ -44,6 +45,8 @@ pub(crate) struct Mbox<'a> {
     pub findings: Vec<Finding>,
     /// The file contains a CR. Without one, line ends need no conversion.
     pub has_cr: bool,
+    /// Gmail's word for unread is known in the language of the file, see [`Mbox::complete_status`].
+    is_unread_known: OnceLock<bool>,
 }
 
 /// The reason that a file is not a mailbox.
@@ -113,7 +116,7 @@ pub(crate) fn read<'a>(
     }
     findings.extend(find_unusual_bytes(text, &scan));
     let has_cr = scan.crlf > 0 || scan.lone_cr > 0;
-    Ok(Mbox { text, variant, evidence: why, boundaries, findings, has_cr })
+    Ok(Mbox { text, variant, evidence: why, boundaries, findings, has_cr, is_unread_known: OnceLock::new() })
 }
 
 impl NotAMailbox {
@@ -157,6 +160,22 @@ impl<'a> Mbox<'a> {
     pub(crate) fn pseudo_message(&self) -> Option<&Extent> {
         let header = |extent: &Extent| header::split(extent.message(self.text)).header;
         self.messages().first().filter(|first| status::is_pseudo_message(header(first)))
+    }
+
+    /// Decides whether a message is read if that depends on the Gmail labels of the other messages. Reads the headers
+    /// of all messages the first time.
+    pub(crate) fn complete_status(&self, fields: &mut StatusFields) {
+        if !fields.is_read_state_unknown() {
+            return;
+        }
+        let labels = |extent: &Extent| {
+            let mut fields = header::fields(extent.message(self.text));
+            Some(fields.find(|field| field.is("X-Gmail-Labels"))?.value)
+        };
+        let survey = || LabelSurvey::of(self.messages().iter().filter_map(labels)).is_unread_known();
+        if *self.is_unread_known.get_or_init(survey) {
+            fields.set_read_at_gmail();
+        }
     }
 
     /// Checks conservation: messages and junk are in order and do not overlap, so every other byte is separator.
@@ -221,6 +240,7 @@ fn bare_message<'a>(text: &'a [u8], hooks: ScanHooks<'_>) -> Mbox<'a> {
         boundaries: Boundaries { messages, junk, ..Boundaries::default() },
         findings,
         has_cr: true,
+        is_unread_known: OnceLock::new(),
     }
 }
 

@@ -9,9 +9,9 @@ use super::chunk_scan::{FrameLines, HeaderEnd, QuotedLines};
 use super::header_edit::{EditedHeader, FieldValues};
 use super::lines::FRAME;
 use super::quote::{self, Quoter};
-use super::{Quoting, Status, Variant};
+use super::{Quoting, Variant};
 use crate::mailbox::Result;
-use crate::mailbox::message::header;
+use crate::mailbox::message::{Status, header};
 
 pub(crate) use super::from_line::FromLineSpec;
 pub(crate) use super::header_edit::{BodyLines, FlagFields, HeaderEdit};

@@ -7,6 +7,7 @@ mod encoded_word;
 pub(crate) mod flags;
 pub(crate) mod header;
 pub(crate) mod received;
+pub(crate) mod status;
 
 pub(crate) use date::Stamp;
 pub(crate) use flags::Flags;
@@ -14,6 +15,7 @@ pub(crate) use header::Field;
 pub(crate) use received::{
     DateFields, DateRules, FromLineDates, FromLineStats, Origin, OriginCheck, PackedStamp,
 };
+pub(crate) use status::{DeletedPolicy, LabelPolicy, Status, StatusFields, StatusProblems};
 
 /// Reports whether there are as many NULs in a row as only a crash or a full disk leaves.
 pub(crate) fn has_hole(bytes: &[u8]) -> bool {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::convert::{Eol, Headers};
 use crate::mailbox::manifest::{ManifestLocation, SectionHeader};
-use crate::mailbox::mbox::{DeletedPolicy, LabelPolicy};
+use crate::mailbox::message::{DeletedPolicy, LabelPolicy};
 use crate::mailbox::tree::MailboxKind;
 
 use super::options::MailboxRef;

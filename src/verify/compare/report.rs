@@ -7,7 +7,6 @@ use super::options::CompareOptions;
 use super::side::{FlagState, MessageLocation, NO_DATE, Side, StoredMessage};
 use super::text::{DiffPoint, Digest, Text, Tolerance};
 use crate::convert::Headers;
-use crate::mailbox::mbox::status;
 use crate::mailbox::message::{date, header};
 use crate::mailbox::{Code, Context, Error, Finding, Result, display_path, escape};
 
@@ -219,8 +218,8 @@ fn compare_metadata(
     let mut differences = Vec::new();
     let mut add = |code, values| differences.push((code, Detail::Values(values)));
     let flags = messages.as_ref().map(|message| {
-        let fields = status::parse_fields(message.text.header(), options.asked.labels);
-        (message.location.flags(&fields, options.asked.deleted), message.location.keywords(&fields))
+        let fields = message.status_fields(options.asked.labels);
+        (message.flags(&fields, options.asked.deleted), message.keywords(&fields))
     });
     if !flags.is_same() {
         add(Code::FlagsDiffer, flags.map(|(state, keywords)| display_flags(state, &keywords)));

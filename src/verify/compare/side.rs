@@ -16,10 +16,11 @@ use crate::mailbox::fs::files;
 use crate::mailbox::maildir::{
     Entry, FoundMessage, KeywordTable, MaildirReader, NoMessage, Subdir, keywords,
 };
-use crate::mailbox::mbox::{
-    DeletedPolicy, Extent, LabelPolicy, Mbox, Quoting, Status, StatusFields, bare, from_line, status,
+use crate::mailbox::mbox::{Extent, Mbox, Quoting, bare, from_line};
+use crate::mailbox::message::{
+    DateFields, DateRules, DeletedPolicy, FromLineDates, LabelPolicy, Origin, Stamp, Status, StatusFields,
+    header, received, status,
 };
-use crate::mailbox::message::{DateFields, DateRules, FromLineDates, Origin, Stamp, header, received};
 use crate::mailbox::source::{Contents, Source};
 use crate::mailbox::{Context, Error, Result};
 use crate::verify::options::SourceOpener;
@@ -149,7 +150,7 @@ pub(crate) struct StoredMessage<'a> {
 
 /// Location of a message.
 pub(crate) enum MessageLocation<'a> {
-    Mbox { path: &'a Path, number: usize, extent: Extent, from_line: &'a [u8] },
+    Mbox { path: &'a Path, number: usize, extent: Extent, from_line: &'a [u8], mbox: &'a Mbox<'a> },
     File { path: PathBuf, entry: Cow<'a, Entry>, mtime: i64, keywords: &'a KeywordTable },
     WholeFile { path: &'a Path, stamp: Option<Stamp> },
 }
@@ -394,9 +395,9 @@ impl<'a> Part<'a> {
                 size: text.raw_len().try_into().unwrap_or(u32::MAX),
             };
             if options.metadata {
-                let fields = status::parse_fields(text.header(), options.asked.labels);
-                traits.flags = location.flags(&fields, options.asked.deleted);
-                traits.keywords = hash_keywords(&location.keywords(&fields));
+                let fields = message.status_fields(options.asked.labels);
+                traits.flags = message.flags(&fields, options.asked.deleted);
+                traits.keywords = hash_keywords(&message.keywords(&fields));
                 match location {
                     // Convert puts the received date into name and mtime; other programs may use other names.
                     MessageLocation::File { entry, mtime, .. } => {
@@ -409,7 +410,7 @@ impl<'a> Part<'a> {
             }
             let is_file = matches!(location, MessageLocation::File { .. });
             if options.asked.deleted == DeletedPolicy::Skip && !is_file {
-                traits.deleted = status::parse_fields(text.header(), LabelPolicy::Ignore).deleted;
+                traits.deleted = status::parse_fields(text.header(), LabelPolicy::Ignore).is_deleted();
             }
             bytes += text.raw_len() as u64;
             scanned.digests.push(text.digest());
@@ -463,12 +464,12 @@ impl<'a> Part<'a> {
         }
     }
 
-    fn mbox_message<'s>(&self, source: &'s Source, mbox: &'s Mbox<'_>, n: usize) -> StoredMessage<'s> {
+    fn mbox_message<'s>(&self, source: &'s Source, mbox: &'s Mbox<'s>, n: usize) -> StoredMessage<'s> {
         let extent = mbox.messages()[n];
         let (raw, from_line) = (extent.message(mbox.text()), extent.separator_lines(mbox.text()));
         StoredMessage {
             text: Text::new(MessageBytes::Mbox(raw), extent.start, mbox.variant.quoting(), self.eol),
-            location: MessageLocation::Mbox { path: source.path(), number: n + 1, extent, from_line },
+            location: MessageLocation::Mbox { path: source.path(), number: n + 1, extent, from_line, mbox },
         }
     }
 }
@@ -479,6 +480,45 @@ impl StoredMessage<'_> {
         header::fields(self.text.header()).for_each(|field| dates.read_field(&field));
         dates
     }
+
+    /// Returns the fields of the header that have flags and keywords.
+    pub(super) fn status_fields(&self, labels: LabelPolicy) -> StatusFields {
+        let mut fields = status::parse_fields(self.text.header(), labels);
+        if let MessageLocation::Mbox { mbox, .. } = self.location {
+            mbox.complete_status(&mut fields);
+        }
+        fields
+    }
+
+    /// Returns the flags as convert takes them: from the name in a Maildir, and from the header in an mbox.
+    pub(super) fn flags(&self, fields: &StatusFields, deleted: DeletedPolicy) -> FlagState {
+        match &self.location {
+            MessageLocation::Mbox { .. } | MessageLocation::WholeFile { .. } => fields.status(deleted).into(),
+            MessageLocation::File { entry, .. } => entry.status(self.text.header()).into(),
+        }
+    }
+
+    /// Returns the keywords as convert takes them, sorted and in lower case. In a Maildir without a free letter, keywords
+    /// of the header count too, if they have no letter.
+    pub(super) fn keywords(&self, fields: &StatusFields) -> Vec<String> {
+        let lower = |name: &str| keywords::atom(name).to_ascii_lowercase();
+        let all_lower = |fields: &StatusFields| -> Vec<String> {
+            fields.keywords().iter().map(|keyword| lower(keyword)).collect()
+        };
+        let mut all = all_lower(fields);
+        if let MessageLocation::File { entry, keywords: names, .. } = &self.location {
+            let thunderbird = entry.status_fields(self.text.header());
+            match thunderbird {
+                Some(fields) => all = all_lower(&fields),
+                None => all.retain(|name| names.is_full() && names.number(name).is_none()),
+            }
+            // A letter without a name is not a keyword.
+            all.extend(entry.parsed().keywords().numbers().filter_map(|n| names.name(n)).map(lower));
+        }
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
 }
 
 impl MessageLocation<'_> {
@@ -488,36 +528,6 @@ impl MessageLocation<'_> {
             MessageLocation::Mbox { path, .. } | MessageLocation::WholeFile { path, .. } => path,
             MessageLocation::File { path, .. } => path,
         }
-    }
-
-    /// Returns the flags as convert takes them: from the name in a Maildir, and from the header in an mbox.
-    pub(super) fn flags(&self, fields: &StatusFields, deleted: DeletedPolicy) -> FlagState {
-        match self {
-            MessageLocation::Mbox { .. } | MessageLocation::WholeFile { .. } => fields.status(deleted).into(),
-            MessageLocation::File { entry, .. } => {
-                Status { flags: entry.parsed().flags(), old: entry.subdir == Subdir::Cur }.into()
-            }
-        }
-    }
-
-    /// Returns the keywords as convert takes them, sorted and in lower case. In a Maildir without a free letter, keywords
-    /// of the header count too, if they have no letter.
-    pub(super) fn keywords(&self, fields: &StatusFields) -> Vec<String> {
-        let lower = |name: &str| keywords::atom(name).to_ascii_lowercase();
-        let in_header = fields.keywords.iter().map(|keyword| lower(keyword));
-        let mut all: Vec<String> = match self {
-            MessageLocation::Mbox { .. } | MessageLocation::WholeFile { .. } => in_header.collect(),
-            MessageLocation::File { entry, keywords: names, .. } => {
-                // A letter without a name is not a keyword.
-                let letters = entry.parsed().keywords().numbers().filter_map(|n| names.name(n)).map(lower);
-                letters
-                    .chain(in_header.filter(|name| names.is_full() && names.number(name).is_none()))
-                    .collect()
-            }
-        };
-        all.sort_unstable();
-        all.dedup();
-        all
     }
 
     /// Returns the date of the first From_ line.

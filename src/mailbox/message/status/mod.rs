@@ -1,8 +1,19 @@
-//! Flags and keywords in the header fields of an mbox.
+//! Flags and keywords in header fields, where mail programs keep them in an mbox.
 
+pub(crate) mod gmail;
+mod gmail_words;
+mod letters;
+pub(crate) mod list;
+mod problems;
+
+use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::gmail::{self, SystemLabel};
+use self::gmail::{ReadState, SystemLabel};
+use self::letters::StatusLetters;
+pub(crate) use self::letters::{Status, is_kmail_field, x_status};
+pub(crate) use self::problems::StatusProblems;
+use crate::mailbox::escape;
 use crate::mailbox::message::{Field, Flags, header};
 
 /// The treatment of user labels in X-Gmail-Labels. Labels of Gmail itself become flags, or nothing.
@@ -63,93 +74,111 @@ impl DeletedPolicy {
     }
 }
 
-/// The state of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Status {
-    pub flags: Flags,
-    /// A mail program listed the message before (Status: O, or R, or a keyword). It goes to cur/ even without a flag.
-    pub old: bool,
-}
-
-impl Status {
-    /// Reports whether the message goes to cur/: listed before, or with a flag.
-    pub(crate) fn belongs_in_cur(self) -> bool {
-        self.old || !self.flags.is_empty()
-    }
+/// A field with flags whose value no mail program writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InvalidField {
+    pub name: &'static str,
+    pub value: String,
 }
 
 /// The state of a message, collected from the fields of its header.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct StatusFields {
-    /// Without T, see [`deleted`](StatusFields::deleted).
-    status: Status,
-    /// Marked as deleted by a mail program, and not expunged.
-    pub deleted: bool,
+    letters: StatusLetters,
+    /// The flags of other fields, without T, see [`is_deleted`](StatusFields::is_deleted).
+    flags: Flags,
+    deleted: bool,
+    old: bool,
     /// The keywords of the header, in order. Not all of them are IMAP atoms.
-    pub keywords: Vec<String>,
+    keywords: Vec<String>,
     /// The keywords in lower case. A header can have a hundred thousand.
     known: HashSet<String>,
-    /// Gmail does not label it as unread. Status takes precedence.
-    read_at_gmail: bool,
-    has_status: bool,
+    /// Whether the message is read, by Gmail's labels. Status takes precedence.
+    gmail: Option<ReadState>,
+    invalid: Vec<InvalidField>,
 }
 
 impl StatusFields {
     /// Adds the information of one field. Other fields are ignored.
     pub(crate) fn add(&mut self, field: &Field<'_>, labels: LabelPolicy) {
         match field.name.len() {
-            6 if field.is("Status") => self.add_status(field.value),
-            8 if field.is("X-Status") => self.add_x_status(field.value),
+            6 if field.is("Status") => self.add_letters("Status", field.value),
+            8 if field.is("X-Status") => self.add_letters("X-Status", field.value),
             10 if field.is("X-Keywords") => self.add_keywords(field.value),
+            10 if field.is("X-GM-THRID") => self.add_thread_id(),
             11 if field.is("X-Evolution") => self.add_evolution(field.value),
             14 if field.is("X-Mozilla-Keys") => self.add_keywords(field.value),
             14 if field.is("X-Gmail-Labels") => self.add_gmail(field.value, labels),
-            16 if field.is("X-Mozilla-Status") => self.add_mozilla(field.value),
-            17 if field.is("X-Mozilla-Status2") => self.deleted |= hex(field.value) & IMAP_DELETED != 0,
-            _ => {}
+            16 if field.is("X-Mozilla-Status") => self.add_mozilla("X-Mozilla-Status", field.value),
+            17 if field.is("X-Mozilla-Status2") => self.add_mozilla("X-Mozilla-Status2", field.value),
+            _ => self.letters.add_other(field),
         }
     }
 
     /// Returns the state.
     pub(crate) fn status(&self, deleted: DeletedPolicy) -> Status {
-        let mut status = self.status;
-        if self.read_at_gmail && !self.has_status {
+        let letters = self.letters.status();
+        let mut status = Status { flags: self.flags | letters.flags, old: self.old | letters.old };
+        if self.gmail == Some(ReadState::Read) && !self.letters.has_read_state() {
             status.flags |= Flags::SEEN;
         }
-        if self.deleted && deleted != DeletedPolicy::Keep {
+        if self.is_deleted() && deleted != DeletedPolicy::Keep {
             status.flags |= Flags::TRASHED;
         }
-        status.old |= self.deleted || !self.keywords.is_empty();
+        status.old |= self.is_deleted() || !self.keywords.is_empty() || self.letters.is_spam();
         status
     }
 
-    /// mbox(5) of mutt, UW-IMAP and Dovecot: R read, O old.
-    fn add_status(&mut self, value: &[u8]) {
-        let has = |letter| value.iter().any(|b| b.eq_ignore_ascii_case(&letter));
-        if has(b'R') {
-            self.status.flags |= Flags::SEEN;
-        }
-        self.status.old |= has(b'R') || has(b'O');
-        self.has_status |= has(b'R') || has(b'O');
+    /// Reports whether a mail program has marked the message as deleted, and not expunged it.
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.deleted || self.letters.is_deleted()
     }
 
-    /// A answered, F flagged, T draft, D deleted.
-    fn add_x_status(&mut self, value: &[u8]) {
-        let has = |letter| value.iter().any(|b| b.eq_ignore_ascii_case(&letter));
-        let letters = [(b'A', Flags::REPLIED), (b'F', Flags::FLAGGED), (b'T', Flags::DRAFT)];
-        for (letter, flag) in letters {
-            if has(letter) {
-                self.status.flags |= flag;
-            }
+    /// Returns the keywords, in order. Not all of them are IMAP atoms.
+    pub(crate) fn keywords(&self) -> Cow<'_, [String]> {
+        if !self.letters.is_spam() || self.known.contains(JUNK_LOWER) {
+            return Cow::Borrowed(&self.keywords);
         }
-        self.deleted |= has(b'D');
+        Cow::Owned([&self.keywords[..], &[JUNK.to_owned()]].concat())
     }
 
-    /// X-Keywords of Dovecot and UW-IMAP, X-Mozilla-Keys of Thunderbird: names separated by blanks, and padded with
-    /// blanks. Junk and NonJunk of Thunderbird keep their names: Thunderbird uses the same names on an IMAP server.
+    /// Reports whether only the labels of other messages can show if Gmail has this one as read.
+    pub(crate) fn is_read_state_unknown(&self) -> bool {
+        self.gmail == Some(ReadState::Unknown) && !self.letters.has_read_state()
+    }
+
+    /// Sets the message to read, since Gmail's word for unread is known in the language of its file.
+    pub(crate) fn set_read_at_gmail(&mut self) {
+        self.gmail = Some(ReadState::Read);
+    }
+
+    /// Returns the fields with an invalid value. No flag was taken from what is invalid.
+    pub(crate) fn invalid(&self) -> &[InvalidField] {
+        &self.invalid
+    }
+
+    fn add_invalid(&mut self, name: &'static str, value: &[u8]) {
+        const LONGEST: usize = 40;
+        let value = value.trim_ascii();
+        let value = escape(&value[..value.len().min(LONGEST)]);
+        self.invalid.push(InvalidField { name, value });
+    }
+
+    fn add_letters(&mut self, name: &'static str, value: &[u8]) {
+        let is_valid = match name {
+            "Status" => self.letters.add_status(value),
+            _ => self.letters.add_x_status(value),
+        };
+        if !is_valid {
+            self.add_invalid(name, value);
+        }
+    }
+
+    /// X-Keywords of Dovecot, UW-IMAP and others, X-Mozilla-Keys of Thunderbird. Junk and NonJunk of Thunderbird keep
+    /// their names: Thunderbird uses the same names on an IMAP server.
     fn add_keywords(&mut self, value: &[u8]) {
-        let names = value.split(u8::is_ascii_whitespace).filter(|name| !name.is_empty());
-        names.for_each(|name| self.add_keyword(String::from_utf8_lossy(name).into_owned()));
+        let list = header::decode_text(value);
+        list::split_keywords(&list).into_iter().for_each(|name| self.add_keyword(name));
     }
 
     /// Adds a keyword if it is new. Case does not matter. Several fields may contain the same keyword.
@@ -159,48 +188,60 @@ impl StatusFields {
         }
     }
 
-    /// nsMsgMessageFlags, the low half, in hex.
-    fn add_mozilla(&mut self, value: &[u8]) {
-        let set = hex(value);
-        self.status.flags |= flags_of(set, &MOZILLA);
-        self.deleted |= set & MOZILLA_DELETED != 0;
+    /// nsMsgMessageFlags in hex: the low half, and the high half in X-Mozilla-Status2.
+    fn add_mozilla(&mut self, name: &'static str, value: &[u8]) {
+        let Some(set) = hex(value) else { return self.add_invalid(name, value) };
+        if name == "X-Mozilla-Status" {
+            self.flags |= flags_of(set, &MOZILLA);
+            self.deleted |= set & MOZILLA_DELETED != 0;
+        } else {
+            self.deleted |= set & IMAP_DELETED != 0;
+        }
     }
 
     /// The flags of Camel in hex after the number of the message: `00000001-0010`.
     fn add_evolution(&mut self, value: &[u8]) {
-        let set = evolution(value).map_or(0, |(_, set, _)| set);
-        self.status.flags |= flags_of(set, &CAMEL);
+        let Some((_, set, _)) = evolution(value) else { return self.add_invalid("X-Evolution", value) };
+        self.flags |= flags_of(set, &CAMEL);
         self.deleted |= set & CAMEL_DELETED != 0;
         if set & CAMEL_JUNK != 0 {
             self.add_keyword(JUNK.into());
         }
     }
 
+    /// Takeout adds this to every message, also to those without labels, which are read.
+    fn add_thread_id(&mut self) {
+        self.gmail = self.gmail.max(Some(ReadState::Read));
+        self.old = true;
+    }
+
     /// Google Takeout labels unread messages. All others are read. Sent, Important, the categories and the like have
     /// no equivalent flag: every client treats them differently.
-    fn add_gmail(&mut self, value: &[u8], labels: LabelPolicy) {
-        let mut is_read = true;
-        for label in gmail::parse_labels(value) {
+    fn add_gmail(&mut self, value: &[u8], policy: LabelPolicy) {
+        let labels = gmail::parse_labels(value);
+        let state = gmail::read_state(&labels);
+        // With two such fields, unread takes precedence.
+        self.gmail = self.gmail.max(Some(state));
+        for label in labels {
             match gmail::system_label(&label) {
-                Some(SystemLabel::Unread) => is_read = false,
-                Some(SystemLabel::Starred) => self.status.flags |= Flags::FLAGGED,
-                Some(SystemLabel::Draft) => self.status.flags |= Flags::DRAFT,
-                Some(SystemLabel::Trash) => self.status.flags |= Flags::TRASHED,
+                Some(SystemLabel::Starred) => self.flags |= Flags::FLAGGED,
+                Some(SystemLabel::Draft) => self.flags |= Flags::DRAFT,
+                Some(SystemLabel::Trash) => self.flags |= Flags::TRASHED,
                 // The folder shows that.
-                Some(SystemLabel::Spam) if matches!(labels, LabelPolicy::Folders | LabelPolicy::First) => {}
+                Some(SystemLabel::Spam) if policy.are_folders() => {}
                 Some(SystemLabel::Spam) => self.add_keyword(JUNK.into()),
                 Some(_) => {}
-                None if labels == LabelPolicy::Keywords => self.add_keyword(label),
+                None if policy == LabelPolicy::Keywords => self.add_keyword(label),
                 None => {}
             }
         }
-        self.read_at_gmail |= is_read;
-        self.status.old = true;
+        self.old = true;
     }
 }
 
 /// The keyword of spam (IANA's list of IMAP keywords).
 const JUNK: &str = "$Junk";
+const JUNK_LOWER: &str = "$junk";
 
 /// Bits and their flags.
 type Bits = [(u32, Flags)];
@@ -240,7 +281,7 @@ fn evolution(value: &[u8]) -> Option<(&str, u32, &str)> {
     let text = std::str::from_utf8(value.trim_ascii()).ok()?;
     let (flags, more) = text.split_at(text.find(';').unwrap_or(text.len()));
     let at = flags.rfind('-')? + 1;
-    let set = u32::from_str_radix(flags[at..].trim_ascii_end(), 16).ok()?;
+    let set = hex(&flags.as_bytes()[at..])?;
     Some((&flags[..at], set, more))
 }
 
@@ -253,16 +294,29 @@ pub(crate) fn update_field(field: &Field<'_>, flags: Flags) -> Option<String> {
             Some(format!("{number}{:04x}{more}", with_flags(set, flags, &CAMEL, CAMEL_DELETED)))
         }
         16 if field.is("X-Mozilla-Status") => {
-            Some(format!("{:04x}", with_flags(hex(field.value), flags, &MOZILLA, MOZILLA_DELETED)))
+            let set = hex(field.value).unwrap_or(0);
+            Some(format!("{:04x}", with_flags(set, flags, &MOZILLA, MOZILLA_DELETED)))
         }
         17 if field.is("X-Mozilla-Status2") => {
             // X-Mozilla-Status has T, so the bit here is only ever cleared.
-            let set = hex(field.value);
+            let set = hex(field.value).unwrap_or(0);
             let goes = !flags.has(Flags::TRASHED);
             Some(format!("{:08x}", if goes { set & !IMAP_DELETED } else { set }))
         }
         _ => None,
     }
+}
+
+/// Returns the value of a Status.
+pub(crate) fn status(status: Status) -> String {
+    let read = if status.flags.has(Flags::SEEN) { "R" } else { "" };
+    let old = if status.old { "O" } else { "" };
+    [read, old].concat()
+}
+
+/// Returns the value of an X-Evolution with these flags.
+pub(crate) fn evolution_status(flags: Flags) -> String {
+    format!("00000000-{:04x}", with_flags(0, flags, &CAMEL, CAMEL_DELETED))
 }
 
 /// Returns the value of an X-Mozilla-Status with these flags.
@@ -283,9 +337,11 @@ pub(crate) fn parse_status(header: &[u8]) -> Status {
     parse_fields(header, LabelPolicy::Ignore).status(DeletedPolicy::Flag)
 }
 
-fn hex(value: &[u8]) -> u32 {
-    let text = std::str::from_utf8(value.trim_ascii()).unwrap_or_default();
-    u32::from_str_radix(text, 16).unwrap_or(0)
+fn hex(value: &[u8]) -> Option<u32> {
+    let text = std::str::from_utf8(value.trim_ascii()).ok()?;
+    // from_str_radix takes a sign.
+    let is_hex = text.bytes().all(|b| b.is_ascii_hexdigit());
+    u32::from_str_radix(text, 16).ok().filter(|_| is_hex)
 }
 
 /// Reports whether this is the pseudo message of UW-IMAP, which contains data about the folder. A message that only
@@ -340,7 +396,8 @@ mod tests {
 
     #[test]
     fn each_mailer_has_its_own_field_for_keywords() {
-        let keywords = |header: &str| parse_fields(header.as_bytes(), LabelPolicy::Keywords).keywords;
+        let keywords =
+            |header: &str| parse_fields(header.as_bytes(), LabelPolicy::Keywords).keywords().into_owned();
         for (header, want) in [
             ("X-Keywords: Work NonJunk           \n", &["Work", "NonJunk"][..]),
             ("X-Keywords: a\n b\tc\nX-Mozilla-Keys: $label1 a\n", &["a", "b", "c", "$label1"]),
@@ -357,7 +414,7 @@ mod tests {
             assert_eq!(keywords(header), want, "{header:?}");
         }
         let ignored = parse_fields(b"X-Gmail-Labels: Work,Spam\nX-Keywords: a\n", LabelPolicy::Ignore);
-        assert_eq!(ignored.keywords, ["$Junk", "a"]);
+        assert_eq!(ignored.keywords()[..], ["$Junk", "a"]);
     }
 
     #[test]
@@ -367,7 +424,8 @@ mod tests {
             ("=?UTF-8?Q?Entw=C3=BCrfe,Ungelesen?=", "D"),
             ("Opened", "S"),
             ("Trash,Unread", "T"),
-            ("Work", "S"),
+            ("Inbox,Work", "S"),
+            ("Work", ""),
         ] {
             assert_eq!(
                 flags(&format!("X-Gmail-Labels: {labels}\n")),
@@ -375,6 +433,8 @@ mod tests {
                 "{labels}"
             );
         }
+        assert_eq!(flags("X-GM-THRID: 1\nSubject: x\n"), ("S".into(), true));
+        assert_eq!(flags("X-GM-THRID: 1\nX-Gmail-Labels: Inbox,Unread\n").0, "");
         // The Status field is newer than the export.
         assert_eq!(flags("X-Gmail-Labels: Inbox\nStatus: O\n").0, "");
         assert_eq!(flags("Status: RO\nX-Gmail-Labels: Inbox,Unread\n").0, "S");
@@ -389,7 +449,7 @@ mod tests {
             "X-Evolution: 00000001-0002\n",
         ] {
             let fields = parse_fields(header.as_bytes(), LabelPolicy::Keywords);
-            assert!(fields.deleted, "{header}");
+            assert!(fields.is_deleted(), "{header}");
             let letters = |deleted| fields.status(deleted).flags.to_string();
             assert_eq!(
                 (letters(DeletedPolicy::Flag), letters(DeletedPolicy::Keep)),
@@ -400,7 +460,7 @@ mod tests {
         }
         // A message in the trash of Gmail is not marked as deleted.
         let trash = parse_fields(b"X-Gmail-Labels: Trash\n", LabelPolicy::Keywords);
-        assert!(!trash.deleted);
+        assert!(!trash.is_deleted());
         assert_eq!(trash.status(DeletedPolicy::Keep).flags.to_string(), "ST");
     }
 
