@@ -18,7 +18,7 @@ use super::open::{self, Locks, delivery_context};
 use super::sandbox::{SandboxArgs, SandboxPaths};
 use super::ui::exit;
 use super::{clock, signals};
-use crate::cli::ui::{Exit, ExitCodes, Reporter};
+use crate::cli::ui::{Exit, ExitCodes, Reporter, report_waits};
 use crate::deliver::{DeliverOptions, DeliveredMessage, DeliveryTarget, PreparedMessage, transaction};
 use crate::mailbox::maildir::folders;
 use crate::mailbox::maildir::quota::Limits;
@@ -137,7 +137,7 @@ fn parse_umask(text: &str) -> Result<u32, String> {
 /// Runs the command.
 pub(crate) fn run(args: DeliverArgs) -> Exit {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(args.umask));
-    let cancel = signals::cancel_on_signals_with(exit::TRY_AGAIN);
+    let cancel = report_waits(signals::cancel_on_signals_with(exit::TRY_AGAIN), &args.common);
     let locks = args.lock.with_timeout(Duration::from_secs(args.lock_timeout));
     let ctx = delivery_context(&cancel, &locks);
     if args.lmtp.protocol.is_some() {

@@ -17,7 +17,7 @@ use super::inject_env::{EnvOverlay, InjectEnvironment, RecipientSource};
 use super::relay::{default_next_hops, relay_message};
 use super::ui::exit;
 use super::{open, signals};
-use crate::cli::ui::{Exit, ExitCodes, Reporter};
+use crate::cli::ui::{Exit, ExitCodes, Reporter, report_waits};
 use crate::inject::{CompletedMessage, InjectError, Injector};
 use crate::mailbox::message::address::Compat;
 use crate::mailbox::text::plural;
@@ -188,7 +188,7 @@ pub(super) fn run(args: InjectArgs) -> Exit {
 
 fn inject(args: &InjectArgs, progress: &mut Progress, reporter: &mut Reporter) -> Result<(), Failure> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let cancel = signals::cancel_on_signals_with(exit::TRY_AGAIN);
+    let cancel = report_waits(signals::cancel_on_signals_with(exit::TRY_AGAIN), &args.common);
     let overlay = EnvOverlay::default().with_account_fallback();
     let environment = InjectEnvironment::read(&overlay, Compat::Strict)?;
     if let Some(guessed) = environment.guessed.as_ref().filter(|_| args.common.verbose) {

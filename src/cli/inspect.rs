@@ -12,13 +12,13 @@ use super::open::{OpenArgs, context};
 use super::sandbox::{SandboxArgs, SandboxPaths};
 use super::signals;
 use super::ui::exit;
-use crate::cli::ui::{Exit, ProgressDisplay, Reporter};
+use crate::cli::ui::{Exit, ProgressDisplay, Reporter, report_waits};
 use crate::inspect::{self, MessageRow, Position};
 use crate::mailbox::finding::{self, Severity};
 use crate::mailbox::mbox::{Mbox, ReadOptions, Reason, boundary_list};
 use crate::mailbox::source::Source;
 use crate::mailbox::text::grouped;
-use crate::mailbox::{Code, Context, Error, Finding, NoEvents, Result, display_path, escape};
+use crate::mailbox::{Code, Context, Error, Finding, NoEvents, Phase, Result, display_path, escape};
 
 /// Show what is in a mailbox, and why each boundary is where it is
 ///
@@ -91,8 +91,8 @@ fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
     }
     paths.enter(args.sandbox, args.common.verbose);
     args.common.set_up_workers()?;
-    let cancel = signals::cancel_on_signals();
-    let watcher = ProgressDisplay::new(&args.common);
+    let cancel = report_waits(signals::cancel_on_signals(), &args.common);
+    let watcher = ProgressDisplay::new(&args.common, &cancel, &[Phase::Reading]);
     let locks = args.open.lock_options(true);
     let context = context(&cancel, &NoEvents, "", &locks);
     if is_maildir {

@@ -1,5 +1,7 @@
 //! The context of an operation: cancel, progress events, the time, a host name and lock options.
 
+use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,20 +23,42 @@ pub(crate) struct Context<'a> {
     pub locks: &'a LockOptions,
 }
 
-/// A request to stop, made by a signal and honoured by every loop.
-#[derive(Debug, Clone)]
-pub(crate) struct Cancel(Option<Arc<AtomicBool>>);
+/// A request to stop, made by a signal and honoured by every loop and every wait.
+#[derive(Clone)]
+pub(crate) struct Cancel {
+    flag: Option<Arc<AtomicBool>>,
+    /// Called once for a lock that another program holds for long.
+    on_wait: Option<WaitListener>,
+}
+
+/// Gets the locked file or directory, the holder as far as known, and the time that is left to wait.
+type WaitListener = Arc<dyn Fn(&Path, &str, Duration) + Send + Sync>;
 
 impl Cancel {
     /// Returns a request that nothing makes.
     pub(crate) const fn never() -> &'static Cancel {
-        const NEVER: &Cancel = &Cancel(None);
+        const NEVER: &Cancel = &Cancel { flag: None, on_wait: None };
         NEVER
     }
 
     /// Returns the request that is made when a signal handler sets `flag`.
     pub(crate) fn from_flag(flag: Arc<AtomicBool>) -> Cancel {
-        Cancel(Some(flag))
+        Cancel { flag: Some(flag), on_wait: None }
+    }
+
+    /// Sets the listener to long waits for locks.
+    pub(crate) fn with_wait_listener(
+        self,
+        listener: impl Fn(&Path, &str, Duration) + Send + Sync + 'static,
+    ) -> Cancel {
+        Cancel { on_wait: Some(Arc::new(listener)), ..self }
+    }
+
+    /// Reports a long wait for a lock.
+    pub(crate) fn report_wait(&self, path: &Path, holder: &str, left: Duration) {
+        if let Some(listener) = &self.on_wait {
+            listener(path, holder, left);
+        }
     }
 
     /// Returns a request that [`Cancel::request`] can make.
@@ -46,7 +70,7 @@ impl Cancel {
     /// Makes the request.
     #[cfg(test)]
     pub(crate) fn request(&self) {
-        if let Some(flag) = &self.0 {
+        if let Some(flag) = &self.flag {
             flag.store(true, Ordering::Relaxed);
         }
     }
@@ -61,12 +85,18 @@ impl Cancel {
 
     /// Reports whether the request was made.
     pub(crate) fn is_requested(&self) -> bool {
-        self.0.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
+        self.flag.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed))
     }
 
     /// Fails with [`Error::Interrupted`] once the request was made.
     pub(crate) fn check(&self) -> Result<()> {
         if self.is_requested() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Cancel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Cancel").field(&self.flag).finish()
     }
 }
 
@@ -129,6 +159,8 @@ pub(crate) trait Events: Sync {
     fn begin(&self, phase: Phase, total: u64);
     /// So many more bytes and messages are done.
     fn advance(&self, bytes: u64, messages: u64);
+    /// A folder of a tree begins.
+    fn begin_folder(&self, _name: &dyn fmt::Display) {}
 }
 
 /// A listener that ignores everything.
@@ -152,4 +184,18 @@ pub(crate) enum Phase {
     Writing,
     /// Everything is brought to stable storage.
     Flushing,
+}
+
+impl Phase {
+    /// The parts of a byte's work, of which a conversion has [`Phase::ALL_WORK`].
+    pub(crate) fn work(self) -> u64 {
+        match self {
+            Phase::Reading | Phase::Planning => 1,
+            Phase::Writing => 4,
+            Phase::Spooling | Phase::Flushing => 0,
+        }
+    }
+
+    /// The work that a byte makes from reading to writing.
+    pub(crate) const ALL_WORK: u64 = 6;
 }

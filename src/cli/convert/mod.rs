@@ -14,7 +14,7 @@ use std::sync::Mutex;
 
 use super::open::context;
 use super::signals;
-use crate::cli::ui::{Exit, ProgressDisplay};
+use crate::cli::ui::{Exit, ProgressDisplay, report_waits};
 use crate::convert::export::{self, find_nested_folders};
 use crate::convert::import::import_mboxes;
 use crate::convert::{
@@ -22,7 +22,7 @@ use crate::convert::{
 };
 use crate::mailbox::maildir::create::remove_empty;
 use crate::mailbox::mbox::Variant;
-use crate::mailbox::{Context, Error, Result};
+use crate::mailbox::{Context, Error, Phase, Result};
 use job::Job;
 use report::ConvertReport;
 use run::Run;
@@ -55,7 +55,9 @@ pub(crate) fn run(mut args: ConvertArgs) -> Exit {
     }
     // Just that mode, whatever the caller's mask is.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(!args.modes().dir_mode() & 0o777));
-    let (cancel, display) = (signals::cancel_on_signals(), ProgressDisplay::new(&args.common));
+    let cancel = report_waits(signals::cancel_on_signals(), &args.common);
+    let phases = &[Phase::Reading, Phase::Planning, Phase::Writing];
+    let display = ProgressDisplay::new(&args.common, &cancel, phases);
     let (locks, keywords_lock) = (args.open.lock_options(args.dry_run), args.open.dotlock_options());
     let context = context(&cancel, &display, &args.host, &locks);
     let mut opener = args.open.opener(&cancel, &display, args.dry_run);

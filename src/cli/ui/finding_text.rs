@@ -125,7 +125,7 @@ mod tests {
         columns.fit(&findings);
         let text = findings.each_ref().map(|finding| columns.format(Path::new("M"), finding)).join("\n");
         let expected = "\
-  line 1   info     one blank line before the
+\x20 line 1   info     one blank line before the
                     first message
                     [mbox-blank-lead]
   line 32  error    the file ends inside a header

@@ -13,12 +13,12 @@ use super::folders::{refuse_empty, report_skipped};
 use super::mailbox_arg::{Format, MailboxArg};
 use super::open::context;
 use super::{compare, signals};
-use crate::cli::ui::{Exit, ProgressDisplay, Reporter};
+use crate::cli::ui::{Exit, ProgressDisplay, Reporter, report_waits};
 use crate::mailbox::fs::files;
 use crate::mailbox::mbox::{ReadOptions, Variant};
 use crate::mailbox::text::grouped_plural;
 use crate::mailbox::tree::MailboxKind;
-use crate::mailbox::{Code, Context, Error, Finding, Result, display_path};
+use crate::mailbox::{Code, Context, Error, Finding, Phase, Result, display_path};
 use crate::verify::compare::unread_clause;
 use crate::verify::repair::{RepairOptions, repair};
 use crate::verify::report::FolderSummary;
@@ -64,7 +64,7 @@ enum Target {
 
 /// Runs the command.
 pub(super) fn run(args: VerifyArgs) -> Exit {
-    let cancel = signals::cancel_on_signals();
+    let cancel = report_waits(signals::cancel_on_signals(), &args.common);
     let locks = args.open.lock_options(false);
     let context = context(&cancel, &ProgressDisplay::Silent, "", &locks);
     let mut run = Run {
@@ -132,7 +132,7 @@ impl Run<'_> {
     /// Runs `--against`.
     fn compare(&mut self, other: &OsStr) -> Result<Exit> {
         let args = self.args;
-        let watcher = ProgressDisplay::new(&args.common);
+        let watcher = ProgressDisplay::new(&args.common, self.context.cancel, &[Phase::Reading]);
         let mailboxes = args.mailboxes()?;
         let job = compare::CompareJob {
             mailboxes: &mailboxes,
@@ -288,7 +288,7 @@ impl Run<'_> {
 
     fn verify_target(&self, target: &Target) -> Result<VerifyReport> {
         let args = self.args;
-        let watcher = ProgressDisplay::new(&args.common);
+        let watcher = ProgressDisplay::new(&args.common, self.context.cancel, &[Phase::Reading]);
         let context = Context { events: &watcher, ..self.context };
         // A source that a manifest names may be gone; one that the user names must be there.
         if let Some(path) = &args.source {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{TreeEntry, TreeOptions};
 use crate::convert::copy::copy_maildir;
@@ -133,20 +133,39 @@ fn stops_all(error: &Error) -> bool {
     }
 }
 
-/// Reports the progress of one folder as a part of the tree: what it writes.
+/// Reports the progress of one folder as a part of the tree: the bytes of its mailbox by the work that is done.
 pub(super) struct FolderEvents<'a> {
-    pub(super) events: &'a dyn Events,
-    pub(super) is_writing: AtomicBool,
+    events: &'a dyn Events,
+    /// The size of the mailbox.
+    size: u64,
+    /// The work of a byte in the present phase.
+    work: AtomicU64,
+    /// Bytes that were reported.
+    reported: AtomicU64,
+}
+
+impl<'a> FolderEvents<'a> {
+    pub(super) fn new(events: &'a dyn Events, entry: &TreeEntry) -> FolderEvents<'a> {
+        events.begin_folder(&entry.name.folder);
+        FolderEvents { events, size: entry.size, work: AtomicU64::new(0), reported: AtomicU64::new(0) }
+    }
+
+    /// Reports what is left: less is read and written of a mailbox that was converted before.
+    pub(super) fn finish(self) {
+        self.events.advance(self.size.saturating_sub(self.reported.into_inner()), 0);
+    }
 }
 
 impl Events for FolderEvents<'_> {
     fn begin(&self, phase: Phase, _: u64) {
-        self.is_writing.store(phase == Phase::Writing, Ordering::Relaxed);
+        self.work.store(phase.work(), Ordering::Relaxed);
     }
 
     fn advance(&self, bytes: u64, messages: u64) {
-        if self.is_writing.load(Ordering::Relaxed) {
-            self.events.advance(bytes, messages);
-        }
+        let work = self.work.load(Ordering::Relaxed);
+        let messages = if work == Phase::Writing.work() { messages } else { 0 };
+        let bytes = bytes * work / Phase::ALL_WORK;
+        self.reported.fetch_add(bytes, Ordering::Relaxed);
+        self.events.advance(bytes, messages);
     }
 }

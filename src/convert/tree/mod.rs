@@ -13,7 +13,6 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use crate::convert::{DestinationOptions, ExportOptions, ImportOptions, Report, Totals};
 use crate::mailbox::fs::sync_group::SyncGroup;
@@ -220,7 +219,7 @@ impl Conversion<'_> {
             outcome.totals.sources += 1;
             return outcome;
         }
-        let events = FolderEvents { events: self.context.events, is_writing: AtomicBool::new(false) };
+        let events = FolderEvents::new(self.context.events, entry);
         let placed = self.refuse_moved(entry).and_then(|()| self.create_parents(&entry.name.directory));
         let destination = match placed {
             Ok(destination) => destination,
@@ -249,7 +248,9 @@ impl Conversion<'_> {
             outcome,
         };
         folder.convert(entry);
-        folder.outcome
+        let outcome = folder.outcome;
+        events.finish();
+        outcome
     }
 
     /// Creates the directories above a folder, and returns its path. A dry run creates none, and returns the first one

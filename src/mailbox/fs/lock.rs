@@ -24,6 +24,8 @@ use crate::mailbox::{Cancel, Code, Error, Finding, LockOptions, Result, display_
 /// A delivery holds the lock on a quota for less than this.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// A wait that is reported while it lasts.
+const LONG_WAIT: Duration = Duration::from_secs(2);
 /// Bytes of a lock file that are read: a signature with the longest name of a host has fewer.
 const READ_BYTES: u64 = 512;
 /// Bytes of a lock file that are reported.
@@ -201,27 +203,36 @@ impl<'a> Deadline<'a> {
         Deadline { start: Instant::now(), timeout, cancel }
     }
 
-    /// Tries until it succeeds, at least once. `Ok(None)`: the time is up.
-    fn retry<T>(&self, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<Option<T>> {
-        let mut pause = FIRST_PAUSE;
+    /// Tries to lock `path` until it succeeds, at least once. `holder` describes who has the lock.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when the time is up, [`Error::Interrupted`], or that of `attempt`.
+    fn retry<T>(
+        &self,
+        path: &Path,
+        holder: impl Fn() -> String,
+        mut attempt: impl FnMut() -> Result<Option<T>>,
+    ) -> Result<T> {
+        let (mut pause, mut is_reported) = (FIRST_PAUSE, false);
         loop {
             if self.cancel.is_requested() {
                 return Err(Error::Interrupted);
             }
             if let Some(lock) = attempt()? {
-                return Ok(Some(lock));
+                return Ok(lock);
             }
-            let left = self.timeout.saturating_sub(self.start.elapsed());
+            let waited = self.start.elapsed();
+            let left = self.timeout.saturating_sub(waited);
             if left.is_zero() {
-                return Ok(None);
+                return Err(Error::Locked { path: path.to_owned(), holder: holder(), waited });
+            }
+            if waited >= LONG_WAIT && !is_reported {
+                self.cancel.report_wait(path, &holder(), left);
+                is_reported = true;
             }
             std::thread::sleep(pause.min(left));
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-    }
-
-    fn expired(&self, path: &Path, holder: impl Into<String>) -> Error {
-        Error::Locked { path: path.to_owned(), holder: holder.into(), waited: self.start.elapsed() }
     }
 }
 
@@ -252,16 +263,14 @@ struct Dotlock {
 impl Dotlock {
     fn acquire(mailbox: &Path, wanted: &LockOptions, patience: &Deadline<'_>) -> Result<Dotlock> {
         let (dir, name) = beside(mailbox)?;
-        let made = patience.retry(|| match Dotlock::create(&dir, &name, wanted)? {
+        let create = || match Dotlock::create(&dir, &name, wanted)? {
             Some(identity) => Ok(Some(identity)),
             // After a stale lock is removed there is no pause.
             None if remove_if_stale(&dir, &name, wanted) => Dotlock::create(&dir, &name, wanted),
             None => Ok(None),
-        })?;
-        match made {
-            Some(identity) => Ok(Dotlock { dir, name, identity }),
-            None => Err(patience.expired(mailbox, describe(&dir, &name))),
-        }
+        };
+        let identity = patience.retry(mailbox, || describe(&dir, &name), create)?;
+        Ok(Dotlock { dir, name, identity })
     }
 
     /// Creates the lock; `None` if there is one. It is signed from the start: an empty lock file, left over by a
@@ -384,12 +393,12 @@ fn fcntl_acquire(path: &Path, file: &File, mode: LockMode, patience: &Deadline<'
         LockMode::Read => libc::F_RDLCK,
         LockMode::Write => libc::F_WRLCK,
     };
-    let locked = patience.retry(|| match fcntl_lock(file, libc::F_SETLK, kind) {
+    let lock = || match fcntl_lock(file, libc::F_SETLK, kind) {
         Ok(_) => Ok(Some(())),
         Err(e) if is_busy(&e) => Ok(None),
         Err(e) => Err(Error::io("lock (fcntl)", path)(e)),
-    })?;
-    locked.ok_or_else(|| patience.expired(path, fcntl_holder(file, kind)))
+    };
+    patience.retry(path, || fcntl_holder(file, kind), lock)
 }
 
 /// POSIX leaves the choice between these two.
@@ -401,9 +410,9 @@ fn fcntl_holder(file: &File, kind: libc::c_int) -> String {
     match fcntl_lock(file, libc::F_GETLK, kind) {
         // A lock that is held over NFS or by an open file description has no pid here.
         Ok(lock) if lock.l_type as libc::c_int != libc::F_UNLCK && lock.l_pid > 0 => {
-            format!("process {} (fcntl lock)", lock.l_pid)
+            format!("pid {} (fcntl)", lock.l_pid)
         }
-        _ => "another process (fcntl lock)".to_owned(),
+        _ => "another process (fcntl)".to_owned(),
     }
 }
 
@@ -433,21 +442,29 @@ fn flock_acquire(path: &Path, file: &File, mode: LockMode, patience: &Deadline<'
         LockMode::Read => FlockOperation::NonBlockingLockShared,
         LockMode::Write => FlockOperation::NonBlockingLockExclusive,
     };
-    flock_poll(path, file, operation, patience)?
-        .ok_or_else(|| patience.expired(path, "another process (flock)"))
+    patience.retry(path, || flock_holder(file, "another process"), || try_flock(path, file, operation))
 }
 
-fn flock_poll(
-    path: &Path,
-    fd: impl AsFd,
-    operation: FlockOperation,
-    patience: &Deadline<'_>,
-) -> Result<Option<()>> {
-    patience.retry(|| match rustix::fs::flock(&fd, operation) {
+fn try_flock(path: &Path, fd: impl AsFd, operation: FlockOperation) -> Result<Option<()>> {
+    match rustix::fs::flock(fd, operation) {
         Ok(()) => Ok(Some(())),
         Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(None),
         Err(e) => Err(Error::io("lock (flock)", path)(e.into())),
-    })
+    }
+}
+
+/// Describes the holder of a flock lock. Linux lists the locks of this machine as
+/// `1: FLOCK  ADVISORY  WRITE 4711 08:01:123456 0 EOF`.
+fn flock_holder(fd: impl AsFd, unknown: &str) -> String {
+    let (Ok(stat), Ok(locks)) = (rustix::fs::fstat(fd), std::fs::read_to_string("/proc/locks")) else {
+        return unknown.to_owned();
+    };
+    let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
+    let file = format!("{major:02x}:{minor:02x}:{}", stat.st_ino);
+    let fields = locks.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let mut held = fields.filter(|fields| fields.get(1) == Some(&"FLOCK") && fields.get(5) == Some(&&*file));
+    let pid = held.find_map(|fields| fields[4].parse::<u32>().ok().filter(|pid| *pid > 0));
+    pid.map_or_else(|| unknown.to_owned(), |pid| format!("pid {pid} (flock)"))
 }
 
 /// A lock that keeps other mailferries out of a directory or file until it is dropped.
@@ -481,9 +498,9 @@ pub(crate) fn lock_dir(dir: &Dir, timeout: Duration, cancel: &Cancel) -> Result<
 pub(crate) fn lock_file(path: &Path, fd: impl AsFd, timeout: Duration, cancel: &Cancel) -> Result<DirLock> {
     let patience = Deadline::new(timeout, cancel);
     let fd = fd.as_fd().try_clone_to_owned().map_err(Error::io("lock (flock)", path))?;
-    match flock_poll(path, &fd, FlockOperation::NonBlockingLockExclusive, &patience) {
-        Ok(Some(())) => Ok(DirLock { fd, held: true }),
-        Ok(None) => Err(patience.expired(path, "another mailferry")),
+    let lock = || try_flock(path, &fd, FlockOperation::NonBlockingLockExclusive);
+    match patience.retry(path, || flock_holder(&fd, "another mailferry"), lock) {
+        Ok(()) => Ok(DirLock { fd, held: true }),
         Err(Error::Io { ref source, .. }) if is_unlockable_dir(source) => Ok(DirLock { fd, held: false }),
         Err(error) => Err(error),
     }
@@ -725,7 +742,7 @@ mod tests {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap() == "locked"));
         let message = held(lock(&path, LockMode::Read, &[LockMethod::Fcntl]));
-        assert!(message.contains(&format!("process {}", child.id())), "{message}");
+        assert!(message.contains(&format!("pid {}", child.id())), "{message}");
         drop(child.stdin.take());
         lines.for_each(drop);
         assert!(child.wait().unwrap().success());
@@ -756,7 +773,8 @@ mod tests {
         let lock = lock_dir(&one, short, Cancel::never()).unwrap();
         assert!(lock.is_held());
         let Err(Error::Locked { holder, .. }) = lock_dir(&two, short, Cancel::never()) else { panic!() };
-        assert_eq!(holder, "another mailferry");
+        let us = format!("pid {} (flock)", std::process::id());
+        assert!([&us[..], "another mailferry"].contains(&&holder[..]), "{holder}");
         drop(lock);
         assert!(lock_dir(&two, short, Cancel::never()).unwrap().is_held());
     }
