@@ -1,7 +1,7 @@
 //! Name of a message file: `time.unique.host,S=…,W=…`. In cur/, the info `:2,` and the flags follow.
 
 use std::ffi::OsString;
-use std::fmt::Write;
+use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
 
 use data_encoding::HEXLOWER;
@@ -45,13 +45,16 @@ pub(crate) struct BaseName<'a> {
 impl BaseName<'_> {
     /// Returns the name as bytes, without info.
     pub(crate) fn to_bytes(self) -> Vec<u8> {
-        let mut name = format!("{}.", self.epoch);
-        HEXLOWER.encode_append(&self.unique.0, &mut name);
+        let mut hex = [0; 24];
+        HEXLOWER.encode_mut(&self.unique.0, &mut hex);
+        let mut name = Vec::with_capacity(80);
+        // Writing to memory does not fail.
+        let _ = write!(name, "{}.", self.epoch);
+        name.extend_from_slice(&hex);
         if self.copy > 0 {
             let _ = write!(name, "_{}", self.copy);
         }
-        name.push('.');
-        let mut name = name.into_bytes();
+        name.push(b'.');
         push_host(self.host, &mut name);
         push_sizes(self.size, self.wire_size, &mut name);
         name
@@ -74,7 +77,7 @@ pub(crate) fn push_host(host: &str, name: &mut Vec<u8>) {
 
 /// Appends the sizes that readers and quotas use.
 pub(crate) fn push_sizes(size: u64, wire_size: u64, name: &mut Vec<u8>) {
-    name.extend_from_slice(format!(",S={size},W={wire_size}").as_bytes());
+    let _ = write!(name, ",S={size},W={wire_size}");
 }
 
 /// Returns the file name in cur/: base name, separator, `2,`, flags and keyword letters.
