@@ -266,15 +266,54 @@ fn markdown_item(code: Code) -> String {
     format!("### {name}\n\n**{severity}**: {meaning}\n\n- Cause: {cause}\n- What to do: {remedy}\n\n")
 }
 
+/// Returns the lines of roff as one line of Markdown: what a page prints in bold or italics is code.
+fn markdown(roff: &str) -> String {
+    let words = roff.lines().map(|line| match line.split_once(' ') {
+        Some((".B" | ".I", text)) => format!("`{}`", text.trim_matches('"')),
+        // Every other argument has the other font.
+        Some((".BR" | ".IR", text)) => {
+            let arguments = text.split('"').enumerate().flat_map(|(n, part)| match n % 2 {
+                0 => part.split_whitespace().collect(),
+                _ => vec![part],
+            });
+            let fonts = arguments.enumerate().map(|(n, word)| match n % 2 {
+                0 => format!("`{word}`"),
+                _ => word.to_owned(),
+            });
+            fonts.collect()
+        }
+        _ => line.to_owned(),
+    });
+    plain(&words.collect::<Vec<_>>().join(" ")).replace("\\(aq", "'")
+}
+
+/// Returns the section JSON of a page in Markdown: its paragraphs, and a table for the items of each.
+fn markdown_of_json(command: &str) -> String {
+    let mut text = format!("### {command}\n");
+    let page = page_of(command);
+    for paragraph in section(&page, "JSON").trim_start().split("\n.PP\n") {
+        let mut items = paragraph.split(".TP\n");
+        text += &format!("\n{}\n", markdown(items.next().unwrap().trim_end()));
+        for (n, item) in items.enumerate() {
+            let (head, meaning) = item.split_once('\n').unwrap_or((item, ""));
+            text += if n == 0 { "\n| key | meaning |\n|---|---|\n" } else { "" };
+            text += &format!("| {} | {} |\n", markdown(head), markdown(meaning.trim_end()));
+        }
+    }
+    text + "\n"
+}
+
 #[test]
-fn the_lists_of_findings_are_those_of_the_program() {
+fn the_lists_of_findings_and_keys_are_those_of_the_program() {
     let roff = Code::ALL.iter().map(|code| roff_item(*code)).collect::<String>();
     let [of_verify, others] = [true, false].map(|is_of_verify| {
         let codes = Code::ALL.iter().filter(|code| code.is_of_verify() == is_of_verify);
         codes.map(|code| markdown_item(*code)).collect::<String>()
     });
     let markdown = format!("## In mailboxes\n\n{of_verify}## In a run\n\n{others}");
+    let keys = COMMANDS.map(markdown_of_json).concat();
     let lists = [
+        ("docs/json.md", ["<!-- made by", "<!-- end"], keys),
         ("man/mailferry-findings.7", [".\\\" made by", ".\\\" end"], roff),
         ("docs/findings.md", ["<!-- made by", "<!-- end"], markdown),
     ];
