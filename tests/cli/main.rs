@@ -26,6 +26,7 @@ mod failures;
 mod faults;
 mod flags;
 mod folder_list;
+mod generated_mail;
 mod golden;
 mod golden_inject;
 mod hard;
