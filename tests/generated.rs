@@ -151,9 +151,9 @@ fn add_object_keys(keys: &mut BTreeSet<String>, object: &Value) {
     }
 }
 
-/// Returns the keys on a page: the heads of items, and the bold words below them that look like keys.
-fn keys_on_page(page: &str) -> BTreeSet<String> {
-    let items = section(page, "JSON").split("\n.TP\n").skip(1);
+/// Returns the keys in the text of a page: the heads of items.
+fn keys_in(text: &str) -> BTreeSet<String> {
+    let items = text.split("\n.TP\n").skip(1);
     let heads = items.map(|item| plain(item.split('\n').next().unwrap()));
     let names = |head: String| {
         let words =
@@ -164,7 +164,7 @@ fn keys_on_page(page: &str) -> BTreeSet<String> {
 }
 
 fn check_keys(name: &str, keys: &BTreeSet<String>) {
-    let on_page = keys_on_page(&page(name));
+    let on_page = keys_in(section(&page(name), "JSON"));
     let lacks: Vec<_> = keys.difference(&on_page).collect();
     assert!(lacks.is_empty(), "man/{name}, JSON: lacks {lacks:?}");
     let extra: Vec<_> = on_page.difference(keys).collect();
@@ -217,6 +217,26 @@ fn a_page_has_every_key_of_the_report() {
         add_keys(&mut keys, arguments, scratch.path(), true);
     }
     check_keys("mailferry-findings.7", &keys);
+}
+
+#[test]
+fn the_page_of_the_manifest_has_every_key() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let scratch = tempfile::tempdir().unwrap();
+    let documented = keys_in(&page("mailferry-manifest.5"));
+    let options = ["--eol", "crlf", "--headers", "strip", "--labels", "folders"];
+    for (n, source) in ["inbox.mbox", "broken.mbox", "takeout.mbox", "trees/pine/mail"].iter().enumerate() {
+        let maildir = scratch.path().join(n.to_string());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mailferry"));
+        command.args(["convert", "-q"]).args(&options[..if n == 3 { 2 } else { 6 }]);
+        command.arg(fixtures.join(source)).arg(&maildir).output().unwrap();
+        for line in std::fs::read_to_string(maildir.join("mailferry.manifest")).unwrap().lines() {
+            let object: Value = serde_json::from_str(line).unwrap();
+            for key in object.as_object().unwrap().keys() {
+                assert!(documented.contains(key), "man/mailferry-manifest.5 lacks {key}: {line}");
+            }
+        }
+    }
 }
 
 /// Returns a text with the lines between two marks replaced.
