@@ -23,6 +23,7 @@ use crate::deliver::{DeliverOptions, DeliveredMessage, DeliveryTarget, PreparedM
 use crate::mailbox::maildir::folders;
 use crate::mailbox::maildir::quota::Limits;
 use crate::mailbox::message::Flags;
+use crate::mailbox::source::{UnpackOptions, unpack_in};
 use crate::mailbox::{Cancel, Code, Context, display_path};
 use crate::transport::{DeliveryEnvelope, Failure, SpooledMessage, envelope};
 
@@ -202,6 +203,7 @@ fn deliver_one(
     }
     // Before the message is read, so that a typing error is reported at once.
     let spool_dir = args.spool_dir();
+    args.unpack_messages(ctx);
     let targets = args.targets()?;
     let mut paths = SandboxPaths::for_delivery(&spool_dir);
     for target in &targets {
@@ -222,6 +224,7 @@ fn deliver_one(
 
 /// Serves an LMTP session, which reports its outcomes itself. The exit code says how it ended.
 fn serve_lmtp(args: &DeliverArgs, ctx: &Context<'_>) -> Exit {
+    args.unpack_messages(ctx);
     let session = lmtp::Session {
         options: args.options(),
         max_size: args.max_size,
@@ -280,6 +283,11 @@ impl DeliverArgs {
             }
         });
         targets.collect()
+    }
+
+    /// Sets where compressed messages are decompressed, with which `--once` compares.
+    fn unpack_messages(&self, ctx: &Context<'_>) {
+        unpack_in(UnpackOptions { dir: self.spool_dir(), limit: None, cancel: ctx.cancel.clone() });
     }
 
     fn spool_dir(&self) -> PathBuf {

@@ -95,11 +95,12 @@ fn show(args: &InspectArgs, reporter: &mut Reporter) -> Result<usize> {
     let watcher = ProgressDisplay::new(&args.common, &cancel, &[Phase::Reading]);
     let locks = args.open.lock_options(true);
     let context = context(&cancel, &NoEvents, "", &locks);
+    // No dot-lock: inspect leaves no trace, not even for a moment.
+    let opener = args.open.opener(&cancel, &watcher, true);
     if is_maildir {
         return show_maildir(args, &mailbox, &context, reporter);
     }
-    // No dot-lock: inspect leaves no trace, not even for a moment.
-    let mut source = args.open.opener(&cancel, &watcher, true).open(&mailbox)?;
+    let mut source = opener.open(&mailbox)?;
     let lock_findings = source.take_findings();
     let options = ReadOptions {
         variant: mailbox.variant(),

@@ -13,7 +13,7 @@ use crate::cli::ui::ProgressDisplay;
 use crate::mailbox::context::LockMethod;
 use crate::mailbox::maildir::detect::is_maildir;
 use crate::mailbox::source::input::InterruptibleReader;
-use crate::mailbox::source::{Source, SpoolOptions};
+use crate::mailbox::source::{Source, SpoolOptions, UnpackOptions, unpack_in};
 use crate::mailbox::tree::Tree;
 use crate::mailbox::tree::walk::walk;
 use crate::mailbox::{Cancel, Context, Error, Events, LockOptions, NoEvents, Result};
@@ -96,6 +96,8 @@ impl OpenArgs {
         leave_no_trace: bool,
     ) -> Opener<'a> {
         let spool_dir = self.spool_directory();
+        let (dir, limit) = (spool_dir.clone(), self.spool_limit);
+        unpack_in(UnpackOptions { dir, limit, cancel: cancel.clone() });
         Opener { args: self, cancel, display, leave_no_trace, spool_dir, is_live: false }
     }
 

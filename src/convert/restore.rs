@@ -253,7 +253,9 @@ impl<'a> SectionFiles<'a> {
             let mut file = Contents::default();
             let path = match reader.read(entry, &mut file)? {
                 Ok(found) => reader.path(&found.entry),
-                Err(none @ NoMessage::Sparse(_)) => return Ok(Err(none.finding(reader.path(entry)))),
+                Err(none @ (NoMessage::Sparse(_) | NoMessage::Unreadable(_))) => {
+                    return Ok(Err(none.finding(reader.path(entry))));
+                }
                 Err(_) => continue,
             };
             is_there = true;

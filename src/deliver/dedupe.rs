@@ -14,6 +14,7 @@ use crate::mailbox::mbox::write::{MessageWriter, Unrepresentable};
 use crate::mailbox::mbox::{MboxAppender, ReadOptions, ScanHooks, read};
 use crate::mailbox::message::header;
 use crate::mailbox::source::mapped::MappedFile;
+use crate::mailbox::source::{Contents, STORED_HEAD, StoredForm, head};
 use crate::mailbox::{Cancel, Context, Error, Result};
 
 /// Finds the message in a Maildir. The lock keeps out other deliveries that search, until it is dropped. On a file
@@ -121,8 +122,11 @@ fn stable_fields(header: &[u8]) -> Vec<u8> {
 fn is_same(message: &PreparedMessage<'_>, path: &Path, mut file: &File) -> Result<bool> {
     let failed = || Error::io("read", path);
     let meta = file.metadata().map_err(failed())?;
-    if !meta.is_file() || meta.len() != message.size() {
+    if !meta.is_file() {
         return Ok(false);
+    }
+    if meta.len() != message.size() {
+        return is_same_compressed(message, path, file, meta.len());
     }
     let (mut same, mut read) = (true, Vec::new());
     message.for_each_chunk(&mut |bytes| {
@@ -134,6 +138,26 @@ fn is_same(message: &PreparedMessage<'_>, path: &Path, mut file: &File) -> Resul
                 Err(e) => return Err(failed()(e)),
             };
         }
+        Ok(())
+    })?;
+    Ok(same)
+}
+
+/// Compares the message with a file of another size, which a server may have compressed.
+fn is_same_compressed(message: &PreparedMessage<'_>, path: &Path, file: &File, size: u64) -> Result<bool> {
+    let head = head::read(file, STORED_HEAD as usize).map_err(Error::io("read", path))?;
+    if !matches!(StoredForm::of(&head), StoredForm::Compressed(_)) {
+        return Ok(false);
+    }
+    let mut contents = Contents::default();
+    contents.load(file, size, path)?;
+    if contents.decode_at_most(message.size(), path)?.is_err() || contents.len() as u64 != message.size() {
+        return Ok(false);
+    }
+    let (mut same, mut at) = (true, 0);
+    message.for_each_chunk(&mut |bytes| {
+        same &= contents[at..].starts_with(bytes);
+        at += bytes.len();
         Ok(())
     })?;
     Ok(same)

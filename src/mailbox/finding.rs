@@ -111,7 +111,7 @@ codes! {
         MessageFromLine "message-from-line" Warning "A message file begins with a From_ line.",
         MessageFromInside "message-from-inside" Warning "A From_ line and a header inside a message file. There may be two messages in it.",
         MessageLongLine "message-long-line" Info "Lines of more than 998 bytes, the limit of RFC 5322.",
-        MessageCompressed "message-compressed" Warning "A compressed message file. Its contents were not checked.",
+        MessageCompressed "message-compressed" Error "A message file that a server encrypted, or compressed in a way that is not read. It was skipped.",
         MessageGone "message-gone" Error "A message in the manifest is not in the Maildir.",
         MessageChanged "message-changed" Error "A message has other bytes than the manifest says.",
         MessageSwapped "message-swapped" Error "Two messages have each other's bytes.",

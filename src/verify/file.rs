@@ -13,11 +13,12 @@ use super::report::error_text;
 use crate::mailbox::fs::Dir;
 use crate::mailbox::fs::durable::FileId;
 use crate::mailbox::fs::files;
-use crate::mailbox::maildir::{Entry, MaildirReader, NoMessage, Subdir, list, name};
+use crate::mailbox::maildir::list::unreadable_finding;
+use crate::mailbox::maildir::{Entry, MaildirReader, NoMessage, Subdir, name};
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::{Candidate, ScanHooks, begins_from_line, scan};
 use crate::mailbox::message::has_hole;
-use crate::mailbox::source::{Contents, mapped};
+use crate::mailbox::source::{Contents, STORED_HEAD, StoredForm, mapped};
 use crate::mailbox::{Code, Error, Finding, Result, escape};
 
 /// Seconds that a file's time may differ from the one in its name, since a delivery takes time.
@@ -45,6 +46,8 @@ pub(crate) struct MessageFile {
     pub compressed: bool,
     /// BLAKE3 of the file, if a manifest needs it and the file is readable.
     pub digest: Option<Digest>,
+    /// BLAKE3 of the message in the file, if a server has compressed it.
+    pub decoded_digest: Option<Digest>,
     /// Offset of a second message in the file.
     pub inner_message: Option<u64>,
     /// True if a manifest names these bytes.
@@ -59,9 +62,15 @@ impl MessageFile {
             size,
             compressed: false,
             digest: None,
+            decoded_digest: None,
             inner_message: None,
             matches: false,
         }
+    }
+
+    /// Returns the digests of the file and of the message in it.
+    pub(super) fn digests(&self) -> impl Iterator<Item = Digest> + use<> {
+        self.digest.into_iter().chain(self.decoded_digest)
     }
 
     pub(super) fn parsed(&self) -> name::ParsedName<'_> {
@@ -199,7 +208,7 @@ impl FileCheck {
         let file = OpenMessage { file: &file, path: &path, options: folder.options };
         if let Err(error) = self.check_contents(&mut message, &file, contents) {
             // A digest of zeros in place of lost bytes would show another change.
-            message.digest = None;
+            (message.digest, message.decoded_digest) = (None, None);
             self.note(error.code(), &path, error.without_path());
         }
         self.messages.push(message);
@@ -267,32 +276,33 @@ impl FileCheck {
             }
         }
         let is_quick = options.depth == Depth::Structure;
-        let wrong_size = named_size.filter(|&size| size != message.size && message.size > 0);
-        if is_quick && wrong_size.is_none() {
+        let is_wrong = |size: u64| move |named: &u64| *named != size && size > 0;
+        if is_quick && named_size.filter(is_wrong(message.size)).is_none() {
             return Ok(());
         }
-        contents.load(
-            file,
-            if is_quick { list::MAGIC_LENGTH.min(message.size) } else { message.size },
-            path,
-        )?;
-        if list::is_compressed(contents) {
-            message.compressed = true;
-            if !is_quick {
-                message.digest = options.hashes.then(|| Digest::of(contents));
+        contents.load(file, if is_quick { STORED_HEAD.min(message.size) } else { message.size }, path)?;
+        message.compressed = StoredForm::of(contents) != StoredForm::Plain;
+        // S= is the size of the message, which a quick check does not decompress.
+        if is_quick && message.compressed {
+            return Ok(());
+        }
+        if !is_quick {
+            message.digest = options.hashes.then(|| Digest::of(contents));
+            if let Err(why) = contents.decode(path)? {
+                self.findings.push(unreadable_finding(why).in_file(path));
+                return Ok(());
             }
-            let text = "was compressed by a server; its contents were not looked at";
-            self.note(Code::MessageCompressed, path, text);
-            return Ok(());
+            message.decoded_digest = (options.hashes && message.compressed).then(|| Digest::of(contents));
         }
-        if let Some(size) = wrong_size {
-            let text = format!("has {} bytes, its name says S={size}", message.size);
+        let size = if is_quick { message.size } else { contents.len() as u64 };
+        let wrong_size = named_size.filter(is_wrong(size));
+        if let Some(named) = wrong_size {
+            let text = format!("has {size} bytes, its name says S={named}");
             self.note(Code::MaildirUntrueSize, path, text);
         }
         if is_quick {
             return Ok(());
         }
-        message.digest = options.hashes.then(|| Digest::of(contents));
         if wrong_size.is_none() {
             self.check_wire_size(message, path, contents);
         }

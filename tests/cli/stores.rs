@@ -367,3 +367,173 @@ fn directories_that_root_creates_for_a_user_are_the_users() {
         }
     }
 }
+
+/// Compresses as a server does: `xz` by the program, the others by their libraries.
+fn compress(format: &str, bytes: &[u8]) -> Option<Vec<u8>> {
+    use std::io::Write;
+    Some(match format {
+        "gzip" => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap()
+        }
+        "zstd" => zstd::encode_all(bytes, 1).unwrap(),
+        program => {
+            let mut child = Command::new(program)
+                .arg("-c")
+                .stdin(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .ok()?;
+            child.stdin.take().unwrap().write_all(bytes).unwrap();
+            child.wait_with_output().unwrap().stdout
+        }
+    })
+}
+
+fn maildir(path: &Path, messages: &[(String, Vec<u8>)]) {
+    for directory in ["cur", "new", "tmp"] {
+        fs::create_dir_all(path.join(directory)).unwrap();
+        fs::set_permissions(path.join(directory), fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+    for (name, bytes) in messages {
+        fs::write(path.join("cur").join(name), bytes).unwrap();
+    }
+}
+
+#[test]
+fn messages_that_a_server_has_compressed_are_read_by_every_command() {
+    let scratch = scratch();
+    let path = |name: &str| scratch.path().join(name);
+    let text = |subject: &str| bare(subject).into_bytes();
+    let large = [text("large"), b"a line of a large message\n".repeat(400_000)].concat();
+    let messages: Vec<(&str, Vec<u8>)> = [
+        ("plain", text("plain")),
+        ("gzip", large),
+        ("zstd", text("zstd")),
+        ("bzip2", text("bzip2")),
+        ("xz", text("xz")),
+    ]
+    .into_iter()
+    .filter(|(format, _)| *format == "plain" || compress(format, b"").is_some())
+    .collect();
+    let name = |n: usize, size: usize| format!("110474640{n}.M{n}.h,S={size}:2,S");
+    let plain: Vec<_> =
+        messages.iter().enumerate().map(|(n, (_, whole))| (name(n, whole.len()), whole.clone())).collect();
+    let stored: Vec<_> = messages
+        .iter()
+        .enumerate()
+        .map(|(n, (format, whole))| {
+            let bytes = if *format == "plain" { whole.clone() } else { compress(format, whole).unwrap() };
+            (name(n, whole.len()), bytes)
+        })
+        .collect();
+    maildir(&path("plain"), &plain);
+    maildir(&path("stored"), &stored);
+    for (source, out) in [("plain", "plain.mbox"), ("stored", "stored.mbox")] {
+        let run = run(convert_command([path(source), path(out)])).exits(0);
+        assert_eq!(count(&run.summary(), "written"), messages.len() as u64);
+    }
+    assert!(fs::read(path("plain.mbox")).unwrap() == fs::read(path("stored.mbox")).unwrap());
+    let command = |args: &[&str]| {
+        let mut command = mailferry(args);
+        command.current_dir(scratch.path());
+        run(command)
+    };
+    command(&["verify", "stored"]).exits(0);
+    command(&["verify", "--quick", "stored"]).exits(0);
+    for other in ["plain", "stored.mbox"] {
+        command(&["verify", "stored", "--against", other]).exits(0);
+    }
+    let listed = command(&["inspect", "--json", "stored"]).exits(0).text();
+    assert!(
+        messages
+            .iter()
+            .all(|(name, _)| *name == "gzip" || listed.contains(&format!("\"subject\":\"{name}\"")))
+    );
+    assert!(command(&["inspect", "stored", "2"]).exits(0).stdout == messages[1].1);
+    // A copy keeps the bytes, and a repeated delivery finds the message.
+    command(&["convert", "stored", "maildir:copy"]).exits(0);
+    for (name, bytes) in &stored {
+        assert!(fs::read(path("copy/cur").join(name)).unwrap() == *bytes, "{name}");
+    }
+    command(&["verify", "copy"]).exits(0);
+    for (_, whole) in &messages {
+        let mut deliver = mailferry(["deliver", "--once", "stored"]);
+        deliver.current_dir(scratch.path());
+        run_with_stdin(deliver, whole.clone()).exits(0);
+    }
+    assert_eq!(names(&path("stored/new")), [""; 0]);
+    // Only the message of another size than its name says is a fault.
+    let wrong = [("1.M1.h,S=7:2,S".to_owned(), stored[2].1.clone())];
+    maildir(&path("wrong"), &wrong);
+    let run = run_json(&["verify", path("wrong").to_str().unwrap()]).exits(1);
+    assert_eq!(run.complaints(), ["maildir-untrue-size"]);
+}
+
+#[test]
+fn a_maildir_is_as_converted_after_a_server_has_compressed_it() {
+    let setup = Setup::new();
+    let source = setup.file("a.mbox", many(4));
+    setup.convert(&[], &[&source]);
+    for message in setup.messages() {
+        let (mtime, bytes) = (message.meta.modified().unwrap(), compress("zstd", &message.bytes).unwrap());
+        fs::write(&message.path, bytes).unwrap();
+        fs::File::options().write(true).open(&message.path).unwrap().set_modified(mtime).unwrap();
+    }
+    run_json(&["verify", setup.maildir().to_str().unwrap()]).exits(0);
+    setup.restores(&source);
+}
+
+#[test]
+fn messages_that_cannot_be_read_are_named_and_never_written() {
+    let scratch = scratch();
+    let path = |name: &str| scratch.path().join(name);
+    let whole = bare("x").into_bytes();
+    let packed = compress("gzip", &whole).unwrap();
+    let bomb = {
+        use std::io::Write;
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        (0..1100).for_each(|_| encoder.write_all(&vec![b'x'; 1 << 20]).unwrap());
+        encoder.finish().unwrap()
+    };
+    let message = |n: usize, bytes: &[u8]| (format!("110474640{n}.M{n}.h:2,S"), bytes.to_vec());
+    let all = [
+        message(0, &whole),
+        message(1, b"Dovecot-LZ4\r*\x9b\xc5\0\0\0\x10 and so on"),
+        message(2, b"CRYPTED\x03\x07\x02\x01 and so on"),
+        message(3, &packed[..packed.len() - 10]),
+        message(4, &compress("gzip", &packed).unwrap()),
+        message(5, &bomb),
+    ];
+    maildir(&path("in"), &all);
+    let run = run(convert_command([path("in"), path("out.mbox")])).exits(1);
+    assert_eq!(count(&run.summary(), "written"), 1);
+    assert_eq!(count(&run.summary(), "skipped"), 5);
+    let codes = |run: &Run| {
+        let mut codes: Vec<String> = run
+            .findings()
+            .iter()
+            .filter(|finding| finding["severity"] == "error")
+            .map(|finding| finding["code"].as_str().unwrap().to_owned())
+            .collect();
+        codes.sort();
+        codes
+    };
+    let named = [
+        "damaged-compression",
+        "file-sparse",
+        "message-compressed",
+        "message-compressed",
+        "message-compressed",
+    ];
+    assert_eq!(codes(&run), named);
+    assert!(fs::read(path("out.mbox")).unwrap().ends_with(b"\n\nx\n\n"));
+    assert_eq!(codes(&run_json(&["verify", path("in").to_str().unwrap()]).exits(1)), named);
+    assert_eq!(codes(&run_json(&["inspect", path("in").to_str().unwrap()]).exits(1)), named);
+    // Between Maildirs, even these come over byte for byte.
+    let to = format!("maildir:{}", path("copy").display());
+    run_json(&["convert", path("in").to_str().unwrap(), &to]).exits(0);
+    run_json(&["verify", path("in").to_str().unwrap(), "--against", path("copy").to_str().unwrap()]).exits(0);
+}

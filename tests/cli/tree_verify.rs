@@ -146,7 +146,7 @@ fn append(path: &Path, text: &str) {
 }
 
 /// An mbox whose first line is not a From_ line any more.
-const SPOILED: &str = "From nobody knows when\nSubject: x\n\ny\n";
+const SPOILED: &str = "BABYL OPTIONS: -*- rmail -*-\n";
 
 const FAULTS: &[Fault] = &[
     (

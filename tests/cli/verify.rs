@@ -293,7 +293,7 @@ const CASES: &[Case] = &[
     (Code::MessageFromLine, &[], |d| args([d.with("cur", ":2,S", format!("{FROM}{MESSAGE}"))])),
     (Code::MessageFromInside, &[], |d| args([d.with("cur", ":2,S", format!("{MESSAGE}\n{FROM}{MESSAGE}"))])),
     (Code::MessageLongLine, &[], |d| args([d.with("cur", ":2,S", format!("A: 1\n\n{}\n", "x".repeat(999)))])),
-    (Code::MessageCompressed, &[], |d| args([d.with("cur", ",S=99:2,S", b"\x1f\x8b\x08 and so on")])),
+    (Code::MessageCompressed, &[], |d| args([d.with("cur", ",S=99:2,S", b"CRYPTED\x03\x07 and so on")])),
     (Code::MessageGone, &[], |d| {
         let (maildir, messages) = d.converted();
         fs::remove_file(&messages[1].path).unwrap();

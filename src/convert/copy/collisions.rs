@@ -74,7 +74,7 @@ impl DestinationIndex {
 
     pub(super) fn compare(&self, source: &SourceMaildir, entry: &Entry) -> Result<Collision> {
         let mut bytes = Contents::default();
-        let Ok(FoundMessage { mtime, .. }) = source.files.read(entry, &mut bytes)? else {
+        let Ok(FoundMessage { mtime, .. }) = source.files.read_stored(entry, &mut bytes)? else {
             return Ok(Collision::Unread);
         };
         let (base, digest) = (entry.parsed().base, Digest::of(&bytes));
@@ -98,7 +98,7 @@ impl DestinationIndex {
         let (Some(files), Some(entries)) = (&self.files, self.entries.get(base)) else { return Ok(None) };
         let mut bytes = Contents::default();
         for entry in entries {
-            let Ok(found) = files.read(entry, &mut bytes)? else { continue };
+            let Ok(found) = files.read_stored(entry, &mut bytes)? else { continue };
             if Digest::of(&bytes) == digest {
                 let letters = found.entry.parsed().info.unwrap_or_default().to_vec();
                 let (base, length) = (base.to_vec(), bytes.len() as u64);

@@ -105,11 +105,12 @@ impl<'a> CopySection<'a> {
                 continue;
             }
             let mut contents = Contents::default();
-            let found = self.source.files.read_or_explain(entry, &mut contents)?;
+            // A copy keeps the bytes, whatever a server has done to them.
+            let found = self.source.files.read_stored(entry, &mut contents)?;
             let FoundMessage { entry, mtime } = match found {
                 Ok(found) => found,
-                Err(finding) => {
-                    chunk.tally.skip(finding);
+                Err(none) => {
+                    chunk.tally.skip(none.finding(self.source.files.path(entry)));
                     continue;
                 }
             };

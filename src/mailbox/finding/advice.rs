@@ -155,8 +155,8 @@ impl Code {
             ),
             Code::MessageLongLine => advice("The sender wrote them.", "Nothing."),
             Code::MessageCompressed => advice(
-                "A server with compression, such as Dovecot with its zlib plugin, wrote it.",
-                "Check it with that server.",
+                "Dovecot wrote it with lz4 or with its mail_crypt plugin, or it is compressed twice.",
+                "Read it with that server, for example with doveadm.",
             ),
             Code::MessageGone => advice(
                 "It was deleted after the conversion.",

@@ -20,7 +20,7 @@ use crate::mailbox::fs::{Dir, files, holes, ignore_poison};
 use crate::mailbox::maildir::detect::{DirectoryKind, detect};
 use crate::mailbox::maildir::name;
 use crate::mailbox::message::Flags;
-use crate::mailbox::source::{self, Contents};
+use crate::mailbox::source::{Contents, Unreadable};
 use crate::mailbox::{Code, Error, Finding, Result};
 
 /// Listings of a folder that changes during each of them. Their union counts as stable.
@@ -79,6 +79,8 @@ pub(crate) enum NoMessage {
     NotAFile,
     /// It is a file of this size that is mostly holes.
     Sparse(u64),
+    /// Its contents cannot be read.
+    Unreadable(Unreadable),
 }
 
 impl NoMessage {
@@ -94,9 +96,34 @@ impl NoMessage {
             NoMessage::Sparse(size) => {
                 return Finding::from(&Error::Sparse { path: path.clone(), size }).in_file(path);
             }
+            NoMessage::Unreadable(why) => return unreadable_finding(why).in_file(path),
         };
         Finding::new(code, text).in_file(path)
     }
+}
+
+/// Returns the finding about a message whose contents cannot be read.
+pub(crate) fn unreadable_finding(why: Unreadable) -> Finding {
+    let (code, text) = match why {
+        Unreadable::Lz4 => {
+            (Code::MessageCompressed, "is compressed with Dovecot's lz4: it was not read".to_owned())
+        }
+        Unreadable::Encrypted => {
+            (Code::MessageCompressed, "is encrypted by Dovecot: it was not read".to_owned())
+        }
+        Unreadable::CompressedTwice => {
+            (Code::MessageCompressed, "is compressed twice: it was not read".to_owned())
+        }
+        Unreadable::Damaged(compression) => {
+            let text = format!("has damaged {} data: it was not read", compression.name());
+            (Code::DamagedCompression, text)
+        }
+        Unreadable::TooLarge => {
+            let text = "decompresses to more than 1 GiB more than its size: it was not read";
+            (Code::FileSparse, text.to_owned())
+        }
+    };
+    Finding::new(code, text)
 }
 
 /// A message that was read, and the time of its file.
@@ -408,8 +435,22 @@ impl MaildirReader {
         Ok(LatestListing { number, is_stable, by_base })
     }
 
-    /// Reads a listed message by its current name.
+    /// Reads a listed message by its current name. If a server has compressed it, it is decompressed.
     pub(crate) fn read<'a>(
+        &self,
+        entry: &'a Entry,
+        contents: &mut Contents,
+    ) -> Result<Result<FoundMessage<'a>, NoMessage>> {
+        let found = match self.read_stored(entry, contents)? {
+            Ok(found) => found,
+            Err(none) => return Ok(Err(none)),
+        };
+        let decoded = contents.decode(&self.path(&found.entry))?;
+        Ok(decoded.map(|()| found).map_err(NoMessage::Unreadable))
+    }
+
+    /// Reads the file of a listed message as it is.
+    pub(crate) fn read_stored<'a>(
         &self,
         entry: &'a Entry,
         contents: &mut Contents,
@@ -491,15 +532,6 @@ fn sort_by_date(entries: Vec<Entry>) -> Vec<Entry> {
     };
     dated.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| by_name(one, other)));
     dated.into_iter().map(|(_, entry)| entry).collect()
-}
-
-/// Number of leading bytes that [`is_compressed`] needs.
-pub(crate) const MAGIC_LENGTH: u64 = 16;
-
-/// Returns true if a message with this head was compressed by a server. `S=` in its name is the uncompressed
-/// size.
-pub(crate) fn is_compressed(head: &[u8]) -> bool {
-    source::Compression::detect(head).is_some() || head.starts_with(b"Dovecot-LZ4\r*\x9b\xc5")
 }
 
 /// Returns the directory names of a Maildir's folders (Maildir++), sorted. The list includes a folder that

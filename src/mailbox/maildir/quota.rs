@@ -32,8 +32,9 @@ use crate::mailbox::fs::durable::{self, FileId};
 use crate::mailbox::fs::lock::{self, DirLock};
 use crate::mailbox::fs::{Dir, files, parent_of};
 use crate::mailbox::maildir::detect;
-use crate::mailbox::maildir::list::{self, NO_CLOCK};
+use crate::mailbox::maildir::list::NO_CLOCK;
 use crate::mailbox::message::Flags;
+use crate::mailbox::source::{STORED_HEAD, StoredForm};
 use crate::mailbox::text::plural;
 use crate::mailbox::{Cancel, Error, Result};
 
@@ -550,9 +551,9 @@ fn size(dir: &Dir, name: &OsStr) -> Result<Option<u64>> {
 
 fn is_compressed(dir: &Dir, name: &OsStr) -> bool {
     let mut head = Vec::new();
-    let read = dir.open_message(name).map(|file| file.take(list::MAGIC_LENGTH).read_to_end(&mut head));
+    let read = dir.open_message(name).map(|file| file.take(STORED_HEAD).read_to_end(&mut head));
     // An unreadable message counts for its size.
-    matches!(read, Ok(Ok(_))) && list::is_compressed(&head)
+    matches!(read, Ok(Ok(_))) && StoredForm::of(&head) != StoredForm::Plain
 }
 
 /// Returns `None` if there is no such directory.

@@ -438,7 +438,12 @@ impl<'a> Part<'a> {
             }
             Location::Maildir { path, reader, entries, keywords, .. } => {
                 let mut raw = Contents::default();
-                let FoundMessage { entry, mtime } = match reader.read(&entries[n], &mut raw)? {
+                let found = match reader.read(&entries[n], &mut raw)? {
+                    // Files that cannot be read are the same if their bytes are.
+                    Err(NoMessage::Unreadable(_)) => reader.read_stored(&entries[n], &mut raw)?,
+                    found => found,
+                };
+                let FoundMessage { entry, mtime } = match found {
                     Ok(found) => found,
                     Err(none) => return require_absent(none, reader.path(&entries[n])).map(|()| None),
                 };

@@ -105,7 +105,7 @@ impl<'a> FileIndex<'a> {
                 by_name.entry(base).or_default().push(n);
             } else {
                 unnamed_in[message.folder].push(n);
-                if let Some(digest) = message.digest {
+                for digest in message.digests() {
                     unnamed.entry(digest).or_default().push(n);
                 }
             }
@@ -343,7 +343,7 @@ impl<'a> ManifestCheck<'a> {
     }
 
     fn has_bytes_of(&self, n: usize, named: NamedMessage<'a>) -> bool {
-        self.file(n).digest == Some(named.record.file_digest())
+        self.file(n).digests().any(|digest| digest == named.record.file_digest())
     }
 
     /// Compares a message with the file of its name.
@@ -381,8 +381,11 @@ impl<'a> ManifestCheck<'a> {
         let (file, path) = (self.file(n), self.path(n));
         let state = State { changed: true, ..State::default() };
         // An unreadable file has a finding already.
-        let Some(digest) = file.digest else { return state };
-        let other = self.by_digest.get(&digest).copied().filter(|other| *other != name);
+        if file.digest.is_none() {
+            return state;
+        }
+        let other = file.digests().find_map(|digest| self.by_digest.get(&digest).copied());
+        let other = other.filter(|other| *other != name);
         let is_swapped = |other: &[u8]| {
             let files = self.files.by_name.get(other);
             files.is_some_and(|f| f.iter().any(|&n| self.has_bytes_of(n, named)))
@@ -463,7 +466,7 @@ impl<'a> ManifestCheck<'a> {
         let files = self.files;
         for &n in files.unnamed_in[self.manifest.folder].iter().filter(|n| !taken.contains(n)) {
             let path = self.path(n);
-            match self.file(n).digest.and_then(|digest| self.by_digest.get(&digest)) {
+            match self.file(n).digests().find_map(|digest| self.by_digest.get(&digest)) {
                 Some(name) => {
                     let text = format!("is a second copy of {}", escape(name));
                     self.findings.push(Finding::new(Code::MessageCopied, text).in_file(path));

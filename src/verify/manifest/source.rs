@@ -144,7 +144,9 @@ fn load_file(path: &Path, contents: &mut Contents) -> Result<()> {
     let file = Dir::open(parent_of(path))?.open_file(path.file_name().unwrap_or_default())?;
     let meta = file.metadata().map_err(Error::io("look at", path))?;
     let size = if meta.is_file() { meta.len() } else { 0 };
-    contents.load(&file, size, path)
+    contents.load(&file, size, path)?;
+    // What cannot be decompressed is compared as it is.
+    contents.decode(path).map(drop)
 }
 
 /// The parts of a message in its source that its file has.
