@@ -10,7 +10,16 @@ use std::process::Command;
 use mailferry::Code;
 use serde_json::Value;
 
-const COMMANDS: [&str; 5] = ["convert", "verify", "deliver", "inject", "inspect"];
+/// Commands without a page of their own.
+const SMALL: [&str; 3] = ["man", "completions", "help"];
+
+/// Returns the commands that have a page.
+fn commands() -> Vec<String> {
+    let help = mailferry(&["--help"]);
+    let list = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let names = list.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    names.filter(|name| !name.is_empty() && !SMALL.contains(name)).map(str::to_owned).collect()
+}
 
 fn page(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("man").join(name);
@@ -85,7 +94,7 @@ fn section<'a>(page: &'a str, name: &str) -> &'a str {
 
 #[test]
 fn a_page_has_every_option_with_its_argument() {
-    for command in COMMANDS {
+    for command in &commands() {
         let (help, page) = (options_in_help(command), options_on_page(&page_of(command)));
         let names = |options: Vec<&String>| options.into_iter().cloned().collect::<Vec<_>>();
         let (in_help, on_page) = (names(help.keys().collect()), names(page.keys().collect()));
@@ -113,7 +122,7 @@ fn exit_codes(text: &str, prefix: &str) -> Vec<u8> {
 
 #[test]
 fn a_page_has_every_exit_status() {
-    for command in COMMANDS {
+    for command in &commands() {
         let help = mailferry(&[command, "--help"]);
         let codes = exit_codes(help.rsplit("Exit codes").next().unwrap(), "  ");
         let page = page_of(command);
@@ -217,6 +226,48 @@ fn a_page_has_every_key_of_the_report() {
         add_keys(&mut keys, arguments, scratch.path(), true);
     }
     check_keys("mailferry-findings.7", &keys);
+}
+
+/// Returns the commands that a text shows: in roff below EXAMPLES, in Markdown in code.
+fn examples(text: &str) -> Vec<String> {
+    let is_command = |line: &&str| line.starts_with("mailferry ");
+    if !text.contains("\n.SH EXAMPLES\n") {
+        let code = text.split('`').skip(1).step_by(2);
+        return code.filter(is_command).map(str::to_owned).collect();
+    }
+    let joined = section(text, "EXAMPLES").replace("\\e\n", " ");
+    joined.lines().filter(is_command).map(|line| plain(line).replace("\\(aq", "'")).collect()
+}
+
+#[test]
+fn the_options_in_examples_exist() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut count = 0;
+    for directory in ["man", "docs", "docs/migrate", "."] {
+        for entry in std::fs::read_dir(top.join(directory)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() || directory != "man" && !name.ends_with(".md") || name == "CHANGELOG.md" {
+                continue;
+            }
+            for example in examples(&std::fs::read_to_string(&path).unwrap()) {
+                let command = example.split(['|', '<', '>']).next().unwrap();
+                // With --help the command checks its options, and does nothing.
+                let script = format!("{} --help", command.trim_end().trim_end_matches("..."));
+                let run =
+                    Command::new("bash").args(["-c", &script]).env("PATH", programs()).output().unwrap();
+                let errors = String::from_utf8_lossy(&run.stderr);
+                assert!(run.status.success(), "{}: {example}: {errors}", path.display());
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 40, "{count} examples were found");
+}
+
+fn programs() -> String {
+    let program = Path::new(env!("CARGO_BIN_EXE_mailferry"));
+    format!("{}:/usr/bin:/bin", program.parent().unwrap().display())
 }
 
 #[test]
@@ -331,7 +382,7 @@ fn the_lists_of_findings_and_keys_are_those_of_the_program() {
         codes.map(|code| markdown_item(*code)).collect::<String>()
     });
     let markdown = format!("## In mailboxes\n\n{of_verify}## In a run\n\n{others}");
-    let keys = COMMANDS.map(markdown_of_json).concat();
+    let keys = commands().iter().map(|command| markdown_of_json(command)).collect::<String>();
     let lists = [
         ("docs/json.md", ["<!-- made by", "<!-- end"], keys),
         ("man/mailferry-findings.7", [".\\\" made by", ".\\\" end"], roff),
@@ -370,7 +421,7 @@ fn man_writes_every_page() {
 fn completions_have_the_options() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = mailferry(&["completions", shell]);
-        for command in COMMANDS {
+        for command in &commands() {
             assert!(script.contains(command), "{shell}: {command}");
         }
         assert!(script.contains("from-zone"), "{shell}");
