@@ -185,6 +185,8 @@ fn a_page_has_every_key_of_the_report() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let (inbox, tree) = (fixtures.join("inbox.mbox"), fixtures.join("trees/thunderbird"));
     let (inbox, tree) = (inbox.to_str().unwrap(), tree.to_str().unwrap());
+    let broken = fixtures.join("broken.mbox");
+    let (broken, broken_line) = (broken.to_str().unwrap(), &*format!("{}:22", broken.display()));
     let scratch = tempfile::tempdir().unwrap();
     std::fs::write(scratch.path().join("message"), "From: a@example.org\nTo: b@example.org\n\nx\n").unwrap();
     std::fs::write(scratch.path().join(".qmail"), "./Maildir/\n").unwrap();
@@ -207,6 +209,10 @@ fn a_page_has_every_key_of_the_report() {
                 &["inspect", "--json", "Maildir"],
                 &["inspect", "--json", inbox],
                 &["inspect", "--json", "--boundaries", inbox],
+                &["inspect", "--json", tree],
+                &["inspect", "--json", "--stats", inbox],
+                &["inspect", "--json", "--second-opinion", broken],
+                &["inspect", "--json", broken_line],
             ],
         ),
         ("deliver", &[&["deliver", "--json", "Maildir/"], &route]),
@@ -218,8 +224,6 @@ fn a_page_has_every_key_of_the_report() {
         check_keys(&format!("mailferry-{command}.1"), &keys);
     }
     let mut keys = BTreeSet::new();
-    let broken = fixtures.join("broken.mbox");
-    let broken = broken.to_str().unwrap();
     for arguments in
         [&["verify", "--json", broken] as &[&str], &["verify", "--json", "--against", inbox, broken]]
     {

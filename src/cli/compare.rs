@@ -87,7 +87,8 @@ pub(crate) fn compare(job: &CompareJob<'_>, reporter: &mut Reporter) -> Result<O
     let refused: Vec<&Error> = trees.iter().flat_map(|tree| &tree.refused).collect();
     let not_read = (may_be_mail + refused.len()) as u64;
     let all = sides.here.iter().chain(&sides.there).map(|found| &found.mailbox);
-    let mut asked = AskedChanges::read(all);
+    let maildirs = all.filter(|mailbox| mailbox.kind == MailboxKind::Maildir);
+    let mut asked = AskedChanges::read(maildirs.map(|maildir| &*maildir.path));
     asked.labels = job.args.labels.unwrap_or(asked.labels);
     asked.deleted = job.args.deleted.unwrap_or(asked.deleted);
     let options = CompareOptions { metadata: job.args.metadata, asked, from_zone: None };

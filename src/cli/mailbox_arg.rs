@@ -72,6 +72,12 @@ impl MailboxArg {
         }
     }
 
+    /// Reports whether it is a directory of mailboxes.
+    pub(super) fn is_tree(&self) -> Result<bool> {
+        let is_directory = !self.is_standard_stream() && files::is_dir(&self.path);
+        Ok(self.format.is_none() && is_directory && !detect::is_maildir(&self.path)?)
+    }
+
     /// Reports whether it is a directory, or is to be one.
     pub(super) fn is_directory(&self) -> bool {
         self.path.as_os_str().as_bytes().ends_with(b"/") || files::is_dir(&self.path)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use expect_test::expect;
+use serde_json::Value;
 
 use crate::support::*;
 
@@ -330,4 +331,191 @@ fn options_for_an_mbox_are_usage_errors_with_a_maildir() {
         let option = args[0].to_str().unwrap().to_owned();
         run(inspect(args)).exits(2).complains(&[&option, "is a Maildir"]);
     }
+}
+
+/// Two columns wide characters count twice, and no line is wider than the terminal.
+#[test]
+fn on_a_terminal_the_list_is_a_table_that_fits() {
+    let mail = "From a@b Mon Jan  1 10:00:00 2001\nFrom: 図書館の端末を使う人 <a@b>\nSubject: 図書館の端末についてのお知らせ、\
+        図書館の端末についてのお知らせ\n\nx\n\nFrom a@b Mon Jan  1 10:00:01 2001\nFrom: Ada <a@b>\nSubject: short\n\ny\n";
+    let (_scratch, path) = file("mail", mail);
+    let shown = |columns| run_on_terminal(inspect([&path]), columns).exits(0).text();
+    expect![[r#"
+           received          flags   bytes  from              subject
+        1  2001-01-01 10:00  N         149  図書館の端末を…   図書館の端末についてのお…
+        2  2001-01-01 10:00  N          34  Ada               short
+    "#]]
+    .assert_eq(&shown(80).lines().take(3).map(|line| format!("{line}\n")).collect::<String>());
+    let wide = shown(120);
+    assert!(wide.contains("図書館の端末を使う人    "), "{wide}");
+    assert!(wide.contains("2  2001-01-01 10:00  N          34  Ada  "), "{wide}");
+    // A program that reads the list gets the same columns as ever.
+    assert_eq!(run(inspect([&path])).exits(0).text().lines().next().unwrap().split('\t').count(), 9);
+}
+
+#[test]
+fn a_range_of_messages_is_each_of_them_in_turn() {
+    let inbox = fixture("inbox.mbox").into_os_string();
+    let shown = |args: &[&str]| {
+        let args = [&inbox].into_iter().map(|path| path.as_os_str()).chain(args.iter().map(OsStr::new));
+        run(inspect(args)).exits(0).stdout
+    };
+    assert_eq!(shown(&["2-4"]), [shown(&["2"]), shown(&["3"]), shown(&["4"])].concat());
+    assert_eq!(shown(&["7-"]), [shown(&["7"]), shown(&["8"])].concat());
+    // The source bytes are an mbox again.
+    assert_eq!(shown(&["1-", "--source"]), fs::read(&inbox).unwrap());
+    let (_scratch, part) = file("part", shown(&["3-5", "--source"]));
+    assert_eq!(run(inspect([&part])).exits(0).text().lines().count(), 3);
+    let (_scratch, maildir, _) = inbox_in_maildir();
+    let of = |range: &str| run(inspect([maildir.as_os_str(), OsStr::new(range)])).exits(0).stdout;
+    assert_eq!(of("2-3"), [of("2"), of("3")].concat());
+    run(inspect([inbox.as_os_str(), OsStr::new("7-9")])).exits(3).complains(&["8 messages, no number 9"]);
+    run(inspect([inbox.as_os_str(), OsStr::new("3-2")])).exits(2);
+}
+
+#[test]
+fn a_line_is_shown_with_its_context_and_the_decision() {
+    let at = |line: &str| {
+        let mut path = fixture("broken.mbox").into_os_string();
+        path.push(line);
+        path
+    };
+    let text = run(inspect([at(":22")])).exits(0).text();
+    assert!(text.contains("\n> 22 | From here on only prose follows"), "{text}");
+    assert!(text.contains(" 24 | From carmen.ruiz@example.org") && text.contains("(row 11)"), "{text}");
+    assert!(
+        text.lines().next().unwrap().ends_with("broken.mbox:22 (byte 635): in the body of message 2"),
+        "{text}"
+    );
+    let object = |line: &str| run(inspect([OsStr::new("--json"), &at(line)])).exits(0).json().remove(0);
+    for (line, part, message, row, verdict) in [
+        (":1", "junk", Value::Null, Value::Null, Value::Null),
+        (":4", "from_line", 1.into(), 5.into(), "separator".into()),
+        (":5", "from_line", 1.into(), 1.into(), "doubled".into()),
+        (":8", "header", 1.into(), Value::Null, Value::Null),
+        (":12", "separator", Value::Null, Value::Null, Value::Null),
+        (":22", "body", 2.into(), 11.into(), "body".into()),
+        (":24", "from_line", 3.into(), 5.into(), "separator".into()),
+    ] {
+        let object = object(line);
+        let found = ["part", "message", "row", "verdict"].map(|key| object[key].clone());
+        assert_eq!(found, [part.into(), message, row, verdict], "{line}: {object}");
+        assert_eq!(object["line"].to_string(), line[1..]);
+    }
+    run(inspect([at(":99")])).exits(3).complains(&["35 lines, no line 99"]);
+    let args = [at(":22"), "3".into()];
+    run(inspect(args)).exits(2).complains(&["N: is for a mailbox"]);
+    // A file that is called so is a mailbox.
+    let (_scratch, named) = file("mail:2", fs::read(fixture("inbox.mbox")).unwrap());
+    assert_eq!(run(inspect([&named])).exits(0).text().lines().count(), 8);
+}
+
+#[test]
+fn a_directory_is_listed_by_mailbox() {
+    let tree = fixture("trees/thunderbird");
+    let listed = run(inspect([&tree])).exits(0);
+    let rows: Vec<Vec<String>> =
+        listed.text().lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect();
+    let report = run(inspect([OsStr::new("--json"), tree.as_os_str()])).exits(0).json();
+    let (summary, objects) = report.split_last().unwrap();
+    let mailboxes: Vec<&Value> = objects.iter().filter(|object| object["type"] == "mailbox").collect();
+    assert!(rows.len() > 1, "{listed:?}");
+    assert_eq!((rows.len(), count(summary, "mailboxes")), (mailboxes.len(), rows.len() as u64));
+    let mut total = 0;
+    for (row, object) in rows.iter().zip(mailboxes) {
+        let [path, folder, format, messages, bytes] = &row[..] else { panic!("{row:?}") };
+        let path_bytes = fs::metadata(tree.join(path)).unwrap().len();
+        assert_eq!(
+            (&object["folder"], &object["format"]),
+            (&folder.as_str().into(), &format.as_str().into())
+        );
+        assert_eq!(
+            (count(object, "messages").to_string(), path_bytes.to_string()),
+            (messages.clone(), bytes.clone())
+        );
+        total += count(object, "messages");
+    }
+    assert_eq!(count(summary, "messages_found"), total);
+    let shown = run_on_terminal(inspect([&tree]), 80).exits(0).text();
+    assert!(shown.starts_with("folder ") && shown.contains(&format!("{total} messages, ")), "{shown}");
+    for option in ["--boundaries", "--second-opinion"] {
+        run(inspect([OsStr::new(option), tree.as_os_str()]))
+            .exits(2)
+            .complains(&[option, "directory of mailboxes"]);
+    }
+    run(inspect([tree.as_os_str(), OsStr::new("1")])).exits(2).complains(&["directory of mailboxes"]);
+}
+
+#[test]
+fn messages_are_counted_by_year_month_folder_and_sender() {
+    let stats = |args: &[&str], path: &Path| {
+        let mut command = inspect(["--json", "--stats"]);
+        command.args(args).arg(path);
+        run(command).exits(0).json()
+    };
+    let keys = |report: &[Value]| -> Vec<String> {
+        let groups = report.iter().filter(|object| object["type"] == "group");
+        groups.map(|group| format!("{} {}", group["key"].as_str().unwrap(), group["messages"])).collect()
+    };
+    let (_scratch, maildir, _) = inbox_in_maildir();
+    for path in [&fixture("inbox.mbox"), &maildir] {
+        let by_year = stats(&[], path);
+        assert_eq!(keys(&by_year), ["1998 2", "1999 1", "2001 2", "2004 1", "2012 1", "2025 1"]);
+        let summary = by_year.last().unwrap();
+        let counts =
+            ["messages_found", "bytes", "unread", "flagged", "deleted"].map(|key| count(summary, key));
+        assert_eq!(counts, [8, 3348, 4, 1, 1], "{}", path.display());
+        assert_eq!((&summary["first"], &summary["last"]), (&"1998-03-02".into(), &"2025-05-14".into()));
+        assert_eq!(
+            keys(&stats(&["--by=sender", "--top=2"], path)),
+            ["ada@example.org 2", "bertil@example.org 2"]
+        );
+        assert_eq!(keys(&stats(&["--by=month"], path))[1], "1999-12 1");
+        assert_eq!(keys(&stats(&["--by=folder"], path)), ["INBOX 8"]);
+    }
+    let by_folder = stats(&["--by=folder"], &fixture("trees/thunderbird"));
+    assert!(keys(&by_folder).len() > 1, "{by_folder:?}");
+    let listed = run(inspect([fixture("trees/thunderbird")])).exits(0).text();
+    assert_eq!(keys(&by_folder).len(), listed.lines().count());
+    // UW-IMAP's pseudo message is not mail.
+    let mail = "From MAILER-DAEMON Mon Jan  1 10:00:00 2001\nSubject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\n\
+        From: Mail System Internal Data <MAILER-DAEMON@h>\nX-IMAP: 978343200 1\nStatus: RO\n\nx\n\n\
+        From a@b Mon Jan  1 10:00:01 2001\nFrom: a@b\n\ny\n";
+    let (_scratch, path) = file("uw", mail);
+    assert_eq!(keys(&stats(&["--by=sender"], &path)), ["a@b 1"]);
+    let table = run_on_terminal(inspect([OsStr::new("--stats"), path.as_os_str()]), 80).exits(0).text();
+    assert!(table.starts_with("year ") && table.contains("\ntotal "), "{table}");
+    run(inspect([OsStr::new("--by=year"), path.as_os_str()])).exits(2);
+}
+
+/// What each reader counts was tried with the readers themselves.
+#[test]
+fn a_second_opinion_names_each_line_that_others_see_differently() {
+    let mail = b"From a@b Mon Jan  1 10:00:00 2001\nContent-Length: 39\nSubject: x\n\nFrom b@c Mon Jan  1 10:00:01 2001\nody\n\n\
+        From here on it is prose\nand more\n\nFrom : is a field\n\n\
+        From a@b Mon Jan  1 10:00:02 2001\nSubject: y\n\nbody\n";
+    let (_scratch, path) = file("mail", mail);
+    let report = run(inspect([OsStr::new("--json"), OsStr::new("--second-opinion"), path.as_os_str()]))
+        .exits(0)
+        .json();
+    let summary = report.last().unwrap();
+    let counted = Command::new("grep").args(["-c", "^From "]).arg(&path).output().unwrap().stdout;
+    let counted: u64 = String::from_utf8(counted).unwrap().trim().parse().unwrap();
+    let opinions: Vec<u64> =
+        summary["opinions"].as_array().unwrap().iter().map(|opinion| count(opinion, "messages")).collect();
+    let theirs = mbox_reader::MboxFile::from_file(&path).unwrap().iter().count() as u64;
+    assert_eq!(opinions[..2], [counted, theirs], "{summary}");
+    let messages = run(inspect([&path])).text().lines().count() as u64;
+    assert_eq!(count(summary, "messages_found"), messages);
+    let disputed: Vec<&Value> = report.iter().filter(|object| object["type"] == "disputed").collect();
+    let lines: Vec<u64> = disputed.iter().map(|object| count(object, "line")).collect();
+    assert!(lines.contains(&8) && lines.contains(&11), "{report:?}");
+    for object in &disputed {
+        assert_eq!(object["mailferry"], false, "{object}");
+        assert_eq!(object["row"].is_null(), object["text"] == "From : is a field", "{object}");
+    }
+    let text = run(inspect([OsStr::new("--second-opinion"), path.as_os_str()])).exits(0).text();
+    assert!(text.contains("row 11") && text.contains("grep"), "{text}");
+    let (_scratch, maildir, _) = inbox_in_maildir();
+    run(inspect([OsStr::new("--second-opinion"), maildir.as_os_str()])).exits(2).complains(&["is a Maildir"]);
 }

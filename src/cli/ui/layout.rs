@@ -1,8 +1,9 @@
 //! Text that fits the width of a terminal.
 
+use std::borrow::Cow;
 use std::io::IsTerminal;
 
-use console::{Term, measure_text_width};
+use console::{Alignment, Term, measure_text_width, pad_str, truncate_str};
 
 /// Columns of a terminal that does not report its size.
 const DEFAULT_WIDTH: usize = 80;
@@ -40,6 +41,16 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<&str> {
     lines
 }
 
+/// Shortens text to `width` columns, and fills it with blanks up to them.
+pub(crate) fn fit(text: &str, width: usize) -> String {
+    pad_str(&truncate(text, width), width, Alignment::Left, None).into_owned()
+}
+
+/// Shortens text to `width` columns.
+pub(crate) fn truncate(text: &str, width: usize) -> Cow<'_, str> {
+    truncate_str(text, width, "…")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,5 +62,13 @@ mod tests {
         assert_eq!(wrap("a /very/long/path b", 4), ["a", "/very/long/path", "b"]);
         assert_eq!(wrap("図書 館の 端末", 9), ["図書 館の", "端末"]);
         assert_eq!(wrap("", 9), [""]);
+    }
+
+    #[test]
+    fn text_is_shortened_and_filled_by_its_width_on_the_screen() {
+        assert_eq!(fit("図書館の端末", 8), "図書館… ");
+        assert_eq!(fit("端末", 8), "端末    ");
+        assert_eq!(fit("terminal room", 8), "termina…");
+        assert_eq!(truncate("端末", 8), "端末");
     }
 }

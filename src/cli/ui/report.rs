@@ -99,6 +99,15 @@ impl Reporter {
         self.json
     }
 
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
+    /// Returns the columns of the terminal, for text that is shown there and not read by a program.
+    pub(crate) fn table_width(&self) -> Option<usize> {
+        self.width.filter(|_| !self.json)
+    }
+
     /// Writes a line of text, unless the report is JSON or quiet.
     pub(crate) fn line(&mut self, text: &str) {
         if !self.json && !self.quiet {
@@ -111,6 +120,14 @@ impl Reporter {
         if self.json || !self.quiet {
             self.print(line);
         }
+    }
+
+    /// Writes a line to standard error, after what was reported so far: the report is data for other programs.
+    pub(crate) fn note(&mut self, text: &str) {
+        if self.width.is_some() && !self.closed {
+            let _ = self.out.flush();
+        }
+        let _ = writeln!(io::stderr(), "{text}");
     }
 
     /// Writes a line of text with `-v`.

@@ -14,7 +14,7 @@ use crate::cli::open::{OpenArgs, Opener};
 use crate::cli::sandbox::{SandboxArgs, SandboxPaths};
 use crate::cli::ui::{ProgressDisplay, exit};
 use crate::mailbox::fs::files;
-use crate::mailbox::maildir::detect::{DirectoryKind, detect, is_maildir};
+use crate::mailbox::maildir::detect::{DirectoryKind, detect};
 use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::{Cancel, Error, Result};
 use crate::verify;
@@ -101,7 +101,7 @@ impl VerifyArgs {
             return Err(Error::usage("-", "standard input can be read but once"));
         }
         // The rest of a Maildir is reported when it is its turn.
-        let is_tree = |mailbox: &MailboxArg| is_tree(mailbox).unwrap_or(false);
+        let is_tree = |mailbox: &MailboxArg| mailbox.is_tree().unwrap_or(false);
         let is_many = mailboxes.len() > 1 || mailboxes.iter().any(is_tree);
         for (option, path) in [("--manifest", &self.manifest), ("--source", &self.source)] {
             if path.is_some() && is_many {
@@ -178,12 +178,6 @@ impl VerifyArgs {
         }
         Ok(())
     }
-}
-
-/// Reports whether an argument is a directory of mailboxes.
-pub(super) fn is_tree(mailbox: &MailboxArg) -> Result<bool> {
-    let is_directory = !mailbox.is_standard_stream() && files::is_dir(&mailbox.path);
-    Ok(mailbox.format.is_none() && is_directory && !is_maildir(&mailbox.path)?)
 }
 
 /// Reports whether an argument is standard input or a file.

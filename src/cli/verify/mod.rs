@@ -23,7 +23,6 @@ use crate::verify::compare::unread_clause;
 use crate::verify::repair::{RepairOptions, repair};
 use crate::verify::report::FolderSummary;
 use crate::verify::{self, Depth, SourceStatus, VerifyOptions, VerifyReport};
-use args::is_tree;
 use verdict::{FaultCounts, MailboxCounts, mailbox_verdict, source_sentence};
 
 pub(crate) use args::VerifyArgs;
@@ -161,7 +160,7 @@ impl Run<'_> {
     fn verify_all(&mut self) -> Result<Exit> {
         let mut counts = MailboxCounts::default();
         for mailbox in self.args.mailboxes()? {
-            let verified = match is_tree(&mailbox) {
+            let verified = match mailbox.is_tree() {
                 Ok(true) => self.verify_tree(&mailbox.path),
                 Ok(false) => self.verify_one(&Target::Mailbox(mailbox)),
                 Err(error) => Err(error),

@@ -6,9 +6,6 @@ use std::path::{Path, PathBuf};
 use crate::convert::{Eol, Headers};
 use crate::mailbox::manifest::{ManifestLocation, SectionHeader};
 use crate::mailbox::message::{DeletedPolicy, LabelPolicy};
-use crate::mailbox::tree::MailboxKind;
-
-use super::options::MailboxRef;
 
 /// Changes that conversions made on request.
 #[derive(Debug, Default)]
@@ -26,13 +23,12 @@ pub(crate) struct AskedChanges {
 }
 
 impl AskedChanges {
-    /// Reads the manifests of these mailboxes. An unreadable manifest is skipped: verify without --against reports its
+    /// Reads the manifests of these Maildirs. An unreadable manifest is skipped: verify without --against reports its
     /// damage.
-    pub(crate) fn read<'a>(mailboxes: impl Iterator<Item = &'a MailboxRef>) -> AskedChanges {
-        let maildirs = mailboxes.filter(|mailbox| mailbox.kind == MailboxKind::Maildir);
+    pub(crate) fn read<'a>(maildirs: impl Iterator<Item = &'a Path>) -> AskedChanges {
         let manifests = maildirs.filter_map(|maildir| {
-            let manifest = ManifestLocation::InMaildir.read(&maildir.path).ok()??;
-            Some((&*maildir.path, manifest.headers()))
+            let manifest = ManifestLocation::InMaildir.read(maildir).ok()??;
+            Some((maildir, manifest.headers()))
         });
         let manifests: Vec<(&Path, Vec<SectionHeader>)> = manifests.collect();
         let headers: Vec<&SectionHeader> = manifests.iter().flat_map(|(_, headers)| headers).collect();

@@ -1,4 +1,4 @@
-//! inspect: lists the messages of a mailbox, and writes single ones.
+//! The messages of a mailbox, in order.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::mailbox::message::{
 };
 use crate::mailbox::reorder::Reorder;
 use crate::mailbox::source::{Contents, Source};
-use crate::mailbox::{Code, Context, Error, Finding, Result};
+use crate::mailbox::{Code, Context, Finding, Result};
 
 /// Messages per task.
 const CHUNK: usize = 64;
@@ -216,6 +216,17 @@ pub(crate) fn list_maildir(maildir: &Path, context: &Context<'_>) -> Result<(Vec
     Ok((rows, findings))
 }
 
+/// Returns the sizes of the messages in a Maildir.
+pub(crate) fn maildir_sizes(maildir: &Path, context: &Context<'_>) -> Result<Vec<u64>> {
+    let reader = MaildirReader::open(maildir, context.now)?;
+    let mut sizes = Vec::new();
+    for entry in &reader.list()?.messages {
+        context.cancel.check()?;
+        sizes.extend(reader.current_size(entry)?.ok().map(|(_, size)| size));
+    }
+    Ok(sizes)
+}
+
 impl MessageRow {
     /// Takes From, Subject and Message-ID from a message.
     fn from_header(message: &[u8]) -> MessageRow {
@@ -252,43 +263,4 @@ impl MessageRow {
             ..MessageRow::from_header(bytes)
         }
     }
-}
-
-/// Returns message `number` of an mbox, from 1, as convert would write it, in pieces.
-pub(crate) fn read_mbox_message<'a>(
-    mbox: &Mbox<'a>,
-    path: &Path,
-    number: usize,
-) -> Result<impl Iterator<Item = &'a [u8]> + use<'a>> {
-    let extent = nth(mbox.messages(), path, number)?;
-    let (message, mut from) = (extent.message(mbox.text()), 0);
-    let cuts = mbox.quote_offsets(extent).chain([message.len()]);
-    Ok(cuts.map(move |cut| &message[std::mem::replace(&mut from, cut + 1)..cut]))
-}
-
-/// Returns message `number` as in the source, with From_ lines and quoting, without the blank line after it.
-pub(crate) fn read_source_bytes<'a>(source: &'a Source, mbox: &Mbox<'_>, number: usize) -> Result<&'a [u8]> {
-    let extent = nth(mbox.messages(), source.path(), number)?;
-    Ok(&source.raw()[extent.at as usize..extent.end as usize])
-}
-
-/// Reads message `number` of a Maildir, in the order of [`list_maildir`].
-pub(crate) fn read_maildir_message(maildir: &Path, number: usize, now: i64) -> Result<Contents> {
-    let reader = MaildirReader::open(maildir, now)?;
-    let entries = reader.list()?.messages;
-    let mut contents = Contents::default();
-    match reader.read_or_explain(nth(&entries, maildir, number)?, &mut contents)? {
-        Ok(_) => Ok(contents),
-        Err(Finding { message, .. }) => {
-            let path = reader.path(&entries[number - 1]);
-            Err(Error::Unsupported { path, reason: message.into_owned() })
-        }
-    }
-}
-
-fn nth<'a, T>(all: &'a [T], path: &Path, number: usize) -> Result<&'a T> {
-    number
-        .checked_sub(1)
-        .and_then(|n| all.get(n))
-        .ok_or_else(|| Error::unsupported(path, format!("has {} messages, no number {number}", all.len())))
 }
