@@ -49,6 +49,7 @@ mod power;
 mod race;
 mod random_kills;
 mod sandbox;
+mod store_flags;
 mod stores;
 mod strace;
 mod support;
