@@ -5,6 +5,7 @@ use std::path::Path;
 use super::are_slices_in_order;
 use crate::convert::render::{Eol, Headers, RenderOptions, render};
 use crate::mailbox::finding::{self, Finding};
+use crate::mailbox::mbox::bare;
 use crate::mailbox::mbox::boundary_list;
 use crate::mailbox::mbox::from_line::{self, LineClass};
 use crate::mailbox::mbox::quote::{self, Quoting};
@@ -19,6 +20,7 @@ use crate::mailbox::message::date::Stamp;
 use crate::mailbox::message::flags::Flags;
 use crate::mailbox::message::header;
 use crate::mailbox::message::status::{self, DeletedPolicy, LabelPolicy, Status};
+use crate::mailbox::source::format::{FORMAT_HEAD, ForeignFormat};
 
 /// Any bytes are divided into messages without a loss, in every variant. A text without a message gives an error, and
 /// is never an empty mailbox.
@@ -332,4 +334,22 @@ fn lasting(message: &[u8]) -> Vec<u8> {
 
 fn is_ended(message: &[u8], ended: &[u8]) -> bool {
     [&b"\n"[..], b"\r\n"].iter().any(|eol| lasting(&[message, eol].concat()) == ended)
+}
+
+/// A file with one message has it after whole lines of something else, and its first block shows its format.
+pub fn one_message(text: &[u8]) {
+    let bare::BareMessage { at, start } = bare::locate(text);
+    assert!(at <= start && start <= text.len(), "{at} {start}");
+    let before = &text[..at];
+    assert!(before.is_empty() || before.ends_with(b"\n") || before == b"\xef\xbb\xbf", "{at}");
+    let mut from_lines = text[at..start].split_inclusive(|&b| b == b'\n');
+    assert!(from_lines.all(|line| line.starts_with(b"From ")), "{at} {start}");
+    assert!(at == 0 || bare::looks_like_message(&text[at..]), "{at}");
+    let first = &text[..text.len().min(FORMAT_HEAD)];
+    assert_eq!(ForeignFormat::recognize(first), ForeignFormat::recognize(text));
+    bare::has_buried_header(text);
+    let options = ReadOptions { variant: Some(Variant::Rfc822), ..ReadOptions::default() };
+    let mbox = read::read(text, &options, ScanHooks::none()).expect("any bytes are one message");
+    assert_eq!(mbox.messages().len(), usize::from(!text.is_empty()));
+    mbox.check_conservation().expect("the sums balance");
 }

@@ -537,3 +537,46 @@ fn messages_that_cannot_be_read_are_named_and_never_written() {
     run_json(&["convert", path("in").to_str().unwrap(), &to]).exits(0);
     run_json(&["verify", path("in").to_str().unwrap(), "--against", path("copy").to_str().unwrap()]).exits(0);
 }
+
+/// rmm(1) of nmh only renames a message.
+#[test]
+fn messages_that_mh_has_removed_are_deleted() {
+    let store = Store::new();
+    fs::remove_file(store.root().join("good.mbox")).unwrap();
+    for (name, subject) in [("1", "one"), ("2", "two"), (",3", "comma"), ("#4", "hash")] {
+        store.put(name, bare(subject));
+    }
+    store.put(",5", format!("From a@b Mon Jan  3 10:00:00 2005\n{}", bare("from")));
+    let deleted = |out: &str| {
+        let all = messages(&store.0.path().join(out)).into_iter();
+        all.map(|m| (m.subject(), m.flags.unwrap_or_default())).collect::<Vec<_>>()
+    };
+    let convert = |options: &[&str], out: &str| {
+        let out = store.0.path().join(out);
+        let mut args = options.to_vec();
+        let root = store.root();
+        args.extend([root.to_str().unwrap(), out.to_str().unwrap()]);
+        run(convert_command(args)).exits(0)
+    };
+    convert(&[], "Out");
+    let flags = deleted("Out");
+    for (subject, removed) in
+        [("one", false), ("two", false), ("comma", true), ("hash", true), ("from", true)]
+    {
+        let (_, flags) = flags.iter().find(|(found, _)| found == subject).unwrap();
+        assert_eq!(flags == "T", removed, "{subject}");
+    }
+    assert_eq!(store.folders(), set(&[]));
+    let (root, out) = (store.root(), store.0.path().join("Out"));
+    let paths = [root.to_str().unwrap(), "--against", out.to_str().unwrap()];
+    run_json(&[&["verify", "--metadata"][..], &paths].concat()).exits(0);
+    convert(&["--deleted", "keep"], "Keep");
+    assert!(deleted("Keep").iter().all(|(_, flags)| flags.is_empty()));
+    convert(&["--deleted", "skip"], "Skip");
+    assert_eq!(deleted("Skip").len(), 2);
+    // An mbox says it in the header.
+    let to = format!("mbox:{}/", store.0.path().join("mboxes").display());
+    run(convert_command([root.to_str().unwrap(), &to])).exits(0);
+    let text = fs::read_to_string(store.0.path().join("mboxes/INBOX")).unwrap();
+    assert_eq!(text.matches("\nX-Status: D\n").count(), 3, "{text}");
+}

@@ -15,8 +15,8 @@ use crate::mailbox::maildir::{FoundMessage, KeywordSet, KeywordTable, keywords};
 use crate::mailbox::mbox::from_line::{self, LineClass};
 use crate::mailbox::mbox::write::{self, Changes, FromLineSpec, MboxMessage, Unrepresentable};
 use crate::mailbox::mbox::{Extent, Mbox, Quoting, Variant};
-use crate::mailbox::message::status::list;
-use crate::mailbox::message::{LabelPolicy, StatusFields, header};
+use crate::mailbox::message::status::{list, parse_fields};
+use crate::mailbox::message::{DeletedPolicy, LabelPolicy, StatusFields, header};
 use crate::mailbox::source::Contents;
 use crate::mailbox::{Code, Error, Finding, Result, escape};
 
@@ -139,7 +139,13 @@ impl Renderer {
                 FromLineSpec::Generated { sender: named.or(path).unwrap_or_default(), epoch }
             }
         };
-        let written = MboxMessage { message: &[], from_line, status: None, keywords: None };
+        // Nothing in the header says that MH has removed the message.
+        let status = mbox.is_removed.then(|| {
+            let mut fields = parse_fields(header::split(source).header, LabelPolicy::Ignore);
+            mbox.complete_status(&mut fields);
+            fields.status(DeletedPolicy::Flag)
+        });
+        let written = MboxMessage { message: &[], from_line, status, keywords: None };
         Ok(self.write(&rendered, written, relieve)?.map(|changes| {
             self.tally.add(source.len(), changes, Some(extent.at), &|| "this message".into());
         }))

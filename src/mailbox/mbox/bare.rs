@@ -1,5 +1,9 @@
 //! Files with one message and no separator: where the message begins, and whether a file is one.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use super::lines::{BOM, line_end};
 use crate::mailbox::message::header;
 use crate::mailbox::source::format::is_binary;
@@ -59,6 +63,12 @@ pub(crate) fn locate(text: &[u8]) -> BareMessage {
         start = line_end(text, start);
     }
     BareMessage { at, start }
+}
+
+/// Reports whether MH removed the message: rmm(1) puts a comma before its number, and older versions a `#`.
+pub(crate) fn is_removed(path: &Path) -> bool {
+    let name = path.file_name().map_or(&b""[..], OsStr::as_bytes);
+    matches!(name, [b',' | b'#', number @ ..] if !number.is_empty() && number.iter().all(u8::is_ascii_digit))
 }
 
 /// Finds the header of a file with one message: at its start, or below blank lines, From_ lines, and a banner of a few
@@ -173,6 +183,8 @@ fn shape(line: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -194,6 +206,36 @@ mod tests {
             let text = format!("{lead}{header}");
             assert!(looks_like_message(text.as_bytes()), "{lead:?}");
             assert_eq!(locate(text.as_bytes()), BareMessage { at, start }, "{lead:?}");
+        }
+    }
+
+    fn line() -> impl Strategy<Value = Vec<u8>> {
+        let known = proptest::sample::select(&[
+            "Subject: x",
+            "From: a@b",
+            "Received: from a by b",
+            "",
+            " ",
+            "From a@b Mon Jan  1 10:00:05 2001",
+            ">From a@b",
+            "record 1",
+            "Re",
+            "2945",
+            "\u{feff}",
+            "\0\0\0\x01",
+        ]);
+        let line = prop_oneof![
+            8 => known.prop_map(|line| line.as_bytes().to_vec()),
+            1 => proptest::collection::vec(any::<u8>(), 0..600),
+        ];
+        (line, proptest::sample::select(&["\n", "\n", "\r\n", "\r", ""]))
+            .prop_map(|(line, eol)| [&line, eol.as_bytes()].concat())
+    }
+
+    proptest! {
+        #[test]
+        fn one_message_is_found_in_any_bytes(lines in proptest::collection::vec(line(), 0..12)) {
+            crate::promises::one_message(&lines.concat());
         }
     }
 

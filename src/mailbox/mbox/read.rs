@@ -47,6 +47,8 @@ pub(crate) struct Mbox<'a> {
     pub has_cr: bool,
     /// Gmail's word for unread is known in the language of the file, see [`Mbox::complete_status`].
     is_unread_known: OnceLock<bool>,
+    /// It is one message that MH has removed, by the name of its file.
+    pub is_removed: bool,
 }
 
 /// The reason that a file is not a mailbox.
@@ -116,7 +118,17 @@ pub(crate) fn read<'a>(
     }
     findings.extend(find_unusual_bytes(text, &scan));
     let has_cr = scan.crlf > 0 || scan.lone_cr > 0;
-    Ok(Mbox { text, variant, evidence: why, boundaries, findings, has_cr, is_unread_known: OnceLock::new() })
+    let is_unread_known = OnceLock::new();
+    Ok(Mbox {
+        text,
+        variant,
+        evidence: why,
+        boundaries,
+        findings,
+        has_cr,
+        is_unread_known,
+        is_removed: false,
+    })
 }
 
 impl NotAMailbox {
@@ -137,7 +149,10 @@ impl<'a> Mbox<'a> {
             on_release: &|range| source.release(range),
             cancel: context.cancel,
         };
-        let mbox = read(source.text(), options, hooks);
+        let mbox = read(source.text(), options, hooks).map(|mut mbox| {
+            mbox.is_removed = mbox.variant == Variant::Rfc822 && bare::is_removed(source.path());
+            mbox
+        });
         context.cancel.check()?;
         mbox.or_else(|not| {
             // A file that another program truncates meanwhile may no longer look like a mailbox.
@@ -162,9 +177,12 @@ impl<'a> Mbox<'a> {
         self.messages().first().filter(|first| status::is_pseudo_message(header(first)))
     }
 
-    /// Decides whether a message is read if that depends on the Gmail labels of the other messages. Reads the headers
-    /// of all messages the first time.
+    /// Completes what the header says by what the file says. Whether a message is read may depend on the Gmail labels
+    /// of the other messages: the headers of all messages are read the first time.
     pub(crate) fn complete_status(&self, fields: &mut StatusFields) {
+        if self.is_removed {
+            fields.set_deleted();
+        }
         if !fields.is_read_state_unknown() {
             return;
         }
@@ -241,6 +259,7 @@ fn bare_message<'a>(text: &'a [u8], hooks: ScanHooks<'_>) -> Mbox<'a> {
         findings,
         has_cr: true,
         is_unread_known: OnceLock::new(),
+        is_removed: false,
     }
 }
 

@@ -158,7 +158,7 @@ fn is_binary_cpio(head: &[u8]) -> bool {
     };
     let is_type = short(6).is_some_and(|mode| matches!(mode >> 12, 1 | 2 | 4 | 6 | 8 | 10 | 12));
     let end = short(20).filter(|&length| length > 1).map(|length| 26 + usize::from(length) - 1);
-    is_type && end.is_some_and(|end| end >= head.len() || head[end] == 0)
+    is_type && end.is_some_and(|end| end >= head.len().min(FORMAT_HEAD) || head[end] == 0)
 }
 
 fn is_lha(head: &[u8]) -> bool {

@@ -1,5 +1,11 @@
 //! Names of files in trees that tell one message from a mailbox.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::mailbox::mbox::bare::is_removed;
+
 /// The extensions of files with one message.
 const MESSAGE: [&str; 3] = [".eml", ".emlx", ".msg"];
 /// The extensions that only mail has, and the stores of mail programs. A file with one of them is never passed over
@@ -12,17 +18,12 @@ const COMPRESSED: [&str; 5] = [".gz", ".bz2", ".xz", ".zst", ".lzma"];
 
 /// Reports whether a file of this name is one message: a message saved by itself, or one that MH removed.
 pub(crate) fn names_a_message(name: &[u8]) -> bool {
-    ends_in(name, &MESSAGE) || is_removed(name)
+    ends_in(name, &MESSAGE) || is_removed(Path::new(OsStr::from_bytes(name)))
 }
 
 /// Reports whether a file of this name contains mail, whatever it looks like.
 pub(crate) fn promises_mail(name: &[u8]) -> bool {
-    ends_in(name, &MAIL) || is_removed(name)
-}
-
-/// Reports whether MH removed the message: rmm(1) puts a comma before its number, and older versions a `#`.
-pub(crate) fn is_removed(name: &[u8]) -> bool {
-    matches!(name, [b',' | b'#', number @ ..] if is_number(number))
+    ends_in(name, &MAIL) || is_removed(Path::new(OsStr::from_bytes(name)))
 }
 
 /// Reports whether a name is a number, as MH names messages. Years are names of mailboxes, too.

@@ -410,7 +410,7 @@ impl<'a> Part<'a> {
             }
             let is_file = matches!(location, MessageLocation::File { .. });
             if options.asked.deleted == DeletedPolicy::Skip && !is_file {
-                traits.deleted = status::parse_fields(text.header(), LabelPolicy::Ignore).is_deleted();
+                traits.deleted = message.status_fields(LabelPolicy::Ignore).is_deleted();
             }
             bytes += text.raw_len() as u64;
             scanned.digests.push(text.digest());
@@ -489,8 +489,10 @@ impl StoredMessage<'_> {
     /// Returns the fields of the header that have flags and keywords.
     pub(super) fn status_fields(&self, labels: LabelPolicy) -> StatusFields {
         let mut fields = status::parse_fields(self.text.header(), labels);
-        if let MessageLocation::Mbox { mbox, .. } = self.location {
-            mbox.complete_status(&mut fields);
+        match self.location {
+            MessageLocation::Mbox { mbox, .. } => mbox.complete_status(&mut fields),
+            MessageLocation::WholeFile { path, .. } if bare::is_removed(path) => fields.set_deleted(),
+            MessageLocation::WholeFile { .. } | MessageLocation::File { .. } => {}
         }
         fields
     }

@@ -152,6 +152,11 @@ impl StatusFields {
         self.gmail = Some(ReadState::Read);
     }
 
+    /// Sets the message to deleted, since the name of its file says so.
+    pub(crate) fn set_deleted(&mut self) {
+        self.deleted = true;
+    }
+
     /// Returns the fields with an invalid value. No flag was taken from what is invalid.
     pub(crate) fn invalid(&self) -> &[InvalidField] {
         &self.invalid
