@@ -118,10 +118,11 @@ pub(crate) fn identify(
         (None, None) => None,
     };
     if let Some((n, found)) = found.and_then(|found| Some((found.section()?, found))) {
-        // The file may be an earlier state of what its path held, or continue one. It follows the newest section
-        // anyway, so that the sections of a source form one line and the last one counts.
+        // The file may be an earlier state of what its path held, or continue one. It follows the newest section of the
+        // path anyway, so that the sections of a source form one line and the last one counts.
         let is_later = manifest.later_sections(n);
-        let newer = (n + 1..sections.len()).rev().find(|&later| is_own(later) && is_later[later]);
+        let continues = |later: usize| is_later[later] || is_own(n) && is_file(&later);
+        let newer = (n + 1..sections.len()).rev().find(|&later| is_own(later) && continues(later));
         return (newer.map_or(found, Identity::Rewritten), fingerprint);
     }
     (Identity::New, fingerprint)

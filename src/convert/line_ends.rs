@@ -2,14 +2,43 @@
 
 /// The change of one line end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LineEndChange {
+pub(crate) enum LineEndChange {
     Keep,
     AddCr,
     RemoveCr,
 }
 
+/// The line ends that convert changed, as the manifest has them: the lengths of alternate runs of changed and unchanged
+/// lines.
+pub(crate) struct LineEndRuns<'a> {
+    runs: std::slice::Iter<'a, u64>,
+    is_changed: bool,
+    left: u64,
+    change: LineEndChange,
+}
+
+impl<'a> LineEndRuns<'a> {
+    /// `change` is that of the changed lines.
+    pub(crate) fn new(runs: &'a [u64], change: LineEndChange) -> LineEndRuns<'a> {
+        let mut runs = runs.iter();
+        let left = runs.next().copied().unwrap_or(0);
+        LineEndRuns { runs, is_changed: true, left, change }
+    }
+
+    /// Returns the change of the next line end.
+    pub(crate) fn next(&mut self) -> LineEndChange {
+        while self.left == 0 {
+            let next = self.runs.next();
+            self.is_changed = next.is_some() && !self.is_changed;
+            self.left = next.copied().unwrap_or(u64::MAX);
+        }
+        self.left -= 1;
+        if self.is_changed { self.change } else { LineEndChange::Keep }
+    }
+}
+
 /// Changes line ends. `F` decides about each, by whether it is CRLF.
-pub(super) struct LineEnds<F> {
+pub(crate) struct LineEnds<F> {
     change: F,
     /// The last chunk ended with a CR, which may belong to a line end.
     held_cr: bool,
@@ -18,12 +47,12 @@ pub(super) struct LineEnds<F> {
 }
 
 impl<F: FnMut(bool) -> LineEndChange> LineEnds<F> {
-    pub(super) fn new(change: F) -> LineEnds<F> {
+    pub(crate) fn new(change: F) -> LineEnds<F> {
         LineEnds { change, held_cr: false, in_line: false }
     }
 
     /// Appends the changed chunk to `out`.
-    pub(super) fn push(&mut self, mut chunk: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn push(&mut self, mut chunk: &[u8], out: &mut Vec<u8>) {
         while !chunk.is_empty() {
             let end = memchr::memchr(b'\n', chunk);
             let line = &chunk[..end.unwrap_or(chunk.len())];
@@ -48,7 +77,7 @@ impl<F: FnMut(bool) -> LineEndChange> LineEnds<F> {
     }
 
     /// Ends the text. Returns true if its last line has no line end.
-    pub(super) fn finish(self, out: &mut Vec<u8>) -> bool {
+    pub(crate) fn finish(self, out: &mut Vec<u8>) -> bool {
         if self.held_cr {
             out.push(b'\r');
         }

@@ -13,7 +13,7 @@ mod identity;
 pub(crate) mod import;
 mod keywords;
 mod labels;
-mod line_ends;
+pub(crate) mod line_ends;
 mod mail_stats;
 mod names;
 mod options;

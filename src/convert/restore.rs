@@ -10,7 +10,7 @@ use std::time::Duration;
 use data_encoding::BASE64;
 use rayon::prelude::*;
 
-use super::line_ends::{LineEndChange, LineEnds};
+use super::line_ends::{LineEndChange, LineEndRuns, LineEnds};
 use super::render::LARGE;
 use crate::mailbox::fs::atomic_file::AtomicFile;
 use crate::mailbox::fs::{durable, ignore_poison};
@@ -84,7 +84,8 @@ pub(crate) fn restore(
     let files = SectionFiles::new(options.maildir, &folders, &section, context);
 
     context.events.begin(Phase::Reading, section.header.size);
-    findings.extend(files.check()?);
+    // Nothing is written before all of it is known to be right.
+    findings.extend(files.check(path)?);
     if !findings.is_empty() {
         let reason = format!(
             "cannot be given back byte for byte: {} of {} messages are gone or changed, each is listed",
@@ -229,14 +230,23 @@ impl<'a> SectionFiles<'a> {
         same.map(|&(_, reader, entry)| (reader, entry))
     }
 
-    /// Finds every message that is gone or changed.
-    fn check(&self) -> Result<Vec<Finding>> {
-        let findings = self.section.messages.par_iter().map(|message| {
-            self.context.cancel.check()?;
-            self.context.events.advance(message.len, 1);
-            Ok(self.find(message)?.err())
-        });
-        Ok(findings.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    /// Finds every message that is gone or changed. Where there is none, compares the hash of what would be written
+    /// with that of the source.
+    fn check(&self, manifest: &Path) -> Result<Vec<Finding>> {
+        let mut faults = Vec::new();
+        let digest = self.rebuild(&mut |_| Ok(()), &mut faults)?;
+        if faults.is_empty() {
+            self.require_source(digest, manifest)?;
+        }
+        Ok(faults)
+    }
+
+    fn require_source(&self, digest: Digest, manifest: &Path) -> Result<()> {
+        if digest == self.section.header.blake3 {
+            return Ok(());
+        }
+        let reason = "begins a section whose parts do not add up to its source".into();
+        Err(Error::Manifest { path: manifest.to_owned(), line: self.section.first_line, reason })
     }
 
     /// Finds the bytes of a message as they were in the source, or the fault of its file.
@@ -314,8 +324,18 @@ impl<'a> SectionFiles<'a> {
         })
     }
 
-    /// Writes the source, and compares the hash of what was written with that of the source.
+    /// Writes the source. The messages may have changed since they were checked.
     fn write(&self, manifest: &Path, out: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let mut faults = Vec::new();
+        let digest = self.rebuild(out, &mut faults)?;
+        match faults.pop() {
+            Some(fault) => Err(Error::Changed { path: self.maildir.to_owned(), how: fault.message.into() }),
+            None => self.require_source(digest, manifest),
+        }
+    }
+
+    /// Passes on the bytes of the source up to the first message with a fault, and returns their hash.
+    fn rebuild(&self, out: &mut dyn FnMut(&[u8]) -> Result<()>, faults: &mut Vec<Finding>) -> Result<Digest> {
         let head = &self.section.header;
         let mut position = Position { at: 0, gaps: &self.section.gaps, usual: &head.separator.0 };
         let mut hasher = blake3::Hasher::new();
@@ -327,22 +347,24 @@ impl<'a> SectionFiles<'a> {
             self.context.cancel.check()?;
             let sources: Vec<_> = messages.par_iter().map(|m| self.find(m)).collect::<Result<_>>()?;
             for (message, source) in messages.iter().zip(sources) {
-                let changed =
-                    |f: Finding| Error::Changed { path: self.maildir.to_owned(), how: f.message.into() };
-                let source = source.map_err(changed)?;
-                position.advance_to(message.at - message.from.0.len() as u64, &mut put)?;
-                put(&message.from.0)?;
-                self.emit(message, &source, &mut put)?;
-                position.at = message.at + message.len;
                 self.context.events.advance(message.len, 1);
+                match source {
+                    Ok(source) if faults.is_empty() => {
+                        position
+                            .advance_to(message.at.saturating_sub(message.from.0.len() as u64), &mut put)?;
+                        put(&message.from.0)?;
+                        self.emit(message, &source, &mut put)?;
+                        position.at = message.at + message.len;
+                    }
+                    Ok(_) => {}
+                    Err(fault) => faults.push(fault),
+                }
             }
         }
-        position.advance_to(head.size, &mut put)?;
-        if Digest::from(hasher.finalize()) != head.blake3 {
-            let reason = "begins a section whose parts do not add up to its source".into();
-            return Err(Error::Manifest { path: manifest.to_owned(), line: 1, reason });
+        if faults.is_empty() {
+            position.advance_to(head.size, &mut put)?;
         }
-        Ok(())
+        Ok(hasher.finalize().into())
     }
 }
 
@@ -403,7 +425,8 @@ fn restore_message(message: &MessageRecord, file: &[u8], head: &SectionHeader, p
     if message.eols.is_empty() {
         mapped::windows(file).try_for_each(|window| insertions.push(window, &mut put_in_source))?;
     } else {
-        let mut runs = EolRuns::new(&message.eols, &head.eol);
+        let revert = if head.eol == "lf" { LineEndChange::AddCr } else { LineEndChange::RemoveCr };
+        let mut runs = LineEndRuns::new(&message.eols, revert);
         let (mut line_ends, mut out) = (LineEnds::new(|_| runs.next()), Vec::new());
         for chunk in mapped::windows(file).flat_map(|window| window.chunks(CHUNK)) {
             line_ends.push(chunk, &mut out);
@@ -437,34 +460,6 @@ impl<'a, I: Iterator<Item = (u64, &'a [u8])>> Insertions<I> {
         }
         self.at += chunk.len() as u64;
         put(chunk)
-    }
-}
-
-/// Reverts the line ends that convert changed. The runs are the lengths of alternate runs of changed and unchanged
-/// lines.
-struct EolRuns<'a> {
-    runs: std::slice::Iter<'a, u64>,
-    is_changed: bool,
-    left: u64,
-    revert: LineEndChange,
-}
-
-impl<'a> EolRuns<'a> {
-    fn new(runs: &'a [u64], eol: &str) -> EolRuns<'a> {
-        let mut runs = runs.iter();
-        let left = runs.next().copied().unwrap_or(0);
-        let revert = if eol == "lf" { LineEndChange::AddCr } else { LineEndChange::RemoveCr };
-        EolRuns { runs, is_changed: true, left, revert }
-    }
-
-    fn next(&mut self) -> LineEndChange {
-        while self.left == 0 {
-            let next = self.runs.next();
-            self.is_changed = next.is_some() && !self.is_changed;
-            self.left = next.copied().unwrap_or(u64::MAX);
-        }
-        self.left -= 1;
-        if self.is_changed { self.revert } else { LineEndChange::Keep }
     }
 }
 

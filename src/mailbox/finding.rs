@@ -127,6 +127,7 @@ codes! {
         FolderDeleted "folder-deleted" Error "A folder that convert created is gone, with its mail.",
         FolderMoved "folder-moved" Info "A folder that convert created is at another place in its tree.",
         FolderUnlisted "folder-unlisted" Warning "A folder that convert created is not in the manifest of its tree's root.",
+        FolderListBehind "folder-list-behind" Info "A folder was converted since the manifest of its tree's root was written.",
         ManifestGone "manifest-gone" Error "The manifest of a folder that convert created is gone.",
         ManifestMissing "manifest-missing" Warning "Messages have names that convert gives, but there is no manifest.",
         SourceCompared "source-compared" Info "How the source differs from what was converted: not at all, grown, different, or gone.",

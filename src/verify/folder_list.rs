@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::manifest::damage_finding;
+use super::manifest::{damage_finding, tail_finding};
 use crate::mailbox::fs::files;
 use crate::mailbox::manifest::folders::{find_folders, has_hash};
 use crate::mailbox::manifest::{Digest, FILE_NAME, FolderList, FolderState, ManifestLocation};
@@ -13,15 +13,20 @@ use crate::mailbox::{Code, Error, Finding, Result, display_path};
 /// Checks the folders of a tree that is not a Maildir.
 pub(crate) fn check_tree(root: &Path) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    let list = match ManifestLocation::InMaildir.read(root)?.map(|file| file.parse().map(|m| m.folders)) {
-        None => FolderList::default(),
-        Some(Ok(folders)) => FolderList::new(folders),
-        Some(Err(Error::Manifest { path, line, reason })) => {
-            findings.push(damage_finding(&path, format!("line {line} {reason}")));
-            return Ok(findings);
+    let mut list = FolderList::default();
+    if let Some(file) = ManifestLocation::InMaildir.read(root)? {
+        match file.parse() {
+            Ok(manifest) => {
+                findings.extend(tail_finding(manifest.tail, &file.path));
+                list = FolderList::new(manifest.folders);
+            }
+            Err(Error::Manifest { path, line, reason }) => {
+                findings.push(damage_finding(&path, format!("line {line} {reason}")));
+                return Ok(findings);
+            }
+            Err(error) => return Err(error),
         }
-        Some(Err(error)) => return Err(error),
-    };
+    }
     check_folders(root, &list, &mut findings)?;
     Ok(findings)
 }
@@ -34,12 +39,16 @@ pub(crate) fn check_folders(root: &Path, list: &FolderList, findings: &mut Vec<F
         let path = root.join(record.path());
         let finding = match FolderState::read(&path) {
             Ok(Some(state)) if state.id == record.id => {
-                // The list may lag behind: a later run has not come to it.
-                if state.state == Some(record.state) || has_hash(&path, record.state)? {
+                if state.state == Some(record.state) {
                     continue;
                 }
-                let message = "lacks a section that it had: it was cut off, or replaced by an older one";
-                damage_finding(&path.join(FILE_NAME), message.to_owned())
+                if has_hash(&path, record.state)? {
+                    let message = "has a section that the manifest of the root does not have yet";
+                    Finding::new(Code::FolderListBehind, message).in_file(path.join(FILE_NAME))
+                } else {
+                    let message = "lacks a section that it had: it was cut off, or replaced by an older one";
+                    damage_finding(&path.join(FILE_NAME), message.to_owned())
+                }
             }
             Ok(state) => match (by_id.get(&record.id), state) {
                 (Some(now), _) => {
@@ -51,6 +60,8 @@ pub(crate) fn check_folders(root: &Path, list: &FolderList, findings: &mut Vec<F
                     let finding = Finding::new(Code::FolderDeleted, message).in_file(path);
                     finding.with_hint("convert --new-source brings it back, if the source is there")
                 }
+                // The check of the folder reports what is left of it.
+                (None, None) if files::exists(path.join(FILE_NAME)) => continue,
                 (None, None) => {
                     let message = "is gone: nothing proves that the mail of this folder is complete";
                     Finding::new(Code::ManifestGone, message).in_file(path.join(FILE_NAME))

@@ -101,7 +101,7 @@ fn put(maildir: &Path, subdir: &str, name: &str, bytes: &[u8]) -> PathBuf {
 }
 
 /// Writes a file with the mode and mtime of a delivery.
-fn write(path: &Path, bytes: &[u8]) {
+pub(crate) fn write(path: &Path, bytes: &[u8]) {
     fs::write(path, bytes).unwrap();
     set_mode(path, 0o600);
     let name = path.file_name().unwrap().to_str().unwrap();
@@ -384,6 +384,12 @@ const CASES: &[Case] = &[
     (Code::FolderUnlisted, &[], |d| {
         let maildir = d.converted_tree();
         fs::remove_file(maildir.join("mailferry.manifest")).unwrap();
+        args([maildir])
+    }),
+    (Code::FolderListBehind, &[], |d| {
+        let maildir = d.converted_tree();
+        fs::write(d.path("tree/a"), many(4)).unwrap();
+        convert([d.path("tree/a"), maildir.join(".a")]);
         args([maildir])
     }),
     (Code::ManifestGone, &[], |d| {

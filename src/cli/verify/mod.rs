@@ -398,6 +398,7 @@ impl Run<'_> {
             "missing": compared.missing,
             "extra": compared.extra,
             "deleted": compared.deleted,
+            "duplicates": compared.duplicates,
             "removed": compared.removed,
             "flags": compared.flags,
             "dates": compared.dates,

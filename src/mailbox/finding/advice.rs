@@ -198,6 +198,10 @@ impl Code {
                 "A conversion was killed, or the manifest of the root was deleted or cut off.",
                 "Run the same convert command again.",
             ),
+            Code::FolderListBehind => advice(
+                "The folder was converted by itself, a conversion of the tree was killed, or the list was cut off.",
+                "Nothing. The next conversion of the tree brings the list up to date.",
+            ),
             Code::ManifestGone => advice(
                 "It was deleted, or left out of a copy.",
                 "Restore it from a backup, or compare with the source by verify --against.",

@@ -22,6 +22,8 @@ pub(crate) struct Section {
     pub gaps: Vec<Gap>,
     /// `None` while the section is open.
     pub footer: Option<SectionFooter>,
+    /// The number of its header's line in the manifest, from 1.
+    pub first_line: u64,
 }
 
 impl Section {
@@ -264,7 +266,8 @@ impl Outline<'_> {
                 }
             }
         }
-        Ok(Section { header: self.header.clone(), messages, gaps, footer: self.footer.clone() })
+        let (header, footer, first_line) = (self.header.clone(), self.footer.clone(), self.first_line);
+        Ok(Section { header, messages, gaps, footer, first_line })
     }
 
     /// Returns only the names and From_ lines of the messages: in parallel, and at a third of the cost. Invalid lines
@@ -276,6 +279,18 @@ impl Outline<'_> {
     /// Returns only the names and lengths of the messages in a section of a Maildir.
     pub(crate) fn copied_names(&self) -> Vec<CopiedName> {
         self.parts()
+    }
+
+    /// Returns the hashes, in the source, of the messages that `--dedupe` left out.
+    pub(crate) fn duplicates(&self) -> Vec<Digest> {
+        #[derive(Deserialize)]
+        struct Duplicate {
+            source: Digest,
+            #[serde(default)]
+            duplicate: bool,
+        }
+        let all = self.parts::<Duplicate>().into_iter();
+        all.filter(|message| message.duplicate).map(|message| message.source).collect()
     }
 
     fn parts<T: for<'de> Deserialize<'de> + Send>(&self) -> Vec<T> {

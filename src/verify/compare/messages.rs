@@ -160,8 +160,13 @@ impl Comparison<'_> {
             here: exclude(&mut unmatched.here, &traits.here, |traits| traits.deleted),
             there: exclude(&mut unmatched.there, &traits.there, |traits| traits.deleted),
         };
-        totals.here -= links.here + deleted.here + removed.here;
-        totals.there -= links.there + deleted.there + removed.there;
+        let duplicates = Both {
+            here: sides.here.exclude_duplicates(&mut unmatched.here, sides.there),
+            there: sides.there.exclude_duplicates(&mut unmatched.there, sides.here),
+        };
+        totals.here -= links.here + deleted.here + removed.here + duplicates.here;
+        totals.there -= links.there + deleted.there + removed.there + duplicates.there;
+        totals.duplicates = duplicates.here + duplicates.there;
         totals.removed = removed.here + removed.there;
         totals.links += links.here + links.there;
         totals.deleted = deleted.here + deleted.there;

@@ -16,6 +16,7 @@ use crate::mailbox::fs::files;
 use crate::mailbox::maildir::{
     Entry, FoundMessage, KeywordTable, MaildirReader, NoMessage, Subdir, keywords,
 };
+use crate::mailbox::manifest::{self, ManifestLocation};
 use crate::mailbox::mbox::{Extent, Mbox, Quoting, bare, from_line};
 use crate::mailbox::message::{
     DateFields, DateRules, DeletedPolicy, FromLineDates, LabelPolicy, Origin, Stamp, Status, StatusFields,
@@ -293,6 +294,49 @@ impl<'a> Side<'a> {
             let is_link = at.is_some_and(|at| at != path);
             *at = at.or(Some(path));
             !is_link
+        });
+        (before - messages.len()) as u64
+    }
+
+    /// Returns the messages that `--dedupe` left out of the Maildirs, with the number of each, as their manifests have
+    /// them. Verify without --against reports the damage of a manifest.
+    fn left_out_duplicates(&self) -> HashMap<manifest::Digest, u64> {
+        let mut duplicates = HashMap::new();
+        for part in &self.0 {
+            let Location::Maildir { path, .. } = &part.location else { continue };
+            let Ok(Some(file)) = ManifestLocation::InMaildir.read(path) else { continue };
+            let Ok(manifest) = file.parse() else { continue };
+            let superseded = manifest.superseded(|_| ());
+            let newest = manifest.sections.iter().zip(superseded).filter(|(_, superseded)| !superseded);
+            for digest in newest.flat_map(|(section, _)| section.duplicates()) {
+                *duplicates.entry(digest).or_default() += 1;
+            }
+        }
+        duplicates
+    }
+
+    /// Removes messages of mboxes that a conversion into `other` left out as duplicates, and returns their number.
+    pub(super) fn exclude_duplicates(&self, messages: &mut Vec<usize>, other: &Side<'_>) -> u64 {
+        if messages.is_empty() || !self.0.iter().any(|part| matches!(part.location, Location::Mbox { .. })) {
+            return 0;
+        }
+        let mut duplicates = other.left_out_duplicates();
+        let before = messages.len();
+        messages.sort_unstable();
+        messages.retain(|&n| {
+            let part = self.part(n);
+            let Location::Mbox { source, mbox, skipped } = part.location else { return true };
+            if duplicates.is_empty() {
+                return true;
+            }
+            let raw = mbox.messages()[n - part.first + skipped].message(source.raw());
+            match duplicates.get_mut(&manifest::Digest::of(raw)) {
+                Some(count) if *count > 0 => {
+                    *count -= 1;
+                    false
+                }
+                _ => true,
+            }
         });
         (before - messages.len()) as u64
     }

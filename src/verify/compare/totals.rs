@@ -50,6 +50,8 @@ pub(crate) struct MessageTotals {
     pub pseudo: u64,
     /// Messages marked as deleted and left out, on both sides together.
     pub deleted: u64,
+    /// Messages that the conversion left out as duplicates, on both sides together.
+    pub duplicates: u64,
     /// Messages that were removed during the run and left out, on both sides together.
     pub removed: u64,
     /// True if a mailbox has CR line ends, which are read as LF.
@@ -123,6 +125,9 @@ impl MessageTotals {
             let verb = if self.deleted == 1 { "is" } else { "are" };
             text += &format!("; {} marked as deleted {verb} left out", grouped(self.deleted));
         }
+        if self.duplicates > 0 {
+            text += &format!("; {} left out by --dedupe", grouped_plural(self.duplicates, "duplicate"));
+        }
         if self.removed > 0 {
             let verb = if self.removed == 1 { "was" } else { "were" };
             text += &format!("; {} {verb} removed during the run", grouped(self.removed));
@@ -166,6 +171,7 @@ impl MessageTotals {
             (&mut self.extra, other.extra),
             (&mut self.moved, other.moved),
             (&mut self.deleted, other.deleted),
+            (&mut self.duplicates, other.duplicates),
             (&mut self.removed, other.removed),
             (&mut self.rewritten, other.rewritten),
             (&mut self.flags, other.flags),

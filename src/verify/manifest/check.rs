@@ -1,12 +1,13 @@
 //! Comparison of the manifests with the files: every message is intact, moved, re-flagged, changed, renamed or gone.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::flagging::Flagging;
-use super::load::LoadedManifest;
+use super::load::{LoadedManifest, damage_finding};
 use super::source::{ChangedMessage, SourceComparison};
 use crate::mailbox::maildir::{KeywordTable, Subdir};
 use crate::mailbox::manifest::{Digest, MessageRecord, Section};
@@ -205,20 +206,32 @@ impl<'a> ManifestCheck<'a> {
         options: &'a VerifyOptions<'a>,
     ) -> ManifestCheck<'a> {
         let mut names = Vec::new();
-        let mut seen = HashSet::new();
+        let mut seen = HashMap::new();
+        let mut is_contradicted = false;
         let mut by_digest = HashMap::new();
         for (section, &newest) in manifest.sections.iter().zip(&manifest.newest) {
             // A later section of a file names all messages of an earlier one; that of a Maildir does not.
             let required = section.footer.is_some() || !newest && !section.header.is_maildir();
             for record in &section.messages {
                 let name = &record.name.0[..];
-                // A message that was removed during the run is reported as such.
-                if !files.removed.contains(name) && seen.insert(name) {
-                    names.push(NamedMessage { name, record, section, required });
-                    by_digest.entry(record.file_digest()).or_insert(name);
+                let digest = record.file_digest();
+                match seen.entry(name) {
+                    Entry::Vacant(entry) => {
+                        entry.insert(digest);
+                        // A message that was removed during the run is reported as such.
+                        if !files.removed.contains(name) {
+                            names.push(NamedMessage { name, record, section, required });
+                            by_digest.entry(digest).or_insert(name);
+                        }
+                    }
+                    // The bytes of a file never change, so all sections have the same hash.
+                    Entry::Occupied(entry) => {
+                        is_contradicted |= *entry.get() != digest && section.footer.is_some()
+                    }
                 }
             }
         }
+        let contradiction = || damage_finding(&manifest.path, "has two hashes of one file".to_owned());
         ManifestCheck {
             manifest,
             files,
@@ -226,7 +239,7 @@ impl<'a> ManifestCheck<'a> {
             names,
             by_digest,
             states: HashMap::new(),
-            findings: Vec::new(),
+            findings: is_contradicted.then(contradiction).into_iter().collect(),
             changed: Vec::new(),
             matches: Vec::new(),
         }

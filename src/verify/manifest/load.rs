@@ -72,8 +72,8 @@ impl LoadedManifest {
         }
         if manifest.sections.iter().any(|section| section.footer.is_none()) {
             check_lines(text, &path)?;
-        } else if !manifest.tail.is_empty() {
-            findings.push(tail_finding(manifest.tail, &path));
+        } else {
+            findings.extend(tail_finding(manifest.tail, &path));
         }
         let newest = manifest.superseded(|_| ()).into_iter().map(|superseded| !superseded).collect();
         let sections = manifest.sections.iter().map(Outline::read).collect::<Result<_>>()?;
@@ -83,7 +83,10 @@ impl LoadedManifest {
 }
 
 /// Returns the finding about bytes after the last line: the beginning of a line that a killed run wrote, or junk.
-fn tail_finding(tail: &[u8], path: &Path) -> Finding {
+pub(crate) fn tail_finding(tail: &[u8], path: &Path) -> Option<Finding> {
+    if tail.is_empty() {
+        return None;
+    }
     let length = plural(tail.len() as u64, "byte");
     let is_cut_off = |error: serde_json::Error| error.is_eof();
     if serde_json::from_slice::<SectionHeader>(tail).is_err_and(is_cut_off)
@@ -91,11 +94,11 @@ fn tail_finding(tail: &[u8], path: &Path) -> Finding {
     {
         let text = format!("ends with {length} of a line: a conversion was killed, or is running");
         let finding = Finding::new(Code::ConversionUnfinished, text).in_file(path);
-        return finding.with_hint("the same convert command again completes it");
+        return Some(finding.with_hint("the same convert command again completes it"));
     }
     let text = format!("ends with {length} that are not a line");
     let finding = Finding::new(Code::ManifestDamaged, text).in_file(path);
-    finding.with_hint("the next conversion into this Maildir removes them")
+    Some(finding.with_hint("the next conversion into this Maildir removes them"))
 }
 
 /// Checks the lines of a manifest with an open section, which has no hash. A kill truncates only the last line, so

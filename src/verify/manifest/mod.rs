@@ -8,7 +8,8 @@
 mod check;
 mod flagging;
 mod load;
+mod ranges;
 mod source;
 
 pub(crate) use check::{Maildir, check, has_converted_name, missing_names};
-pub(crate) use load::{LoadedManifest, damage_finding, load};
+pub(crate) use load::{LoadedManifest, damage_finding, load, tail_finding};

@@ -1,16 +1,16 @@
 //! Comparison of converted sources with their state at the conversion.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::load::LoadedManifest;
+use super::load::{LoadedManifest, damage_finding};
+use super::ranges::{SourceParts, find_false_line};
 use crate::mailbox::fs::{Dir, files, parent_of};
 use crate::mailbox::maildir::list;
 use crate::mailbox::manifest::{Digest, MessageRecord, Section};
 use crate::mailbox::source::{Contents, mapped};
-use crate::mailbox::{Code, Context, Error, Finding, Result};
+use crate::mailbox::{Code, Context, Error, Finding, Result, display_path};
 use crate::verify::VerifyOptions;
 use crate::verify::options::SourceOpener;
 use crate::verify::report::error_text;
@@ -49,7 +49,8 @@ impl SourceComparison<'_> {
                 None if named.as_os_str() == "-" => continue,
                 None => &named,
             };
-            let text = match self.compare_source(section, path, changed) {
+            let compared = self.compare_source(section, path, changed, &mut findings);
+            let text = match compared {
                 Ok(text) => text,
                 Err(Error::Interrupted) => return Err(Error::Interrupted),
                 Err(error) => format!("could not be compared: {}", error_text(&error, path)),
@@ -65,6 +66,7 @@ impl SourceComparison<'_> {
         section: &Section,
         path: &Path,
         changed: &mut [ChangedMessage<'_>],
+        findings: &mut Vec<Finding>,
     ) -> Result<String> {
         if files::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             return Ok("is gone; what was converted is known by the manifest alone".to_owned());
@@ -78,6 +80,13 @@ impl SourceComparison<'_> {
         source.check_unchanged()?;
         if digest != section.header.blake3 {
             return Ok("is another than when it was converted".into());
+        }
+        // The lines of an open section do not cover the source.
+        let is_closed = section.footer.is_some();
+        let false_line = is_closed.then(|| find_false_line(section, &source, self.context.cancel));
+        if let Some(what) = false_line.transpose()?.flatten() {
+            let text = format!("is not true to {}: {what}", display_path(path));
+            findings.push(damage_finding(&self.manifest.path, text));
         }
         let of_section = changed.iter_mut().filter(|changed| std::ptr::eq(changed.section, section));
         of_section.for_each(|changed| changed.locate(raw));
@@ -121,7 +130,9 @@ impl ChangedMessage<'_> {
     /// Finds the first byte that differs from the source.
     fn locate(&mut self, raw: &[u8]) {
         let mut file = Contents::default();
-        let Some(expected) = SourceParts::new(self.record, self.section, raw) else { return };
+        let expected = SourceParts::new(self.record, &self.section.header, raw)
+            .filter(|parts| parts.is_file(self.record));
+        let Some(expected) = expected.filter(|_| self.record.eols.is_empty()) else { return };
         if load_file(&self.path, &mut file).is_err() {
             return;
         }
@@ -147,63 +158,4 @@ fn load_file(path: &Path, contents: &mut Contents) -> Result<()> {
     contents.load(&file, size, path)?;
     // What cannot be decompressed is compared as it is.
     contents.decode(path).map(drop)
-}
-
-/// The parts of a message in its source that its file has.
-struct SourceParts<'r> {
-    parts: Vec<&'r [u8]>,
-    /// The lines end in CR in the source, and in LF in the file.
-    cr_only: bool,
-}
-
-impl<'r> SourceParts<'r> {
-    /// Returns None if the line ends were changed, or if this is another source.
-    fn new(record: &MessageRecord, section: &Section, raw: &'r [u8]) -> Option<SourceParts<'r>> {
-        let at = usize::try_from(record.at).ok()?;
-        let message = raw.get(at..at.checked_add(record.len.try_into().ok()?)?)?;
-        let fields = record.stripped.iter().map(|(at, field)| (*at, field.0.len()));
-        let quotes = record.quotes.iter().scan(0, |at, distance| {
-            *at = u64::saturating_add(*at, *distance);
-            Some((*at, 1))
-        });
-        let (mut parts, mut from) = (Vec::new(), 0);
-        for (at, length) in fields.chain(quotes) {
-            let at = usize::try_from(at).ok()?;
-            parts.push(message.get(from..at)?);
-            from = at.checked_add(length)?;
-        }
-        parts.push(message.get(from..)?);
-        let source = SourceParts { parts, cr_only: section.header.cr_only };
-        let mut hasher = blake3::Hasher::new();
-        source.windows().for_each(|window| {
-            hasher.update(&window);
-        });
-        (Digest::from(hasher.finalize()) == record.file_digest()).then_some(source)
-    }
-
-    fn len(&self) -> usize {
-        self.parts.iter().map(|part| part.len()).sum()
-    }
-
-    /// Returns the bytes of the file, in order.
-    fn windows(&self) -> impl Iterator<Item = Cow<'r, [u8]>> {
-        let cr_only = self.cr_only;
-        self.parts.iter().flat_map(|part| mapped::windows(part)).map(move |window| match cr_only {
-            true => window.iter().map(|&b| if b == b'\r' { b'\n' } else { b }).collect(),
-            false => Cow::Borrowed(window),
-        })
-    }
-
-    /// Returns the offset of the first byte that differs in a file.
-    fn first_difference(&self, file: &[u8]) -> usize {
-        let mut at = 0;
-        for window in self.windows() {
-            let here = &file[at..file.len().min(at + window.len())];
-            if *here != *window {
-                return at + here.iter().zip(&*window).take_while(|(a, b)| a == b).count();
-            }
-            at += window.len();
-        }
-        at
-    }
 }
