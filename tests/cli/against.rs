@@ -661,6 +661,22 @@ fn what_an_option_of_the_conversion_changed_is_the_same_mail() {
     }
 }
 
+/// Spam is a folder with one of these options, and a keyword with the others.
+#[test]
+fn what_an_option_made_of_labels_is_as_asked() {
+    for labels in ["keywords", "folders", "first", "ignore"] {
+        let scratch = scratch();
+        let (source, maildir) = (fixture("takeout.mbox"), scratch.path().join("Maildir"));
+        let option = format!("--labels={labels}");
+        convert([std::ffi::OsStr::new(&option), source.as_os_str(), maildir.as_os_str()]);
+        let mut command = mailferry(["verify", "--json", "--metadata", "--against"]);
+        command.args([&source, &maildir]);
+        let run = run(command).exits(0);
+        assert_eq!(run.complaints(), [""; 0], "{labels}: {}", run.text());
+        assert_eq!(count(run.json().last().unwrap(), "same"), 6);
+    }
+}
+
 /// The place of a difference does not count the line ends that were changed on request.
 #[test]
 fn a_changed_word_is_found_after_line_ends_changed_as_asked() {

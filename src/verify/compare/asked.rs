@@ -52,7 +52,9 @@ impl AskedChanges {
             manifests.iter().filter(|(_, headers)| has_eol(headers)).map(|(path, _)| path.to_path_buf());
         AskedChanges {
             labels: match same(|header| header.labels.as_deref()) {
-                Some("ignore" | "folders" | "first") => LabelPolicy::Ignore,
+                Some("ignore") => LabelPolicy::Ignore,
+                Some("folders") => LabelPolicy::Folders,
+                Some("first") => LabelPolicy::First,
                 _ => LabelPolicy::Keywords,
             },
             deleted: match same(|header| header.deleted.as_deref()) {
