@@ -21,21 +21,21 @@ pub(crate) fn rule(reason: Reason) -> &'static str {
         Reason::Row(5) => "it has a sender and a date, and a header follows",
         Reason::Row(6) => "it has a sender and a date after a blank line, and an empty line follows",
         Reason::Row(7) => {
-            "it has a sender and a date without a blank line before, and an empty line follows: it separates \
+            "it has a sender and a date, no blank line before and an empty line after it; such a line separates \
              if it is spelled like other separators of the file"
         }
         Reason::Row(8) => "it has a sender and a date, but text follows and no header",
         Reason::Row(9) => {
-            "it has no date, but a blank line before and a header after it: it separates if the file or the \
-             header confirms it"
+            "it has no date, but a blank line before and a header after it; such a line separates if the file \
+             or the header confirms it"
         }
         Reason::Row(10) => {
-            "it has no date and no blank line before, but a header follows: it separates if other separators \
-             of the file look the same"
+            "it has no date and no blank line before, but a header follows; such a line separates if other \
+             separators of the file look the same"
         }
         Reason::Row(_) => {
-            "it does not look like a From_ line: it separates only after a blank line and before a header, if \
-             another line has this form or no message is open"
+            "it is not a known form of a From_ line; such a line separates only between a blank line and a \
+             header, and if another line has its form or no message is open"
         }
         Reason::Glued => "it is in the middle of a line, after text that was written without a line end",
         Reason::User => "the list of --boundaries decides it",

@@ -81,7 +81,7 @@ fn ask_mbox_reader(bytes: &[u8], spool_dir: &Path) -> Result<Opinion> {
     if bytes.starts_with(b"From ") {
         starts.insert(0);
     }
-    let remark = Some("it never returns the last message".to_owned());
+    let remark = Some("it returns the text before each line, so never the last message".to_owned());
     Ok(Opinion { name, messages, starts, remark })
 }
 
@@ -130,6 +130,9 @@ fn show_text(messages: usize, opinions: &[Opinion], lines: &[DisputedLine], repo
     for Opinion { name, messages, remark, .. } in opinions {
         let remark = remark.as_ref().map(|remark| format!(" ({remark})")).unwrap_or_default();
         reporter.line(&format!("{:>12}  {name}{remark}", grouped(*messages)));
+    }
+    if lines.is_empty() {
+        reporter.line("All of them begin messages at the same lines.");
     }
     let mut by_row: BTreeMap<(usize, String, bool), Vec<&DisputedLine>> = BTreeMap::new();
     for line in lines {
