@@ -1,4 +1,9 @@
-//! Links the unwinder into the binary instead of loading it from libgcc_s.so.1.
+//! Names the commit and the day of the build for `--version`, and links the unwinder into the binary instead of loading
+//! it from libgcc_s.so.1.
+//!
+//! The same source gives the same bytes: the day is that of the commit. A release tarball has no git, so whoever packs
+//! it sets MAILFERRY_COMMIT and SOURCE_DATE_EPOCH. Debug builds have no commit: each commit would build the whole
+//! package again.
 //!
 //! A delivery is a process of its own. Loading that library, which only a panic uses, took a sixth of its time.
 //! The linker finds a libgcc_s.so of ours first, which refers to the static unwinder. The argument reaches
@@ -13,6 +18,7 @@ use std::{env, fs};
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    name_the_commit();
     let variable = |name: &str| env::var(name).unwrap_or_default();
     let is_on = env::var_os("CARGO_FEATURE_STATIC_UNWINDER").is_some();
     let is_gnu = variable("CARGO_CFG_TARGET_OS") == "linux" && variable("CARGO_CFG_TARGET_ENV") == "gnu";
@@ -23,6 +29,55 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     fs::write(out.join("libgcc_s.so"), "INPUT(-lgcc_eh -lgcc)\n").expect("OUT_DIR is writable");
     println!("cargo:rustc-link-arg-bins=-L{}", out.display());
+}
+
+/// Sets MAILFERRY_VERSION, as `0.1.0 (1a2b3c4d5 2026-11-30)`.
+fn name_the_commit() {
+    for variable in ["MAILFERRY_COMMIT", "SOURCE_DATE_EPOCH"] {
+        println!("cargo:rerun-if-env-changed={variable}");
+    }
+    let version = env::var("CARGO_PKG_VERSION").expect("cargo sets it");
+    let of_git =
+        || (env::var("PROFILE").is_ok_and(|profile| profile == "release")).then(commit_of_git).flatten();
+    let named = env::var("MAILFERRY_COMMIT").ok().map(|commit| {
+        let epoch = env::var("SOURCE_DATE_EPOCH").ok().and_then(|epoch| epoch.parse().ok());
+        epoch.map_or(commit.clone(), |epoch| format!("{commit} {}", day(epoch)))
+    });
+    let version = match named.or_else(of_git) {
+        Some(commit) => format!("{version} ({commit})"),
+        None => version,
+    };
+    println!("cargo:rustc-env=MAILFERRY_VERSION={version}");
+}
+
+/// Returns the commit and its day, if this directory is the top of a git checkout.
+fn commit_of_git() -> Option<String> {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok().filter(|run| run.status.success())?;
+        Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+    };
+    let top = git(&["rev-parse", "--show-toplevel"])?;
+    let here = env::var_os("CARGO_MANIFEST_DIR")?;
+    if fs::canonicalize(top).ok()? != fs::canonicalize(here).ok()? {
+        return None;
+    }
+    // It changes with each commit and checkout.
+    println!("cargo:rerun-if-changed={}", git(&["rev-parse", "--git-path", "logs/HEAD"])?);
+    git(&["-c", "core.abbrev=9", "log", "-1", "--format=%h %cs"])
+}
+
+/// Returns the day of a time in seconds since 1970, in UTC.
+fn day(epoch: i64) -> String {
+    // Days from 0000-03-01, as in H. Hinnant's "chrono-compatible low-level date algorithms".
+    let days = epoch.div_euclid(86_400) + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// Reports whether the linker has libgcc_eh.a: the compiler prints its path, or the bare name without one.

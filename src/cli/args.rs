@@ -9,25 +9,27 @@ use crate::mailbox::{Error, Result};
 /// The options of every command.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct CommonArgs {
-    /// Report as JSON Lines: findings, then one summary
+    /// Report in JSON Lines: findings, then one summary
     #[arg(long, help_heading = "Report")]
     pub(crate) json: bool,
-    /// Say nothing but errors
+    /// Print errors only
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Report")]
     pub(crate) quiet: bool,
-    /// List every finding, infos too
+    /// List every finding, including infos
     #[arg(short, long, help_heading = "Report")]
     pub(crate) verbose: bool,
     /// Let warnings count for the exit code (1)
-    #[arg(long, help_heading = "Report")]
+    #[arg(long, hide_short_help = true, help_heading = "Report")]
     pub(crate) strict: bool,
     /// Colour the report
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto, help_heading = "Report")]
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto, hide_short_help = true, help_heading = "Report")]
     pub(crate) color: When,
-    /// Show progress on standard error; auto: on a terminal, after 250 ms
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto, help_heading = "Report")]
+    /// Show progress on standard error
+    ///
+    /// A bar on a terminal, and with -v a line every ten seconds elsewhere.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto, hide_short_help = true, help_heading = "Report")]
     pub(crate) progress: When,
-    /// Number of worker threads; default: all cores
+    /// Number of worker threads [default: all cores]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     pub(crate) jobs: Option<u16>,
 }

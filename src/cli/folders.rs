@@ -13,14 +13,18 @@ use crate::mailbox::{Code, Error, Finding, Result};
 /// How folders of a source correspond to folders of the destination.
 #[derive(Args, Debug)]
 pub(crate) struct FolderArgs {
-    /// Let all of it be this one folder: levels with a / between them, or, where there is none, a dot
+    /// One folder for everything, such as Archive/2019
+    ///
+    /// Levels are separated by slashes, or without one by dots.
     #[arg(long, value_name = "FOLDER", value_parser = parse_folder, help_heading = "Trees")]
     pub(crate) into: Option<Folder>,
-    /// Call a folder, and those in it, otherwise: --map 'Sent Items=Sent'; may be said again
+    /// New name for a folder and those in it; repeatable
+    ///
+    /// For example --map 'Sent Items=Sent'.
     #[arg(long, value_name = "FROM=TO", value_parser = parse_map, help_heading = "Trees")]
     pub(crate) map: Vec<(Folder, Folder)>,
-    /// Follow symbolic links inside a tree; never out of it
-    #[arg(long, help_heading = "Trees")]
+    /// Follow symbolic links inside a tree, never out of it
+    #[arg(long, hide_short_help = true, help_heading = "Trees")]
     pub(crate) follow: bool,
 }
 

@@ -72,8 +72,10 @@ pub(crate) struct LmtpArgs {
     /// address first, then, if there is a --delimiter or the mailbox has %e, the address without its extension,
     /// then the domain. The file is read once, when the session begins; a line that is not understood has the peer
     /// told 421 4.3.5, and no mail taken. A mailbox without %u, %d or %e that is missing has the mail wait (451).
+    // In convert and verify, --map is about folders.
     #[arg(
-        long,
+        long = "recipient-map",
+        alias = "map",
         value_name = "FILE",
         requires = "protocol",
         group = "recipients",

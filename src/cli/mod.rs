@@ -25,21 +25,24 @@ mod relay;
 mod sandbox;
 mod signals;
 mod ui;
+mod usage;
 mod verify;
 
 use std::env::args_os;
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::cli::ui::{Exit, ExitCodes};
+use crate::cli::ui::{Exit, ExitCodes, print_error};
 use crate::transport::FailureReason;
 use invocation::{exit_codes, is_about};
 
+/// The version, with commit and day where the build knows them: see build.rs.
+const VERSION: &str = env!("MAILFERRY_VERSION");
+
 /// A Maildir and mbox toolkit in qmail's tradition: it loses nothing, and proves it.
 #[derive(Parser, Debug)]
-#[command(name = "mailferry", version, propagate_version = true, after_help = MAIN_HELP)]
+#[command(name = "mailferry", version = VERSION, propagate_version = true, after_help = MAIN_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -69,7 +72,7 @@ enum Command {
 /// The command line of a delivery. Each delivery is a process, and building the parser of all commands would take a
 /// tenth of its time.
 #[derive(Parser)]
-#[command(name = "mailferry", version, propagate_version = true)]
+#[command(name = "mailferry", version = VERSION, propagate_version = true)]
 struct DeliverCli {
     #[command(subcommand)]
     command: DeliverCommand,
@@ -109,19 +112,14 @@ pub fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         // Reading a truncated mapping gives zeros, which contradicts what was read before. That is not a bug.
         Err(_) if signals::source_was_truncated() => {
-            print_error("a source was truncated by somebody else while it was read");
+            print_error("a source was truncated by another program while it was read", None);
             Exit::CouldNotFinish.into()
         }
         Err(_) => {
-            print_error("this is a bug in mailferry; nothing was half-published. Please report it");
+            print_error("this is a bug in mailferry: nothing was half-published", Some("report it"));
             panic_exit().into()
         }
     }
-}
-
-/// Prints to standard error. If that fails, a second panic would give Rust's own exit code.
-fn print_error(message: &str) {
-    let _ = writeln!(std::io::stderr(), "mailferry: {message}");
 }
 
 fn run() -> Exit {
@@ -139,8 +137,12 @@ fn run() -> Exit {
     let command = match parsed {
         Ok(command) => command,
         Err(error) => {
-            // Help and version are not errors, and neither is a reader that closes its pipe.
-            let _ = error.print();
+            let command = args_os().nth(1);
+            let is_command = |word: &str| Cli::command().find_subcommand(word).is_some();
+            usage::print(
+                &error,
+                command.as_deref().and_then(|word| word.to_str()).filter(|word| is_command(word)),
+            );
             return if error.use_stderr() { usage_exit() } else { Exit::Done };
         }
     };

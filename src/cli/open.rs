@@ -22,17 +22,17 @@ use crate::transport::{Failure, SpooledMessage};
 /// How sources are opened.
 #[derive(Args, Debug, Clone)]
 pub(super) struct OpenArgs {
-    /// Locks to take on a source, and on an mbox that is appended to, in this order: dotlock, fcntl, flock; or none
-    #[arg(long, value_name = "LIST", default_value = "dotlock,fcntl", value_parser = parse_locks, help_heading = "Source")]
+    /// Locks to take on mboxes, in the order dotlock, fcntl, flock; or none
+    #[arg(long, hide_short_help = true, value_name = "LIST", default_value = "dotlock,fcntl", value_parser = parse_locks, help_heading = "Source")]
     pub lock: Locks,
-    /// How long to wait for a lock
-    #[arg(long, value_name = "SECS", default_value_t = 30, help_heading = "Source")]
+    /// Time limit for locks, in seconds
+    #[arg(long, hide_short_help = true, value_name = "SECS", default_value_t = 30, help_heading = "Source")]
     pub lock_timeout: u64,
-    /// Where standard input and compressed sources are unpacked; default: $TMPDIR, or /tmp
-    #[arg(long, value_name = "DIR", help_heading = "Source")]
+    /// Directory to unpack compressed sources in [default: $TMPDIR, or /tmp]
+    #[arg(long, hide_short_help = true, value_name = "DIR", help_heading = "Source")]
     pub spool_dir: Option<PathBuf>,
-    /// Most bytes to unpack there; default: what is free less 64 MiB
-    #[arg(long, value_name = "BYTES", help_heading = "Source")]
+    /// Limit on the bytes unpacked there [default: free space less 64 MiB]
+    #[arg(long, hide_short_help = true, value_name = "BYTES", help_heading = "Source")]
     pub spool_limit: Option<u64>,
 }
 

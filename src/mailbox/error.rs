@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::text::grouped;
 use super::{Code, Finding, display_path};
 
 /// The result of an operation on files.
@@ -45,10 +46,7 @@ pub enum Error {
         waited: Duration,
     },
     /// The source grew, shrank or was rewritten while it was read.
-    #[error(
-        "{}: changed while it was read: {how}; nothing was published, run the same command again",
-        display_path(path)
-    )]
+    #[error("{}: changed while it was read: {how}; run the same command again", display_path(path))]
     Changed {
         /// The source.
         path: PathBuf,
@@ -57,7 +55,7 @@ pub enum Error {
     },
     /// Another program wrote to an mbox while mailferry appended to it. The appended bytes may still be there.
     #[error(
-        "{}: changed by somebody who does not keep to the lock: {how}; look that all lock alike",
+        "{}: changed by a program that ignores the lock: {how}; configure the same locks in all programs",
         display_path(path)
     )]
     ConcurrentWrite {
@@ -75,7 +73,7 @@ pub enum Error {
         reason: String,
     },
     /// Compressed data that ends early or is damaged.
-    #[error("{}: damaged {format} data after {decoded} decoded bytes: {source}", display_path(path))]
+    #[error("{}: damaged {format} data after {} decoded bytes: {source}", display_path(path), grouped(*decoded))]
     Compressed {
         /// The source.
         path: PathBuf,
@@ -87,7 +85,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The file system has too little free space. Found before anything is written.
-    #[error("{}: not enough room: {need} {unit} needed, {free} free", display_path(path))]
+    #[error("{}: not enough space: {} {unit} needed, {} free", display_path(path), grouped(*need), grouped(*free))]
     InsufficientSpace {
         /// A directory on the file system in question.
         path: PathBuf,
@@ -100,9 +98,10 @@ pub enum Error {
     },
     /// The file is mostly holes, which take no space on the disk and hours to read.
     #[error(
-        "{}: is a sparse file: {size} bytes, of which more than 1 GiB is not on the disk; copy it with cp \
-         --sparse=never to have it read",
-        display_path(path)
+        "{}: is a sparse file: of its {} bytes more than 1 GiB is not on the disk; copy it with cp --sparse=never \
+         first",
+        display_path(path),
+        grouped(*size)
     )]
     Sparse {
         /// The file.
@@ -291,12 +290,18 @@ impl Error {
                 Some("restore it from a backup, or move it away: then names alone say what is there already")
             }
             Error::InsufficientSpace { .. } => {
-                Some("free some space or choose another destination; nothing of this was written")
+                Some("free some space or name another destination; nothing was written")
+            }
+            Error::Locked { .. } => Some("run the same command again later, or raise --lock-timeout"),
+            Error::Compressed { .. } => Some("get the file again, or restore it from a backup"),
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Some("check the path"),
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("run the command as the owner, or change the permissions")
             }
             Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                Some("free some space and run the same command again; nothing of this was published")
+                Some("free some space and run the same command again; nothing unfinished is visible")
             }
-            Error::Unrepresentable { .. } => Some("write another variant"),
+            Error::Unrepresentable { .. } => Some("name another variant with a prefix, such as mboxrd:PATH"),
             _ => None,
         }
     }

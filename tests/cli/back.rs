@@ -523,7 +523,7 @@ fn an_error_or_a_signal_leaves_the_mbox_unchanged() {
 fn a_disk_too_small_leaves_nothing_found_before_or_meanwhile() {
     let Some(disk) = Disk::of("1m") else { return };
     let body = format!("Subject: large\n\n{}\n", "word ".repeat(2000));
-    for (size, words) in [("", "not enough room"), (",S=1", "no space left")] {
+    for (size, words) in [("", "not enough space"), (",S=1", "no space left")] {
         let mails: Vec<(String, &str)> =
             (0..200).map(|n| (format!("new/{}.m.h{size}", 1_000_000_000 + n), &body[..])).collect();
         let mails: Vec<(&str, &str)> = mails.iter().map(|(n, b)| (&n[..], *b)).collect();

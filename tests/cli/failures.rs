@@ -260,7 +260,7 @@ fn a_disk_too_small_is_found_before_the_first_byte() {
     let Some(disk) = Disk::of("2m") else { return };
     let (scratch, source) = file("source", many(2000));
     let destination = disk.path.join("Maildir");
-    let words = [disk.path.to_str().unwrap(), "not enough room"];
+    let words = [disk.path.to_str().unwrap(), "not enough space"];
     let run = refused(convert_command([&source, &destination]), &disk.path, &words);
     assert_eq!(run.complaints(), ["no-room"]);
     assert_eq!(count(&run.summary(), "bytes_not_reached"), fs::metadata(&source).unwrap().len());
@@ -360,7 +360,7 @@ fn a_failed_write_or_flush_publishes_nothing() {
         ("fsync:error=EIO:when=20", "--fsync=each"),
         ("fsync:error=EIO", "--fsync=batch"),
         ("utimensat:error=EIO:when=3", "--fsync=batch"),
-        ("openat:error=EMFILE:when=60", "--fsync=batch"),
+        ("openat:error=EMFILE:when=90", "--fsync=batch"),
     ] {
         for existing in [false, true] {
             let destination = scratch.path().join("destination");

@@ -160,7 +160,8 @@ fn no_argument_and_no_variable_adds_a_line_to_the_header() {
         let home = home();
         let run = inject(&home, args, "Subject: x\n\n").exits(code);
         assert!(
-            run.stdout.is_empty() && run.stderr.starts_with(if code == 64 { "error: " } else { "5.6.0 " })
+            run.stdout.is_empty()
+                && run.stderr.starts_with(if code == 64 { "mailferry: " } else { "5.6.0 " })
         );
         assert!(home.queued().is_none());
     }
@@ -541,7 +542,7 @@ fn a_wrong_command_line_is_64() {
     ] {
         let home = home();
         let run = inject(&home, args, "To: a@x.example\n\n").exits(64);
-        assert!(run.stderr.starts_with("error: ") && home.queued().is_none(), "{run:?}");
+        assert!(run.stderr.starts_with("mailferry: ") && home.queued().is_none(), "{run:?}");
     }
     let home = home();
     assert!(inject(&home, &["--help"], "").exits(0).text().contains("QMAILINJECT"));

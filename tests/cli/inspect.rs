@@ -53,7 +53,7 @@ fn a_message_by_number_is_what_convert_writes() {
         let mbox = fixture("inbox.mbox").into_os_string();
         let raw = run(inspect([&mbox, OsStr::new(&number)])).exits(0);
         assert_eq!(raw.stdout, file.bytes, "{number}");
-        sources.push(run(inspect([&mbox, OsStr::new(&number), OsStr::new("--source")])).exits(0).stdout);
+        sources.push(run(inspect([&mbox, OsStr::new(&number), OsStr::new("--stored")])).exits(0).stdout);
     }
     assert!(sources.join(&b"\n"[..]) == mbox, "the source bytes and the blank lines between are the mbox");
     // In a Maildir the numbers follow the names.
@@ -206,7 +206,7 @@ fn what_cannot_be_shown_is_refused_by_name() {
         let refused = run(inspect(args)).exits(code).complains(&words);
         assert_eq!(refused.text(), "");
     }
-    run(inspect([inbox, "--source"])).exits(2);
+    run(inspect([inbox, "--stored"])).exits(2);
 }
 
 #[test]
@@ -326,7 +326,7 @@ fn options_for_an_mbox_are_usage_errors_with_a_maildir() {
     let (_scratch, maildir, _) = inbox_in_maildir();
     let maildir = maildir.as_os_str();
     for args in
-        [vec![OsStr::new("--boundaries"), maildir], vec![OsStr::new("--source"), maildir, OsStr::new("1")]]
+        [vec![OsStr::new("--boundaries"), maildir], vec![OsStr::new("--stored"), maildir, OsStr::new("1")]]
     {
         let option = args[0].to_str().unwrap().to_owned();
         run(inspect(args)).exits(2).complains(&[&option, "is a Maildir"]);
@@ -363,8 +363,8 @@ fn a_range_of_messages_is_each_of_them_in_turn() {
     assert_eq!(shown(&["2-4"]), [shown(&["2"]), shown(&["3"]), shown(&["4"])].concat());
     assert_eq!(shown(&["7-"]), [shown(&["7"]), shown(&["8"])].concat());
     // The source bytes are an mbox again.
-    assert_eq!(shown(&["1-", "--source"]), fs::read(&inbox).unwrap());
-    let (_scratch, part) = file("part", shown(&["3-5", "--source"]));
+    assert_eq!(shown(&["1-", "--stored"]), fs::read(&inbox).unwrap());
+    let (_scratch, part) = file("part", shown(&["3-5", "--stored"]));
     assert_eq!(run(inspect([&part])).exits(0).text().lines().count(), 3);
     let (_scratch, maildir, _) = inbox_in_maildir();
     let of = |range: &str| run(inspect([maildir.as_os_str(), OsStr::new(range)])).exits(0).stdout;

@@ -301,7 +301,7 @@ fn a_map_sets_recipients_and_mailboxes() {
     );
     fs::write(&map, text).unwrap();
     let speak = |session: &str| {
-        let mut command = mailferry(["deliver", "--protocol", "lmtp", "--map"]);
+        let mut command = mailferry(["deliver", "--protocol", "lmtp", "--recipient-map"]);
         command.arg(&map);
         run_with_stdin(command, wire(session))
     };
@@ -589,7 +589,7 @@ fn a_damaged_map_accepts_no_mail() {
         "#",
     ] {
         fs::write(&map, format!("{who} {maildir}/\n")).unwrap();
-        let mut command = mailferry(["deliver", "--protocol", "lmtp", "--map"]);
+        let mut command = mailferry(["deliver", "--protocol", "lmtp", "--recipient-map"]);
         command.arg(&map);
         let run = run_with_stdin(command, wire("LHLO mx\nQUIT\n")).exits(75);
         assert!(run.text().starts_with("421 4.3.5 "), "{who}: {run:?}");

@@ -30,108 +30,120 @@ use crate::mailbox::message::{DeletedPolicy, LabelPolicy};
 use crate::mailbox::tree::Layout;
 use crate::mailbox::{Error, Result};
 
-/// Convert mboxes into a Maildir, in parallel and durably, and back
+/// Convert mboxes to Maildir and back, or one mailbox into another
 ///
-/// A SOURCE is an mbox (mboxo, mboxrd, mboxcl, mboxcl2 or MMDF; found out by content, or named by a
-/// prefix such as mboxrd:PATH), compressed or not, or - for standard input; or it is a Maildir. The
-/// DESTINATION is of the other kind unless a prefix says otherwise (maildir:PATH copies a Maildir, names and
-/// flags and all); an mbox is written as mboxrd, or as the prefix says (mboxcl2:PATH), and to standard output
-/// for -. A new Maildir or mbox is built beside its
-/// name and appears whole; into an existing Maildir each message is moved, never over another name; an
-/// existing file is left alone without --append or --force. When the command returns 0, all of it is on
-/// stable storage. Sources are never changed.
+/// A SOURCE is an mbox, a Maildir, or - for an mbox on standard input. The variant of an mbox is detected, unless a
+/// prefix such as mboxcl2:PATH names it, and so is compression. A DESTINATION is of the other format, unless a prefix
+/// names one: maildir:PATH copies a Maildir, and mbox:PATH writes mboxrd.
 ///
-/// A SOURCE that is any other directory is a tree: each mailbox in it (mboxes, Maildirs, directories of messages;
-/// the directories of Thunderbird, KMail, Apple Mail and MH among them) becomes a folder of the DESTINATION, which
-/// is a Maildir with folders, with --layout fs a directory of Maildirs, or with mbox:PATH/ a directory of mboxes. A
-/// Maildir with folders is a tree, too, where the DESTINATION is a directory. Several sources go into one tree; an
-/// mbox among them is INBOX. What is no mail is passed over and counted (-v lists it); where there may be mail that
-/// could not be read, the rest is converted and the exit code is 1. Subscriptions come along, and names that a layout
-/// cannot say are escaped and told: mailferry-maildir(5).
+/// A SOURCE that is any other directory is a tree. Each mailbox in it becomes a folder of the DESTINATION: of a
+/// Maildir, with --layout fs of a directory of Maildirs, with mbox:PATH/ of a directory of mboxes. Several sources go
+/// into one tree. Files without mail are counted, and -v lists them.
+///
+/// Sources are never changed. A new Maildir or mbox appears complete, under its final name. In a Maildir that exists,
+/// messages are added and none is replaced. An existing mbox is an error, unless the options say otherwise. When the
+/// command exits with 0, everything is on stable storage. The same command again writes only what is new.
 #[derive(Args, Debug)]
-#[command(after_help = help())]
+#[command(
+    override_usage = "mailferry convert [OPTIONS] <SOURCE>... <DESTINATION>",
+    help_template = TEMPLATE,
+    after_help = SHORT_HELP,
+    after_long_help = long_help()
+)]
 pub(crate) struct ConvertArgs {
     // First: clap takes the options out of the matches as it fills the fields.
     #[command(flatten)]
     pub(super) given: GivenOptions,
     /// Sources, then the destination
-    #[arg(required = true, num_args = 1.., value_names = ["SOURCE", "DESTINATION"])]
+    #[arg(required = true, num_args = 1.., value_name = "MAILBOX", hide = true)]
     pub(super) mailboxes: Vec<OsString>,
-    /// Write nothing, report what would be done
+    /// Write nothing; report what would be done
     #[arg(short = 'n', long)]
     pub(super) dry_run: bool,
-    /// When to flush: once for all, each message, or not at all
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Fsync::Batch)]
+    /// When to flush: once for all messages, after each, or never
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Fsync::Batch, hide_short_help = true, help_heading = DESTINATION)]
     pub(super) fsync: Fsync,
     /// Line ends of the messages written
-    #[arg(long, value_enum, value_name = "EOL", default_value_t = Eol::Keep)]
+    #[arg(long, value_enum, value_name = "EOL", default_value_t = Eol::Keep, hide_short_help = true, help_heading = MESSAGES)]
     pub(super) eol: Eol,
-    /// What becomes of a user's own labels in X-Gmail-Labels, as Google Takeout writes it
-    #[arg(long, value_enum, value_name = "AS", default_value_t = LabelPolicy::Keywords)]
+    /// Treatment of the labels of Gmail
+    ///
+    /// Google Takeout writes them into X-Gmail-Labels. The labels that Gmail gives by itself become flags and folders
+    /// in any case.
+    #[arg(long, value_enum, value_name = "AS", default_value_t = LabelPolicy::Keywords, help_heading = MESSAGES)]
     pub(super) labels: LabelPolicy,
-    /// What becomes of messages that a mailer has marked as deleted
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = DeletedPolicy::Flag)]
+    /// Treatment of messages marked as deleted
+    ///
+    /// A mail program may expunge messages with the flag T.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = DeletedPolicy::Flag, help_heading = MESSAGES)]
     pub(super) deleted: DeletedPolicy,
-    /// The fields that only mailers write, Status, X-Keywords, X-Mozilla-Status, Content-Length and the like
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = Headers::Keep)]
+    /// Treatment of fields that only mail programs use, such as Status
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Headers::Keep, hide_short_help = true, help_heading = MESSAGES)]
     pub(super) headers: Headers,
-    /// The received date is looked for here first
-    #[arg(long, value_enum, value_name = "ORIGIN", default_value_t = Origin::FromLine)]
+    /// Where the received date is looked for first
+    #[arg(long, value_enum, value_name = "ORIGIN", default_value_t = Origin::FromLine, hide_short_help = true, help_heading = MESSAGES)]
     pub(super) date: Origin,
-    /// Zone of From_ lines that name none: +0100, UTC, Europe/Berlin; default: what the Received
-    /// fields show, else UTC
-    #[arg(long, value_name = "ZONE", value_parser = parse_zone)]
+    /// Time zone of From_ lines without one
+    ///
+    /// For example Europe/Berlin or +0100. The default is the zone that the Received fields show, or else UTC.
+    #[arg(long, value_name = "ZONE", value_parser = parse_zone, help_heading = MESSAGES)]
     pub(super) from_zone: Option<jiff::tz::TimeZone>,
-    /// The last part of the names
-    #[arg(long, value_name = "WORD", default_value = "mailferry")]
+    /// Last part of the names of messages
+    #[arg(long, value_name = "WORD", default_value = "mailferry", hide_short_help = true, help_heading = DESTINATION)]
     pub(super) host: String,
-    /// What stands before the flags in a name: some file systems cannot say the colon
-    #[arg(long, value_name = "CHAR", default_value = ":", value_parser = [":", ";", "!"])]
+    /// Character before the flags in a name, for file systems without colons
+    #[arg(long, value_name = "CHAR", default_value = ":", value_parser = [":", ";", "!"], hide_short_help = true, help_heading = DESTINATION)]
     pub(super) info_sep: String,
-    /// Decide boundaries as this list says, which inspect --boundaries printed and you edited
-    #[arg(long, value_name = "FILE")]
+    /// Edited list of inspect --boundaries that decides where messages begin
+    #[arg(long, value_name = "FILE", hide_short_help = true, help_heading = SOURCE)]
     pub(super) boundaries: Option<PathBuf>,
     /// Its text.
     #[arg(skip)]
     pub(super) boundary_list: Vec<u8>,
-    /// Leave messages out that are there already: the same content (less Status and the like), or the
-    /// same Message-ID
-    #[arg(long, value_enum, value_name = "BY")]
+    /// Leave out messages that the destination has already
+    ///
+    /// By content, the fields that mail programs rewrite do not count. Each message left out is reported with its
+    /// twin.
+    #[arg(long, value_enum, value_name = "BY", help_heading = MESSAGES)]
     pub(super) dedupe: Option<Dedupe>,
     /// Treat this path as a new mailbox, even if it was converted before
-    #[arg(long)]
+    #[arg(long, hide_short_help = true, help_heading = SOURCE)]
     pub(super) new_source: bool,
-    /// Keep the manifest in this file; default: mailferry.manifest in the Maildir
-    #[arg(long, value_name = "PATH", conflicts_with = "no_manifest")]
+    /// File of the manifest; default: mailferry.manifest in the Maildir
+    #[arg(long, value_name = "PATH", conflicts_with = "no_manifest", hide_short_help = true, help_heading = DESTINATION)]
     pub(super) manifest: Option<PathBuf>,
-    /// Keep no manifest: --exact, growth and deletions are not known to later runs then
-    #[arg(long)]
+    /// Write no manifest; later runs cannot continue, and --exact cannot restore
+    #[arg(long, hide_short_help = true, help_heading = DESTINATION)]
     pub(super) no_manifest: bool,
-    /// Give a source back byte for byte, from a Maildir and its manifest, into a file or -
+    /// Restore a source byte for byte from a Maildir and its manifest
     #[arg(long, conflicts_with_all = ["dedupe", "new_source", "no_manifest", "boundaries", "dry_run"])]
     pub(super) exact: bool,
-    /// With --exact: which source, by its path or its number
-    #[arg(long, value_name = "PATH|N", requires = "exact")]
+    /// Source to restore, by its path or number, if there are several
+    #[arg(long, value_name = "PATH|N", requires = "exact", hide_short_help = true)]
     pub(super) source: Option<OsString>,
-    /// Into an mbox, and with --exact: replace a file that exists
+    /// Replace an existing file
     #[arg(long)]
     pub(super) force: bool,
-    /// Into an mbox: write behind what is there, under its locks; on any error it is cut back
+    /// Append to an existing mbox under its locks; undone on error
     #[arg(long, conflicts_with_all = ["force", "exact"])]
     pub(super) append: bool,
-    /// Act as this user, and group; needs root for another user. The destination must be the user's, or
-    /// missing in a directory of root's
-    #[arg(long, value_name = "USER[:GROUP]", value_parser = identity::parse_owner)]
+    /// Owner (and group) of everything created; needs root for another user
+    ///
+    /// The command acts as this user. The destination must be the user's, or be missing in a directory of root's.
+    #[arg(long, value_name = "USER[:GROUP]", value_parser = identity::parse_owner, hide_short_help = true, help_heading = DESTINATION)]
     pub(super) owner: Option<Owner>,
-    /// Mode of the files that are made; who may read them may enter their directories
-    #[arg(long, value_name = "OCTAL", value_parser = parse_mode, default_value = "600")]
+    /// Mode of the files created; their readers may enter the directories
+    #[arg(long, value_name = "OCTAL", value_parser = parse_mode, default_value = "600", hide_short_help = true, help_heading = DESTINATION)]
     pub(super) mode: u32,
-    /// Create missing directories above the destination; they are removed again if nothing is written
+    /// Create missing directories above the destination
+    ///
+    /// They are removed again if nothing is written.
     #[arg(short = 'p', long)]
     pub(super) parents: bool,
-    /// Of mboxes that are in use: hold the locks only while each is opened; what others append meanwhile is
-    /// left for the next run
-    #[arg(long, conflicts_with = "exact", help_heading = "Source")]
+    /// Hold the locks of mboxes in use only while each is opened
+    ///
+    /// What is appended meanwhile is left for the next run.
+    #[arg(long, conflicts_with = "exact", hide_short_help = true, help_heading = SOURCE)]
     pub(super) live: bool,
     #[command(flatten)]
     pub(super) tree: TreeArgs,
@@ -141,7 +153,28 @@ pub(crate) struct ConvertArgs {
     pub(super) common: CommonArgs,
 }
 
-fn help() -> String {
+const MESSAGES: &str = "Messages";
+const SOURCE: &str = "Source";
+const DESTINATION: &str = "Destination";
+
+/// clap would show the sources and the destination as one list.
+const TEMPLATE: &str = "\
+{about-with-newline}
+{usage-heading} {usage}
+
+Arguments:
+  <SOURCE>...    mbox, Maildir or directory with mailboxes; - is standard input
+  <DESTINATION>  Maildir, mbox or directory; - is standard output
+
+{all-args}{after-help}";
+
+const SHORT_HELP: &str = "\
+Examples:
+  mailferry convert -n inbox.mbox ~/Maildir      see what would be done
+  mailferry convert ~/Mail ~/Maildir             a tree, folder by folder
+  mailferry convert ~/Maildir out.mbox           back";
+
+fn long_help() -> String {
     format!(
         "\
 Examples:
@@ -164,9 +197,7 @@ Examples:
 fn parse_mode(text: &str) -> Result<u32, String> {
     match u32::from_str_radix(text, 8) {
         Ok(mode) if mode & !0o666 == 0 && mode & 0o600 == 0o600 => Ok(mode),
-        _ => Err(format!(
-            "{text} is no mode of mail: its owner must be able to read and write it, and nobody runs it; for example 640"
-        )),
+        _ => Err("octal, owner rw, no execute bits, such as 640".to_owned()),
     }
 }
 
@@ -187,16 +218,16 @@ fn parse_zone(text: &str) -> Result<jiff::tz::TimeZone, String> {
 /// Where the folders of a tree go.
 #[derive(Args, Debug)]
 pub(super) struct TreeArgs {
-    /// How folders lie in the destination: maildir++ (.A.B beside cur/) or fs (A/B)
-    #[arg(long, value_enum, value_name = "LAYOUT", help_heading = "Trees")]
+    /// Directories of folders: .A.B in the Maildir, or A/B [default: maildir++]
+    #[arg(long, value_enum, value_name = "LAYOUT", hide_short_help = true, help_heading = "Trees")]
     pub(super) layout: Option<Layout>,
     #[command(flatten)]
     pub(super) folders: FolderArgs,
-    /// Read the sources from this file, one a line, or - for standard input
-    #[arg(long, value_name = "FILE", help_heading = "Trees")]
+    /// File with a source on each line; - is standard input
+    #[arg(long, value_name = "FILE", hide_short_help = true, help_heading = "Trees")]
     pub(super) files_from: Option<PathBuf>,
-    /// With --files-from: a NUL ends each name, as find -print0 writes them
-    #[arg(short = '0', long, requires = "files_from", help_heading = "Trees")]
+    /// End of a name in that file is a NUL, as find -print0 writes it
+    #[arg(short = '0', long, requires = "files_from", hide_short_help = true, help_heading = "Trees")]
     pub(super) null: bool,
 }
 

@@ -14,7 +14,7 @@ use std::sync::Mutex;
 
 use super::open::context;
 use super::signals;
-use crate::cli::ui::{Exit, ProgressDisplay, report_waits};
+use crate::cli::ui::{Exit, ProgressDisplay, print_error, report_waits};
 use crate::convert::export::{self, find_nested_folders};
 use crate::convert::import::import_mboxes;
 use crate::convert::{
@@ -92,7 +92,7 @@ pub(crate) fn run(mut args: ConvertArgs) -> Exit {
 
 /// Reports a usage error: that is all of the report.
 fn usage(error: &Error) -> Exit {
-    eprintln!("mailferry: {error}");
+    print_error(&error.to_string(), error.hint());
     Exit::Usage
 }
 

@@ -10,7 +10,7 @@ use super::table::{self, FolderCounts, FolderRow};
 use super::tree::TreeReport;
 use crate::cli::mailbox_arg::MailboxArg;
 use crate::cli::ui::layout::{stderr_width, stdout_width, wrap};
-use crate::cli::ui::{Exit, Reporter};
+use crate::cli::ui::{Exit, Reporter, print_error};
 use crate::convert::restore::RestoreSummary;
 use crate::convert::{Outcome, Totals};
 use crate::mailbox::fs::{Dir, files};
@@ -86,7 +86,7 @@ impl<'a> ConvertReport<'a> {
         restored: Result<RestoreSummary>,
     ) -> Exit {
         if self.to_stream {
-            findings.iter().for_each(|f| eprintln!("mailferry: {}", f.message));
+            findings.iter().for_each(|f| print_error(&f.message, f.hint.as_deref()));
             self.reporter.errors += findings.len() as u64;
         } else {
             self.reporter.findings(maildir, findings);

@@ -29,7 +29,8 @@ pub(crate) struct InspectArgs {
     #[arg(value_name = "N[-M]")]
     pub(super) messages: Option<MessageRange>,
     /// With N: its bytes as in the mbox, with From_ line and quoting
-    #[arg(long, requires = "messages")]
+    // In convert and verify, --source is a mailbox that was converted.
+    #[arg(long = "stored", alias = "source", requires = "messages")]
     pub(super) source: bool,
     /// Print every line that could begin a message, and the decision about it
     #[arg(long, conflicts_with = "messages")]
@@ -93,14 +94,14 @@ fn split_line(arg: &[u8]) -> Option<(&[u8], u64)> {
 pub(super) fn check_options(args: &InspectArgs, mailbox: &MailboxArg, has_line: bool) -> Result<()> {
     let options = [
         (args.boundaries, "--boundaries"),
-        (args.source, "--source"),
+        (args.source, "--stored"),
         (args.second_opinion, "--second-opinion"),
         (args.messages.is_some(), "N"),
         (args.stats, "--stats"),
     ];
     let used = |names: &[&str]| options.iter().find(|(is_used, name)| *is_used && names.contains(name));
     let path = display_path(&mailbox.path);
-    let for_mbox = ["--boundaries", "--source", "--second-opinion"];
+    let for_mbox = ["--boundaries", "--stored", "--second-opinion"];
     if mailbox.is_tree()? {
         return match used(&[&for_mbox[..], &["N"]].concat()) {
             Some((_, option)) => Err(Error::usage(

@@ -1,5 +1,6 @@
 //! The user interface: reports, progress and exit codes.
 
+mod error_text;
 mod estimate;
 pub(super) mod exit;
 mod finding_text;
@@ -8,6 +9,7 @@ pub(super) mod progress;
 pub(super) mod report;
 pub(super) mod table;
 
+pub(crate) use error_text::print_error;
 pub(crate) use exit::{Exit, ExitCodes};
 pub(crate) use progress::{ProgressDisplay, report_waits};
 pub(crate) use report::Reporter;

@@ -10,9 +10,9 @@ use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Exit;
 use super::finding_text::{FindingColumns, one_line};
 use super::layout;
+use super::{Exit, print_error};
 use crate::cli::args::{CommonArgs, When};
 use crate::mailbox::finding::Severity;
 use crate::mailbox::source::mapped;
@@ -161,7 +161,7 @@ impl Reporter {
         keys["type"] = "summary".into();
         keys["command"] = command.into();
         keys["command_line"] = words.collect();
-        keys["version"] = env!("CARGO_PKG_VERSION").into();
+        keys["version"] = env!("MAILFERRY_VERSION").into();
         keys["host"] = rustix::system::uname().nodename().to_string_lossy().into();
         keys["start"] = time(self.start).into();
         keys["end"] = time(SystemTime::now()).into();
@@ -217,7 +217,15 @@ impl Reporter {
             }
             self.object(&object);
         } else if !is_suppressed {
-            self.finding_lines(path, finding);
+            // The first error of a kind names what to do, if none of them does.
+            let remedy = match finding.severity {
+                Severity::Error if finding.hint.is_none() && *count == 1 => finding.code.advice().hint(),
+                _ => None,
+            };
+            match remedy {
+                Some(remedy) => self.finding_lines(path, &finding.clone().with_hint(remedy)),
+                None => self.finding_lines(path, finding),
+            }
         } else if finding.severity == Severity::Warning {
             *counts.suppressed.entry(finding.code).or_default() += 1;
         }
@@ -273,12 +281,11 @@ impl Reporter {
     /// Reports an error that ended the run: as text on standard error, and as a finding in JSON.
     pub(crate) fn error(&mut self, error: &Error) {
         self.errors += 1;
-        let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
         // On a terminal, what was reported before comes first.
         if self.width.is_some() && !self.closed {
             let _ = self.out.flush();
         }
-        let _ = writeln!(anstream::stderr(), "mailferry: {error}{hint}");
+        print_error(&error.to_string(), error.hint());
         self.object(&error.to_json());
     }
 

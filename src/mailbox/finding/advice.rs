@@ -11,6 +11,19 @@ pub struct Advice {
     pub remedy: &'static str,
 }
 
+impl Advice {
+    /// Returns the remedy in the form of messages; None if there is nothing to do.
+    pub(crate) fn hint(self) -> Option<String> {
+        let sentences = self.remedy.trim_end_matches('.').split(". ");
+        let lower = |sentence: &str| {
+            let mut chars = sentence.chars();
+            chars.next().map(|first| first.to_lowercase().collect::<String>() + chars.as_str())
+        };
+        let hint = sentences.filter_map(lower).collect::<Vec<_>>().join("; ");
+        (hint != "nothing").then_some(hint)
+    }
+}
+
 const fn advice(cause: &'static str, remedy: &'static str) -> Advice {
     Advice { cause, remedy }
 }
