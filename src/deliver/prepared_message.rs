@@ -190,7 +190,7 @@ fn leading_from_line(head: &[u8]) -> Option<LeadingFromLine> {
     let parsed = from_line::parse(line);
     let is_from_line = match parsed.class {
         LineClass::Dated => true,
-        LineClass::Known => rest.is_empty() || header::is_field_line(rest),
+        LineClass::Shaped | LineClass::Known => rest.is_empty() || header::is_field_line(rest),
         LineClass::Unknown => false,
     };
     let sender = if parsed.sender.eq_ignore_ascii_case(b"MAILER-DAEMON") { b"" } else { parsed.sender };

@@ -138,3 +138,34 @@ fn a_glued_message_is_reported_and_a_boundary_list_splits_it_off() {
 fn run_verify(source: &std::path::Path) -> Run {
     run(mailferry([std::ffi::OsStr::new("verify"), "--json".as_ref(), source.as_os_str()]))
 }
+
+#[test]
+fn dates_in_other_languages_begin_messages_and_date_them() {
+    let lines: [(&[u8], &str); 8] = [
+        (b"ada@example.org Mon Mar  2 08:15:00 1998", "1998-03-02T08:15:00Z"),
+        ("ada@example.org Mo Mär  2 08:15:00 1998".as_bytes(), "1998-03-02T08:15:00Z"),
+        (b"ada@example.org lun m\xe4r.  2 08:15:00 1998", "1998-03-02T08:15:00Z"),
+        ("ada@example.org пн мар  2 08:15:00 1998".as_bytes(), "1998-03-02T08:15:00Z"),
+        (b"ada@example.org \xd0\xce \xcd\xc1\xd2  2 08:15:00 1998", "1998-03-02T08:15:00Z"),
+        ("ada@example.org 1998年3月2日 08:15:00 JST".as_bytes(), "1998-03-01T23:15:00Z"),
+        (b"- 02.03.1998 08:15", "1998-03-02T08:15:00Z"),
+        // The language is unknown, so the Date field counts.
+        (b"ada@example.org Xx Foo  2 08:15:00 1998", "1999-01-01T00:00:00Z"),
+    ];
+    for (line, date) in lines {
+        // Among English lines, and alone.
+        for english in ["From bertil@example.org Mon Mar  2 19:40:31 1998\nSubject: 1\n\ntext\n\n", ""] {
+            let message = b"\nSubject: 2\nDate: Fri, 1 Jan 1999 00:00:00 +0000\n\ntext\n\n";
+            let text = [english.as_bytes(), b"From ", line, message, english.as_bytes()].concat();
+            let setup = Setup::new();
+            let source = setup.file("source", &text);
+            let run = setup.try_convert(&[], &[&source]).exits(0);
+            assert_eq!(run.complaints(), [""; 0]);
+            let listed = run_inspect(&source, &["--json"]).json();
+            let second = listed.iter().find(|row| row["subject"] == "2").unwrap();
+            assert_eq!(second["date"], date, "{:?}", String::from_utf8_lossy(line));
+            assert_eq!(setup.messages().len(), if english.is_empty() { 1 } else { 3 });
+            same(&setup.exact(&[]), &text, "restored");
+        }
+    }
+}

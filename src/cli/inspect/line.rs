@@ -81,7 +81,7 @@ fn evidence(candidate: &Candidate) -> [(&'static str, &'static str); 3] {
     let line = match candidate.line {
         LineClass::Dated => "a sender and a date (D)",
         LineClass::Known => "a known form without a date (K)",
-        LineClass::Unknown => "not a known form of a From_ line (U)",
+        LineClass::Shaped | LineClass::Unknown => "not a known form of a From_ line (U)",
     };
     let next = match candidate.next {
         NextLine::Header => "a header field or a From_ line (H)",

@@ -133,7 +133,7 @@ impl Renderer {
         let rendered = self.with_line_ends(source, mbox.variant.quoting());
         let from_line = match from.class {
             LineClass::Dated => FromLineSpec::Verbatim(lines),
-            LineClass::Known | LineClass::Unknown => {
+            LineClass::Shaped | LineClass::Known | LineClass::Unknown => {
                 let path = header::return_path(header::split(source).header);
                 let named = Some(from.sender).filter(|s| !s.is_empty());
                 FromLineSpec::Generated { sender: named.or(path).unwrap_or_default(), epoch }

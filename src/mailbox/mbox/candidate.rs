@@ -56,7 +56,7 @@ impl Candidate {
         let line = match self.line {
             LineClass::Dated => 'D',
             LineClass::Known => 'K',
-            LineClass::Unknown => 'U',
+            LineClass::Shaped | LineClass::Unknown => 'U',
         };
         let next = match self.next {
             NextLine::Header => 'H',

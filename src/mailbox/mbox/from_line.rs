@@ -8,7 +8,9 @@ use std::fmt;
 
 use super::lines::{begins_from_line, line_end};
 use crate::mailbox::message::Stamp;
-use crate::mailbox::message::date::{self, Form, Order, ParsedDate, Weekday, ZonePosition};
+use crate::mailbox::message::date::{
+    self, DateParser, Form, Names, Order, ParsedDate, Weekday, ZonePosition,
+};
 
 /// How far from its end a line is searched for the start of a date. The longest date, with a zone spelled out in a
 /// comment, takes about 80 bytes. The length of a sender is not limited.
@@ -30,6 +32,8 @@ pub(crate) struct FromLine<'a> {
 pub(crate) enum LineClass {
     /// D: a sender, possibly empty, and a date to the end of the line.
     Dated,
+    /// D before a header, else U: only the shape is that of a date, see [`Names::Unknown`] and [`Order`].
+    Shaped,
     /// K: a known form without a date, `From ` alone or with a single token.
     Known,
     /// U: any other line.
@@ -56,17 +60,63 @@ pub(crate) fn first_stamp(lines: &[u8]) -> Option<Stamp> {
 
 /// Splits the line before the longest run of tokens at its end that is a date.
 fn dated(rest: &[u8]) -> Option<FromLine<'_>> {
+    let at_end = |parse: DateParser| find_date(rest, parse);
+    // Decoding takes long, and a date has at least five digits.
+    let may_be_encoded = !rest.is_ascii() && rest.iter().filter(|b| b.is_ascii_digit()).nth(4).is_some();
+    let decoded = if may_be_encoded { in_other_charset(rest) } else { None };
+    if let Some(date) = decoded.or_else(|| at_end(date::parse_prefix)) {
+        return Some(date.line(rest, LineClass::Dated));
+    }
+    if let Some(date) = at_end(date::parse_shape) {
+        return Some(date.line(rest, LineClass::Shaped));
+    }
+    // In a sentence more words come before these.
+    let of_one_sender = |date: &DateAtEnd| !trimmed(&rest[..date.start]).iter().any(is_blank);
+    let date = at_end(date::parse_time_and_year).or_else(|| at_end(date::parse_day)).filter(of_one_sender)?;
+    let class = if rest.starts_with(KMAIL_SENDER) { LineClass::Dated } else { LineClass::Shaped };
+    Some(date.line(rest, class))
+}
+
+/// KMail writes `From ???@??? 00:00:00 1997 +0000`.
+const KMAIL_SENDER: &[u8] = b"???@???";
+
+/// A date at the end of a line.
+#[derive(Clone, Copy)]
+struct DateAtEnd {
+    start: usize,
+    stamp: Option<Stamp>,
+    form: Form,
+}
+
+impl DateAtEnd {
+    fn line(self, rest: &[u8], class: LineClass) -> FromLine<'_> {
+        let DateAtEnd { start, stamp, form } = self;
+        FromLine { class, sender: trimmed(&rest[..start]), stamp, spelling: Spelling::dated(form) }
+    }
+}
+
+fn find_date(rest: &[u8], parse: DateParser) -> Option<DateAtEnd> {
     let window = rest.len().saturating_sub(DATE_WINDOW);
     (window..rest.len()).filter(|&i| begins_token(rest, i)).find_map(|start| {
-        let ParsedDate { stamp, form, rest: after } = date::parse_prefix(&rest[start..])?;
+        let ParsedDate { stamp, form, rest: after } = parse(&rest[start..])?;
         // `From joe Jan 1 10:00 2001`: the only word before a date is the sender, not a weekday.
         let is_sender = start == 0 && form.weekday == Weekday::Word;
-        (after.is_empty() && !is_sender).then(|| FromLine {
-            class: LineClass::Dated,
-            sender: trimmed(&rest[..start]),
-            stamp,
-            spelling: Spelling::dated(form),
-        })
+        (after.is_empty() && !is_sender).then_some(DateAtEnd { start, stamp, form })
+    })
+}
+
+/// Finds a date with names in a charset that is not UTF-8. Its words are counted, since decoding changes their lengths.
+fn in_other_charset(rest: &[u8]) -> Option<DateAtEnd> {
+    let window = rest.len().saturating_sub(DATE_WINDOW);
+    let starts: Vec<usize> = (window..rest.len()).filter(|&i| begins_token(rest, i)).collect();
+    let tail = *starts.first()?;
+    date::find_in_charsets(&rest[tail..], |decoded, parse| {
+        let date = find_date(decoded, parse).filter(|date| date.stamp.is_some())?;
+        if decoded.len() == rest.len() - tail {
+            return Some(DateAtEnd { start: tail + date.start, ..date });
+        }
+        let words = (date.start..decoded.len()).filter(|&i| begins_token(decoded, i)).count();
+        Some(DateAtEnd { start: *starts.get(starts.len().checked_sub(words)?)?, ..date })
     })
 }
 
@@ -189,6 +239,8 @@ impl Spelling {
     const NO_SECONDS: u16 = 1 << 5;
     const ZONE_BEFORE_YEAR: u16 = 1 << 6;
     const ZONE_AT_END: u16 = 1 << 7;
+    const FOREIGN_NAMES: u16 = 1 << 8;
+    const UNKNOWN_MONTH: u16 = 1 << 9;
 
     const UNKNOWN: Spelling = Spelling(0);
     /// `From ` and nothing else.
@@ -197,7 +249,7 @@ impl Spelling {
     const WORD: Spelling = Spelling(3);
 
     /// Indexed by the kind.
-    const KINDS: [&str; 10] = [
+    const KINDS: [&str; 14] = [
         "unknown",
         "no date, no sender",
         "no date, address only",
@@ -208,6 +260,10 @@ impl Spelling {
         "RFC 822 order",
         "day-month-year",
         "ISO 8601",
+        "year, month, day",
+        "day in numbers",
+        "day in numbers, no time",
+        "no day",
     ];
 
     fn dated(form: Form) -> Spelling {
@@ -218,13 +274,23 @@ impl Spelling {
             Order::Rfc822 => 7,
             Order::Dashed => 8,
             Order::Iso => 9,
+            Order::YearFirst => 10,
+            Order::Numeric => 11,
+            Order::DayAlone => 12,
+            Order::TimeAndYear => 13,
         };
-        if form.weekday == Weekday::Missing && form.order != Order::Iso {
+        let has_names = bits < 9 || form.order == Order::YearFirst;
+        if form.weekday == Weekday::Missing && has_names {
             bits |= Self::NO_WEEKDAY;
         }
-        if !form.seconds {
+        if !form.seconds && form.order != Order::DayAlone {
             bits |= Self::NO_SECONDS;
         }
+        bits |= match form.names {
+            Names::Foreign => Self::FOREIGN_NAMES,
+            Names::Unknown if has_names => Self::UNKNOWN_MONTH,
+            Names::Unknown | Names::English => 0,
+        };
         bits |= match form.zone {
             ZonePosition::Missing => 0,
             ZonePosition::BeforeYear => Self::ZONE_BEFORE_YEAR,
@@ -241,6 +307,8 @@ impl Spelling {
             (Self::NO_SECONDS, ", no seconds"),
             (Self::ZONE_BEFORE_YEAR, ", zone before the year"),
             (Self::ZONE_AT_END, ", zone at the end"),
+            (Self::FOREIGN_NAMES, ", not in English"),
+            (Self::UNKNOWN_MONTH, ", unknown month"),
         ] {
             if self.0 & bit != 0 {
                 name.push_str(words);
@@ -335,6 +403,20 @@ mod tests {
             ("From a@b 2001-01-01 10:00:05", "a@b", TEN + 5, "ISO 8601"),
             ("From a@b 2001-01-01 10:00:05 +01:00", "a@b", TEN + 5 - HOUR, "ISO 8601, zone at the end"),
             ("From a@b 2001-01-01 10:00:05+01:00", "a@b", TEN + 5 - HOUR, "ISO 8601, zone at the end"),
+            // other languages
+            ("From a@b Mo Jän  1 10:00:05 2001", "a@b", TEN + 5, "asctime, not in English"),
+            ("From a@b lun ene  1 10:00:05 2001", "a@b", TEN + 5, "asctime, not in English"),
+            ("From a@b Mo 1. Jänner 10:00:05 CET 2001", "a@b", TEN + 5 - HOUR, "asctime, day before the month, zone before the year, not in English"),
+            ("From a@b пн янв  1 10:00:05 2001", "a@b", TEN + 5, "asctime, not in English"),
+            ("From a@b T2 Th01  1 10:00:05 2001", "a@b", TEN + 5, "asctime, not in English"),
+            ("From a@b 月  1月  1 10:00:05 2001", "a@b", TEN + 5, "asctime, not in English"),
+            ("From a@b 2001年 01月 01日 星期一 10:00:05 CST", "a@b", TEN + 5 + 6 * HOUR, "year, month, day, zone at the end, not in English"),
+            ("From a@b 2001. jan.  1., hétfő, 10:00:05 CET", "a@b", TEN + 5 - HOUR, "year, month, day, zone at the end"),
+            ("From lun ene  1 10:00:05 2001", "", TEN + 5, "asctime, not in English"),
+            ("From mar ene  1 10:00:05 2001", "mar", TEN + 5, "asctime, no weekday, not in English"),
+            // numbers
+            ("From a@b 2001/01/01 10:00:05", "a@b", TEN + 5, "day in numbers"),
+            ("From a@b 01.01.2001 10:00", "a@b", TEN, "day in numbers, no seconds"),
             // senders
             ("From - Mon Jan  1 10:00:05 2001", "-", TEN + 5, "asctime"),
             ("From - Mon, 01 Jan 2001 10:00:05 GMT", "-", TEN + 5, "RFC 822 order, zone at the end"),
@@ -360,6 +442,42 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text() {
         check_dated(b"From \xff\0@b m\xe5n Jan  1 10:00:05 2001", b"\xff\0@b", Some(TEN + 5), "asctime");
+    }
+
+    #[test]
+    fn names_in_old_charsets() {
+        for line in [
+            &b"From a@b Mo J\xe4n  1 10:00:05 2001"[..],
+            b"From a@b \xd0\xce \xd1\xce\xd7  1 10:00:05 2001",
+            b"From a@b \xef\xed \xff\xed\xe2  1 10:00:05 2001",
+            b"From a@b \xd2\xbb 1\xd4\xc2  1 10:00:05 2001",
+        ] {
+            check_dated(line, b"a@b", Some(TEN + 5), "asctime, not in English");
+        }
+        let line = b"From a@b 2001\x94N 1\x8c\x8e 1\x93\xfa 10:00:05";
+        check_dated(line, b"a@b", Some(TEN + 5), "year, month, day, no weekday, not in English");
+    }
+
+    #[test]
+    fn the_shape_of_a_date_in_an_unknown_language() {
+        for (line, sender) in [
+            ("From a@b Xxx Foo  1 10:00:05 2001", "a@b"),
+            ("From a@b M?r Foo? 1 10:00 2001 +0100", "a@b"),
+            ("From Joe Doe <a@b> Xxx, 1 Foo 2001 10:00:05", "Joe Doe <a@b>"),
+            ("From - Foo 1 10:00:05 2001", "-"),
+            ("From a@b 2001/01/01", "a@b"),
+            ("From a@b 10:00:05 2001 +0000", "a@b"),
+        ] {
+            let found = parse(line.as_bytes());
+            assert_eq!((found.class, found.sender), (LineClass::Shaped, sender.as_bytes()), "{line}");
+        }
+        let kmail = parse(b"From ???@??? 00:00:00 1997 +0000");
+        assert_eq!((kmail.class, kmail.sender, kmail.stamp), (LineClass::Dated, &b"???@???"[..], None));
+        for prose in
+            ["From here to there at 10:00 2001", "From the day 2001/01/01", "From 10:00 to 11:00 2001"]
+        {
+            assert_eq!(parse(prose.as_bytes()).class, LineClass::Unknown, "{prose}");
+        }
     }
 
     #[test]
@@ -404,7 +522,6 @@ mod tests {
             "From a@b Mon Jan  1 10:00:05 2001 until now",
             "From a@b Mon Jan  1 10:00:05 2001.",
             "From a@b Mon Jan  1 10:00:05 2001,",
-            "From a@b Mon Foo  1 10:00:05 2001",
             "From a@b Mon Jan  1 10:00:05",
             "From a@b Mon Jan  1 2001",
             "From remote from here",

@@ -27,7 +27,8 @@ impl GluedScan {
         }
         let is_last = memmem::find(&line[1..], b"From ").is_none();
         let parsed = from_line::parse(line);
-        if !is_last || parsed.class != LineClass::Dated || parsed.sender.is_empty() {
+        let is_dated = matches!(parsed.class, LineClass::Dated | LineClass::Shaped);
+        if !is_last || !is_dated || parsed.sender.is_empty() {
             return false;
         }
         let line_start = memrchr2(b'\n', 0, &text[..at]).map_or(0, |lf| lf + 1);

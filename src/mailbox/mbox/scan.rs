@@ -197,11 +197,16 @@ fn classify(text: &[u8], at: usize) -> Candidate {
     let parsed = from_line::parse(&text[at..end]);
     let len = u32::try_from(end - at);
     let next = next_line(&text[end..]);
+    let line = match (parsed.class, next) {
+        (LineClass::Shaped, NextLine::Header) => LineClass::Dated,
+        (LineClass::Shaped, _) => LineClass::Unknown,
+        (class, _) => class,
+    };
     Candidate {
         offset: at as u64,
         len: len.unwrap_or(u32::MAX),
         spelling: parsed.spelling,
-        line: parsed.class,
+        line,
         next,
         blank_before: blank_before(text, at),
         dash: text[at..end].trim_ascii() == b"From -" || parsed.sender == b"-",
@@ -210,7 +215,7 @@ fn classify(text: &[u8], at: usize) -> Candidate {
             NextLine::Header => len.is_err() || length::content_length(&text[end..]).is_some(),
             NextLine::Empty | NextLine::Text => true,
         },
-        heads_attached: parsed.class == LineClass::Dated && attached_above(&text[..at]).is_some(),
+        heads_attached: line == LineClass::Dated && attached_above(&text[..at]).is_some(),
         is_patch: parsed.is_patch(),
         glued: false,
     }
@@ -291,6 +296,10 @@ mod tests {
         assert_eq!(classes(&format!("x\r\n\r\nFrom a@b {date}\r\ntext\r\n")), ["DTB"]);
         assert_eq!(classes("\nFrom a@b\n>From c\n"), ["KHB"]);
         assert_eq!(classes("a\nFrom here to there\nX : y\n"), ["UHN"]);
+        // An unknown language, and then a header or not.
+        assert_eq!(classes("\nFrom a@b Foo  1 10:00:05 2001\nA: 1\n"), ["DHB"]);
+        assert_eq!(classes("\nFrom a@b Foo  1 10:00:05 2001\ntext\n"), ["UTB"]);
+        assert_eq!(classes("\nFrom a@b Foo  1 10:00:05 2001\n\n"), ["UEB"]);
         assert_eq!(classes(&format!("\u{1}\u{1}\u{1}\u{1}\nFrom a@b {date}\nA: 1\n")), ["DHB"]);
     }
 

@@ -33,6 +33,7 @@ pub(crate) struct Form {
     pub weekday: Weekday,
     pub seconds: bool,
     pub zone: ZonePosition,
+    pub names: Names,
 }
 
 /// The order of the parts of a date.
@@ -50,6 +51,24 @@ pub(crate) enum Order {
     Dashed,
     /// `2001-01-01 10:00:00`
     Iso,
+    /// `2001 Jan 1 10:00:00`
+    YearFirst,
+    /// `01.01.2001 10:00:00` or `2001/01/01 10:00:00`
+    Numeric,
+    /// `2001/01/01`
+    DayAlone,
+    /// `10:00:00 2001`
+    TimeAndYear,
+}
+
+/// The language of the names in a date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// Also for a date in numbers.
+    English,
+    Foreign,
+    /// The month is unknown.
+    Unknown,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

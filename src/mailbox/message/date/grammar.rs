@@ -3,36 +3,98 @@
 use jiff::civil::{Date, DateTime};
 use jiff::tz::Offset;
 
-use super::names::{MONTHS, ZONES, is_english_weekday, is_name_or_abbreviation};
-use super::scanner::Scanner;
-use super::{Form, Order, ParsedDate, Weekday, ZonePosition};
+use super::names::{self, Bits};
+use super::scanner::{Scanner, Words};
+use super::{Form, Names, Order, ParsedDate, Weekday, ZonePosition};
 use crate::mailbox::message::Stamp;
 
 /// Parses the date at the start of `bytes`.
 pub(crate) fn parse_prefix(bytes: &[u8]) -> Option<ParsedDate<'_>> {
-    let scanner = Scanner { rest: bytes };
+    date(Scanner { rest: bytes, words: Words::Known })
+}
+
+/// Parses the date at the start of `bytes`, in which any word can be the month: only the shape is that of a date.
+pub(crate) fn parse_shape(bytes: &[u8]) -> Option<ParsedDate<'_>> {
+    date(Scanner { rest: bytes, words: Words::Any })
+}
+
+/// Parses the date at the start of a text that was decoded from a guessed charset: its names must have their accents.
+pub(super) fn parse_decoded(bytes: &[u8]) -> Option<ParsedDate<'_>> {
+    date(Scanner { rest: bytes, words: Words::Exact })
+}
+
+/// Parses a day in numbers, without a time.
+pub(crate) fn parse_day(bytes: &[u8]) -> Option<ParsedDate<'_>> {
+    Scanner { rest: bytes, words: Words::Known }.day_alone()
+}
+
+/// Parses a time and a year, without a day.
+pub(crate) fn parse_time_and_year(bytes: &[u8]) -> Option<ParsedDate<'_>> {
+    Scanner { rest: bytes, words: Words::Known }.time_and_year()
+}
+
+fn date(scanner: Scanner<'_>) -> Option<ParsedDate<'_>> {
+    // Nearly every date begins with an English weekday.
+    if let Some(written) = scanner.with_english_weekday() {
+        return Some(written);
+    }
     // Without a weekday is tried first: `Mar 5 10:00 2001` is March, `Mar Jan 5 10:00 2001` is Tuesday.
-    scanner.iso().or_else(|| scanner.named_month()).or_else(|| scanner.with_weekday())
+    scanner.iso().or_else(|| scanner.after_weekday(None)).or_else(|| scanner.with_weekday())
 }
 
-/// The parts of a date, not yet validated.
-struct Parts {
-    year: i16,
-    month: i8,
+/// The parts of a date before its time, not yet validated.
+#[derive(Clone, Copy)]
+struct Day {
+    order: Order,
+    weekday: Option<WeekdayName>,
     day: i8,
-    time: Time,
-    zone: Option<Zone>,
+    month: MonthName,
+    year: i16,
 }
 
-impl Parts {
-    fn stamp(&self) -> Option<Stamp> {
-        let Time { hour, minute, second, .. } = self.time;
-        // A leap second is the first second of the next minute.
-        let leap = i64::from(second == 60);
-        let time = jiff::civil::Time::new(hour, minute, second - leap as i8, 0).ok()?;
-        let date = Date::new(self.year, self.month, self.day).ok()?;
-        let local = Offset::UTC.to_timestamp(DateTime::from_parts(date, time)).ok()?;
-        Some(Stamp { local: local.as_second() + leap, zone: self.zone.and_then(|z| z.offset) })
+/// A weekday as written.
+#[derive(Clone, Copy)]
+struct WeekdayName {
+    certainty: Weekday,
+    /// Those that it can mean; none if it is unknown.
+    weekdays: Bits,
+}
+
+/// A month as written.
+#[derive(Clone, Copy)]
+struct MonthName {
+    /// Those that it can mean; none if it is unknown.
+    months: Bits,
+    names: Names,
+}
+
+impl MonthName {
+    const UNKNOWN: MonthName = MonthName { months: 0, names: Names::Unknown };
+
+    fn of_number(number: i8, names: Names) -> MonthName {
+        let months = if (1..=12).contains(&number) { 1 << (number - 1) } else { 0 };
+        MonthName { months, names }
+    }
+}
+
+impl Day {
+    /// Returns the date. If the name of the month means two months, the weekday decides.
+    fn date(&self) -> Option<Date> {
+        let date = |month: u32| Date::new(self.year, month as i8 + 1, self.day).ok();
+        let months = self.month.months;
+        if months.count_ones() == 1 {
+            return date(months.trailing_zeros());
+        }
+        let mut dates = (0..12).filter(|n| months >> n & 1 == 1).filter_map(date);
+        let weekday = self.weekday?;
+        let date = dates.find(|&date| weekday.means(date))?;
+        dates.all(|other| !weekday.means(other)).then_some(date)
+    }
+}
+
+impl WeekdayName {
+    fn means(self, date: Date) -> bool {
+        self.weekdays >> date.weekday().to_monday_zero_offset() & 1 == 1
     }
 }
 
@@ -45,6 +107,18 @@ struct Time {
     seconds_written: bool,
 }
 
+impl Time {
+    const MIDNIGHT: Time = Time { hour: 0, minute: 0, second: 0, seconds_written: false };
+
+    fn stamp(self, date: Date, zone: Option<Zone>) -> Option<Stamp> {
+        // A leap second is the first second of the next minute.
+        let leap = i64::from(self.second == 60);
+        let time = jiff::civil::Time::new(self.hour, self.minute, self.second - leap as i8, 0).ok()?;
+        let local = Offset::UTC.to_timestamp(DateTime::from_parts(date, time)).ok()?;
+        Some(Stamp { local: local.as_second() + leap, zone: zone.and_then(|z| z.offset) })
+    }
+}
+
 /// A zone, in seconds east of UTC if that is known.
 #[derive(Clone, Copy)]
 struct Zone {
@@ -53,28 +127,37 @@ struct Zone {
 
 /// Whole dates. These methods take the scanner by value, since one is tried after the other.
 impl<'a> Scanner<'a> {
-    fn with_weekday(mut self) -> Option<ParsedDate<'a>> {
+    fn with_english_weekday(mut self) -> Option<ParsedDate<'a>> {
+        names::english_weekday(self.ahead().word())?;
         let weekday = self.weekday()?;
-        let mut written = self.named_month()?;
-        written.form.weekday = weekday;
-        Some(written)
+        self.after_weekday(Some(weekday))
     }
 
-    fn named_month(mut self) -> Option<ParsedDate<'a>> {
+    fn with_weekday(mut self) -> Option<ParsedDate<'a>> {
+        let weekday = self.weekday()?;
+        self.after_weekday(Some(weekday))
+    }
+
+    fn after_weekday(self, weekday: Option<WeekdayName>) -> Option<ParsedDate<'a>> {
+        self.named_month(weekday).or_else(|| self.numeric(weekday))
+    }
+
+    fn named_month(mut self, weekday: Option<WeekdayName>) -> Option<ParsedDate<'a>> {
         if let Some((day, month, year)) = self.dashed() {
-            return self.year_before_time(Order::Dashed, day, month, year);
+            return self.year_before_time(Day { order: Order::Dashed, weekday, day, month, year });
         }
-        let (month_first, day, month) = match self.month() {
-            Some(month) => (true, self.after_gap(Self::day)?, month),
-            None => (false, self.day()?, self.after_gap(Self::month)?),
-        };
+        if let Some(year) = self.leading_year() {
+            let (day, month, _) = self.after_gap(Self::day_and_month)?;
+            return self.year_before_time(Day { order: Order::YearFirst, weekday, day, month, year });
+        }
+        let (day, month, month_first) = self.day_and_month()?;
         if let Some(time) = self.after_gap(Self::time) {
             let order = if month_first { Order::Asctime } else { Order::AsctimeDayFirst };
-            return self.time_before_year(order, day, month, time);
+            return self.time_before_year(Day { order, weekday, day, month, year: 0 }, time);
         }
         let order = if month_first { Order::AsctimeYearFirst } else { Order::Rfc822 };
         let year = self.after_gap(Self::year)?;
-        self.year_before_time(order, day, month, year)
+        self.year_before_time(Day { order, weekday, day, month, year })
     }
 
     fn iso(mut self) -> Option<ParsedDate<'a>> {
@@ -84,32 +167,66 @@ impl<'a> Scanner<'a> {
         if self.rest.first().is_some_and(|b| b.eq_ignore_ascii_case(&b'T')) {
             self.skip(1);
         }
-        self.year_before_time(Order::Iso, day, month, year as i16)
+        let month = MonthName::of_number(month, Names::English);
+        self.year_before_time(Day { order: Order::Iso, weekday: None, day, month, year: year as i16 })
     }
 
-    fn time_before_year(mut self, order: Order, day: i8, month: i8, time: Time) -> Option<ParsedDate<'a>> {
+    fn numeric(mut self, weekday: Option<WeekdayName>) -> Option<ParsedDate<'a>> {
+        let (day, month, year) = self.numbers()?;
+        self.year_before_time(Day { order: Order::Numeric, weekday, day, month, year })
+    }
+
+    fn day_alone(mut self) -> Option<ParsedDate<'a>> {
+        let (day, month, year) = self.numbers()?;
+        let day = Day { order: Order::DayAlone, weekday: None, day, month, year };
+        Some(self.end(day, Time::MIDNIGHT, None, ZonePosition::Missing))
+    }
+
+    /// KMail writes `00:00:00 1997 +0000`.
+    fn time_and_year(mut self) -> Option<ParsedDate<'a>> {
+        let time = self.time()?;
+        let month = MonthName::UNKNOWN;
+        self.time_before_year(Day { order: Order::TimeAndYear, weekday: None, day: 0, month, year: 0 }, time)
+    }
+
+    fn time_before_year(mut self, mut day: Day, time: Time) -> Option<ParsedDate<'a>> {
         let early = self.after_gap(Self::zone);
-        let year = self.after_gap(Self::year)?;
+        day.year = self.after_gap(Self::year)?;
         let late = self.zone();
-        let place = match (early, late) {
+        let position = match (early, late) {
             (Some(_), _) => ZonePosition::BeforeYear,
             (None, Some(_)) => ZonePosition::AtEnd,
             (None, None) => ZonePosition::Missing,
         };
-        Some(self.end(order, place, Parts { year, month, day, time, zone: early.or(late) }))
+        Some(self.end(day, time, early.or(late), position))
     }
 
-    fn year_before_time(mut self, order: Order, day: i8, month: i8, year: i16) -> Option<ParsedDate<'a>> {
+    fn year_before_time(mut self, mut day: Day) -> Option<ParsedDate<'a>> {
+        if let Some(weekday) = self.after_gap(Self::known_weekday) {
+            day.weekday = day.weekday.or(Some(weekday));
+        }
         let time = self.after_gap(Self::time)?;
         let zone = self.zone();
-        let place = if zone.is_some() { ZonePosition::AtEnd } else { ZonePosition::Missing };
-        Some(self.end(order, place, Parts { year, month, day, time, zone }))
+        let position = if zone.is_some() { ZonePosition::AtEnd } else { ZonePosition::Missing };
+        Some(self.end(day, time, zone, position))
     }
 
-    fn end(mut self, order: Order, zone: ZonePosition, parts: Parts) -> ParsedDate<'a> {
+    fn end(mut self, day: Day, time: Time, zone: Option<Zone>, position: ZonePosition) -> ParsedDate<'a> {
         self.blanks_and_comments();
-        let form = Form { order, weekday: Weekday::Missing, seconds: parts.time.seconds_written, zone };
-        ParsedDate { stamp: parts.stamp(), form, rest: self.rest }
+        let date = day.date();
+        let weekday = match day.weekday {
+            None => Weekday::Missing,
+            Some(name) if date.is_some_and(|date| name.means(date)) => Weekday::Sure,
+            Some(name) => name.certainty,
+        };
+        let form = Form {
+            order: day.order,
+            weekday,
+            seconds: time.seconds_written,
+            zone: position,
+            names: day.month.names,
+        };
+        ParsedDate { stamp: date.and_then(|date| time.stamp(date, zone)), form, rest: self.rest }
     }
 }
 
@@ -117,31 +234,98 @@ impl<'a> Scanner<'a> {
 impl Scanner<'_> {
     /// Parses a word that can be a weekday, and the blanks and punctuation after it. Comments are not allowed there:
     /// a word before a comment is the name of a sender.
-    fn weekday(&mut self) -> Option<Weekday> {
+    fn weekday(&mut self) -> Option<WeekdayName> {
         self.attempt(|s| {
-            let word = s.word();
+            let is_english = names::english_weekday(s.ahead().word()).is_some();
+            let weekdays = s.weekday_name().unwrap_or(0);
+            let is_possible = match weekdays {
+                0 if (s.words == Words::Any) => !s.shape_word().is_empty(),
+                0 => (2..=9).contains(&s.word().len()),
+                _ => true,
+            };
             let point = s.eat(b',') || s.eat(b'.');
             let blank = s.blanks();
-            match word.len() {
-                2..=9 if point || is_english_weekday(word) => Some(Weekday::Sure),
-                2..=9 if blank => Some(Weekday::Word),
-                _ => None,
-            }
+            let certainty = if point || is_english { Weekday::Sure } else { Weekday::Word };
+            let is_apart = point || blank || is_english;
+            (is_possible && is_apart).then_some(WeekdayName { certainty, weekdays })
         })
     }
 
-    /// Parses an English month: its first three letters, all of them, or `Sept`.
-    fn month(&mut self) -> Option<i8> {
+    /// Parses a known weekday that follows a date.
+    fn known_weekday(&mut self) -> Option<WeekdayName> {
+        let weekdays = self.weekday_name()?;
+        Some(WeekdayName { certainty: Weekday::Sure, weekdays })
+    }
+
+    fn weekday_name(&mut self) -> Option<Bits> {
+        let mut plain = *self;
+        if let Some(weekday) = names::english_weekday(plain.word()) {
+            *self = plain;
+            return Some(weekday);
+        }
         self.attempt(|s| {
-            let word = s.word();
-            let index = MONTHS.iter().position(|m| is_name_or_abbreviation(word, m))?;
-            Some(index as i8 + 1)
+            let start = s.rest;
+            if s.name().is_empty() {
+                return None;
+            }
+            // Vietnamese counts weekdays: `T2` is Monday.
+            if s.rest.first().is_some_and(u8::is_ascii_digit) {
+                s.skip(1);
+            }
+            let name = &start[..start.len() - s.rest.len()];
+            Some(names::foreign_weekdays(name, s.words)).filter(|&bits| bits != 0)
         })
     }
 
-    /// Parses one or two digits. The month is checked later.
+    /// `3 Jan` or `Jan 3`. The last value is true if the month is first.
+    fn day_and_month(&mut self) -> Option<(i8, MonthName, bool)> {
+        match self.month() {
+            Some(month) => Some((self.after_gap(Self::day)?, month, true)),
+            None => Some((self.day()?, self.after_gap(Self::month)?, false)),
+        }
+    }
+
+    fn month(&mut self) -> Option<MonthName> {
+        let mut plain = *self;
+        if let Some(months) = names::english_month(plain.word()) {
+            *self = plain;
+            return Some(MonthName { months, names: Names::English });
+        }
+        let known = self.attempt(Self::foreign_month);
+        let is_word = |s: &mut Self| (s.words == Words::Any) && !s.shape_word().is_empty();
+        known.or_else(|| is_word(self).then_some(MonthName::UNKNOWN))
+    }
+
+    fn foreign_month(&mut self) -> Option<MonthName> {
+        // `1月`, `1월`
+        if self.rest.first()?.is_ascii_digit() {
+            let number = self.two_digits()?;
+            return self.eat_one_of(&["月", "월"]).then(|| MonthName::of_number(number, Names::Foreign));
+        }
+        let word = self.name();
+        // `Th01`, `tháng 1`
+        if names::is_vietnamese_month(word) {
+            self.blanks();
+            return self.two_digits().map(|number| MonthName::of_number(number, Names::Foreign));
+        }
+        let months = names::foreign_months(word, self.words);
+        (months != 0).then_some(MonthName { months, names: Names::Foreign })
+    }
+
+    /// Parses one or two digits, and an ordinal suffix. The month is checked later.
     fn day(&mut self) -> Option<i8> {
-        self.two_digits()
+        let day = self.two_digits()?;
+        self.eat_one_of(&["日", "일", "er", "st", "nd", "rd", "th", "º", "ª"]);
+        Some(day)
+    }
+
+    /// Parses the year before a month.
+    fn leading_year(&mut self) -> Option<i16> {
+        self.attempt(|s| {
+            let (year, 4) = s.number()? else { return None };
+            let is_apart = s.eat_one_of(&["年", "년"]) || matches!(s.rest, [b' ' | b'\t' | b'.', ..]);
+            is_apart.then_some(year as i16)
+        })
     }
 
     /// Parses four digits, or two, or one of the two ways in which programs got the year 2000 wrong: `100` and
@@ -156,36 +340,93 @@ impl Scanner<'_> {
                 (year @ 19100..=19199, 5) => year - 19100 + 2000,
                 _ => return None,
             };
+            s.eat_one_of(&["年", "년"]);
             Some(year as i16)
         })
     }
 
     /// `day-month-year`
-    fn dashed(&mut self) -> Option<(i8, i8, i16)> {
+    fn dashed(&mut self) -> Option<(i8, MonthName, i16)> {
         self.attempt(|s| {
-            let day = s.day()?;
+            let day = s.two_digits()?;
             let month = s.after(b'-', Self::month)?;
             let year = s.after(b'-', Self::year)?;
             Some((day, month, year))
         })
     }
 
+    /// `2001/01/31`, `2001. 01. 31.`, `31.01.2001` or `31/01/2001`. With slashes and hyphens either of the first two
+    /// numbers of the last form can be the month, so it is unknown unless one is above 12.
+    fn numbers(&mut self) -> Option<(i8, MonthName, i16)> {
+        self.attempt(|s| {
+            let month = |number| MonthName::of_number(number, Names::English);
+            let (first, digits) = s.number()?;
+            let separator = *s.rest.first().filter(|b| matches!(b, b'.' | b'/' | b'-'))?;
+            let second = s.after_separator(separator)?.two_digits()?;
+            s.after_separator(separator)?;
+            if digits == 4 {
+                let day = s.two_digits()?;
+                s.eat(b'.');
+                return Some((day, month(second), first as i16));
+            }
+            let first = i8::try_from(first).ok().filter(|_| digits <= 2)?;
+            let year = s.year()?;
+            Some(match separator {
+                b'.' => (first, month(second), year),
+                _ if first > 12 || first == second => (first, month(second), year),
+                _ if second > 12 => (second, month(first), year),
+                _ => (first, MonthName::UNKNOWN, year),
+            })
+        })
+    }
+
+    fn after_separator(&mut self, separator: u8) -> Option<&mut Self> {
+        if !self.eat(separator) {
+            return None;
+        }
+        if separator == b'.' {
+            self.blanks();
+        }
+        Some(self)
+    }
+
     fn time(&mut self) -> Option<Time> {
         self.attempt(|s| {
+            let early = if s.rest.first()?.is_ascii_digit() { None } else { Some(s.half_day()?) };
+            s.blanks();
             let mut hour = s.two_digits()?;
-            let by_points = s.rest.first() == Some(&b'.');
-            let minute = s.time_part(by_points)?;
-            let second = s.time_part(by_points);
+            let (minute, second) = match s.eat_one_of(&["時", "时", "시", "h"]) {
+                true => s.minute_after_unit()?,
+                false => {
+                    let by_points = s.rest.first() == Some(&b'.');
+                    (s.time_part(by_points)?, s.time_part(by_points))
+                }
+            };
             if second.is_some() {
                 s.fraction();
             }
-            match s.half_day() {
+            match early.or_else(|| s.half_day()) {
                 Some(true) if hour < 12 => hour += 12,
                 Some(false) if hour == 12 => hour = 0,
                 _ => {}
             }
             Some(Time { hour, minute, second: second.unwrap_or(0), seconds_written: second.is_some() })
         })
+    }
+
+    /// Parses minutes and seconds after an hour with its unit: `10時00分05秒`, `10h00`.
+    fn minute_after_unit(&mut self) -> Option<(i8, Option<i8>)> {
+        self.blanks();
+        let minute = self.two_digits()?;
+        if !self.eat_one_of(&["分", "분"]) {
+            return Some((minute, None));
+        }
+        let second = self.attempt(|s| {
+            s.blanks();
+            let second = s.two_digits()?;
+            s.eat_one_of(&["秒", "초"]).then_some(second)
+        });
+        Some((minute, second))
     }
 
     /// Parses `:05`. RFC 5322 section 4.3 allows blanks and comments around the colon. Around a point they would turn
@@ -213,17 +454,18 @@ impl Scanner<'_> {
     fn half_day(&mut self) -> Option<bool> {
         self.attempt(|s| {
             s.blanks();
-            match s.word() {
-                word if word.eq_ignore_ascii_case(b"AM") => Some(false),
-                word if word.eq_ignore_ascii_case(b"PM") => Some(true),
-                _ => None,
-            }
+            let is_afternoon = names::half_day(s.name())?;
+            s.eat(b'.');
+            Some(is_afternoon)
         })
     }
 
     /// Parses a zone, with the blanks before it.
     fn zone(&mut self) -> Option<Zone> {
         self.attempt(|s| {
+            s.blanks();
+            // `10:00 Uhr MEZ`
+            s.attempt(Self::filler);
             s.blanks();
             s.zone_in_comment().or_else(|| s.zone_by_number()).or_else(|| s.zone_by_name())
         })
@@ -232,7 +474,7 @@ impl Scanner<'_> {
     /// Parses `(CET)`. Any comment but a known zone is only a comment.
     fn zone_in_comment(&mut self) -> Option<Zone> {
         self.attempt(|s| {
-            let mut inside = Scanner { rest: s.comment()? };
+            let mut inside = Scanner { rest: s.comment()?, words: s.words };
             let zone = inside.zone_by_number().or_else(|| inside.zone_by_name())?;
             (inside.rest.is_empty() && zone.offset.is_some()).then_some(zone)
         })
@@ -273,7 +515,7 @@ impl Scanner<'_> {
         self.attempt(|s| {
             let word = s.word();
             let is_word = |name: &&str| name.as_bytes().eq_ignore_ascii_case(word);
-            match ZONES.iter().find(|(_, names)| names.iter().any(is_word)) {
+            match names::ZONES.iter().find(|(_, names)| names.iter().any(is_word)) {
                 Some((minutes, _)) => Some(Some(minutes * 60)),
                 None if (1..=5).contains(&word.len()) && word.is_ascii() => Some(None),
                 None => None,

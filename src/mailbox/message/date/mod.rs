@@ -1,17 +1,22 @@
 //! Dates in mail. Every date crate rejects dates that occur there: without seconds or a zone, with the zone
-//! before the year, with weekdays in any language.
+//! before the year, with names in any language.
 //!
-//! One grammar serves header fields and From_ lines. Blanks and comments are allowed between all tokens, and
-//! `,` or `.` after a word or number:
+//! One grammar serves header fields and From_ lines. Blanks and comments are allowed between all tokens, `,` or `.`
+//! after a word or number, and words such as `de` or `um` between the parts:
 //!
 //! ```text
 //! date    := [weekday] (month day | day month) (time [zone] year [zone] | year time [zone])
+//!          | [weekday] year (month day | day month) time [zone]
 //!          | [weekday] day "-" month "-" year time [zone]
+//!          | [weekday] (year "/" number "/" day | day "/" number "/" year) time [zone]       also with "." or "-"
 //!          | year "-" number "-" number ("T" | blank) time [zone]
 //! time    := hour ":" minute [":" second ["." fraction]] ["AM" | "PM"]      also with "." for ":"
 //! zone    := number [name] | name [number | "DST"] | "(" name ")"
 //! ```
+//!
+//! A weekday can also come before the time of a date that begins with a day or a year.
 
+mod charsets;
 mod form;
 mod grammar;
 mod names;
@@ -21,10 +26,11 @@ use jiff::Timestamp;
 use jiff::tz::Offset;
 
 use names::{MONTHS, WEEKDAYS};
-use scanner::Scanner;
+use scanner::{Scanner, Words};
 
-pub(crate) use form::{Form, Order, ParsedDate, Stamp, Weekday, ZonePosition};
-pub(crate) use grammar::parse_prefix;
+pub(crate) use charsets::find_in_charsets;
+pub(crate) use form::{Form, Names, Order, ParsedDate, Stamp, Weekday, ZonePosition};
+pub(crate) use grammar::{parse_day, parse_prefix, parse_shape, parse_time_and_year};
 
 /// `Mon Sep 17 00:00:00 2001`: git writes it into every From_ line.
 pub(crate) const GIT: i64 = 1_000_684_800;
@@ -34,11 +40,23 @@ pub(crate) const GIT: i64 = 1_000_684_800;
 /// Accepts RFC 5322 sections 3.3 and 4.3, and the other spellings in real mail. Ignores text after a complete
 /// date. Returns `None` for other text and for an impossible date (30 Feb, 25:00).
 pub(crate) fn parse_header_date(value: &[u8]) -> Option<Stamp> {
-    // The weekday can be any text (`=?big5?B?...?=,`, `terça-feira,`). Up to three tokens are skipped.
-    let mut scanner = Scanner { rest: value };
+    /// A date is shorter.
+    const MAX_DATE: usize = 200;
+    let value = &value[..value.len().min(MAX_DATE)];
+    let decoded = if value.is_ascii() { None } else { find_in_charsets(value, first_date) };
+    decoded.or_else(|| first_date(value, parse_prefix))
+}
+
+/// A parser of the date at the start of some bytes.
+pub(crate) type DateParser = fn(&[u8]) -> Option<ParsedDate<'_>>;
+
+/// Returns the first date if it is possible.
+fn first_date(value: &[u8], parse: DateParser) -> Option<Stamp> {
+    // The weekday can be any text (`=?big5?B?...?=,`). Up to three tokens are skipped.
+    let mut scanner = Scanner { rest: value, words: Words::Known };
     for _ in 0..4 {
         scanner.blanks();
-        if let Some(date) = parse_prefix(scanner.rest) {
+        if let Some(date) = parse(scanner.rest) {
             return date.stamp;
         }
         scanner.token();
@@ -69,9 +87,12 @@ pub(crate) fn asctime_utc(epoch: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::mailbox::message::charset;
 
     /// 2001-01-01 10:00:00 on the clock of the sender.
     const TEN: i64 = 978_343_200;
@@ -132,6 +153,35 @@ mod tests {
             ("2001-01-01T10:00:05Z", TEN + 5, Some(0)),
             ("2001-01-01T10:00:05.123+01:00", TEN + 5, Some(hour)),
             ("2001-01-01 10:00", TEN, None),
+            // other languages
+            ("lunes, 1 de enero de 2001 10:00:00 +0100", TEN, Some(hour)),
+            ("lun., 1er janv. 2001 à 10:00:00 +0100", TEN, Some(hour)),
+            ("Montag, 1. Januar 2001 um 10:00:00 Uhr MEZ", TEN, Some(hour)),
+            ("Mo 01.01.2001 10:00", TEN, None),
+            ("segunda-feira, 1 de Janeiro de 2001 10h00", TEN, None),
+            ("dl., 1 d'oct. 2001 10:00:00 GMT", TEN + 273 * 86_400, Some(0)),
+            ("понедельник, 1 января 2001 г. в 10:00:00 GMT+3", TEN, Some(3 * hour)),
+            ("Пн, 1 янв 2001 10:00:00 +0300", TEN, Some(3 * hour)),
+            ("\u{3a4}ρίτη, 1 Μαΐου 2001 10:00:00 π.μ. +0300", TEN + 120 * 86_400, Some(3 * hour)),
+            ("2001. január 1., hétfő 10:00:00 +0100", TEN, Some(hour)),
+            ("2001 m. sausio 1 d. 10:00:00 +0200", TEN, Some(2 * hour)),
+            ("1 Ocak 2001 Pazartesi 10:00:00 +0200", TEN, Some(2 * hour)),
+            ("2001年1月1日 10:00:00 JST", TEN, Some(9 * hour)),
+            ("2001年1月1日(月) 10時00分05秒", TEN + 5, None),
+            ("2001년 1월 1일 월요일 오전 10:00:00 GMT+9", TEN, Some(9 * hour)),
+            ("2001. 1. 1. 오후 1:00:00", TEN + 3 * 3600, None),
+            ("CN, 07 Th01 2001 10:00:00 +0700", TEN + 6 * 86_400, Some(7 * hour)),
+            ("Thứ Hai, 1 tháng 1 Năm 2001 lúc 10:00", TEN, None),
+            ("January 1st, 2001 at 10:00:00\u{202f}AM GMT+1", TEN, Some(hour)),
+            ("Po 1.\u{a0}ledna\u{a0}2001, 10:00:00", TEN, None),
+            // The weekday tells the November of Poland from the October of Croatia.
+            ("pon, 5 lis 2001 10:00:00 +0100", TEN + 308 * 86_400, Some(hour)),
+            ("pet, 5 lis 2001 10:00:00 +0100", TEN + 277 * 86_400, Some(hour)),
+            // numbers
+            ("2001/01/01 10:00:00", TEN, None),
+            ("31/01/2001 10:00", TEN + 30 * 86_400, None),
+            ("01/31/2001 10:00", TEN + 30 * 86_400, None),
+            ("1.1.01 10.00.05", TEN + 5, None),
             // what follows
             ("Mon, 1 Jan 2001 10:00:00 +0100 and then some, 11:00", TEN, Some(hour)),
             ("Mon, 1 Jan 2001 10:00:00 +0100 (unclosed", TEN, Some(hour)),
@@ -162,9 +212,55 @@ mod tests {
             "Mon, 1 Jan 2001 10:60:00 GMT",
             "Mon, 1 Jan 2001 10:00:61 GMT",
             "2001-13-01T10:00:00Z",
+            "5 lis 2001 10:00:00 +0100",
+            "02/03/2001 10:00",
+            "1 Mon 2001 10:00:00 GMT",
             "999999999999999999999-01-01T10:00:00Z",
         ] {
             assert_eq!(parse_header_date(value.as_bytes()), None, "{value}");
+        }
+    }
+
+    /// The bytes of the letters of a charset.
+    type Bytes = HashMap<char, u8>;
+
+    fn bytes_of(charset: &str) -> Bytes {
+        let decode = |byte: u8| charset::decode(charset.as_bytes(), &[byte]).unwrap().text.chars().next();
+        (0..=255u8).filter_map(|byte| Some((decode(byte)?, byte))).collect()
+    }
+
+    #[test]
+    fn a_date_in_any_language_and_charset_is_read_back() {
+        let days: Vec<i64> = (0..12).map(|n| TEN + (n * 31 + 2) * 86_400).collect();
+        let charsets: Vec<(&str, Bytes)> =
+            charsets::of_one_byte().iter().map(|charset| (*charset, bytes_of(charset))).collect();
+        for (language, months, weekdays) in names::languages() {
+            let months: Vec<Vec<&str>> = months.map(Iterator::collect).collect();
+            let weekdays: Vec<Vec<&str>> = weekdays.map(Iterator::collect).collect();
+            for day in &days {
+                let date = Offset::UTC.to_datetime(Timestamp::from_second(*day).unwrap());
+                let month = &months[date.month() as usize - 1];
+                let english = [&MONTHS[date.month() as usize - 1][..3]];
+                let names = if month.is_empty() { &english[..] } else { month };
+                let weekday = &weekdays[date.weekday().to_monday_zero_offset() as usize];
+                for (name, weekday) in names.iter().flat_map(|name| weekday.iter().map(move |w| (name, w))) {
+                    let (day_of_month, year) = (date.day(), date.year());
+                    for text in [
+                        format!("{weekday}, {day_of_month} {name} {year} 10:00:00 +0000"),
+                        format!("{weekday} {name} {day_of_month:2} 10:00:00 {year}"),
+                        format!("{weekday}. {day_of_month}. {name}. {year} 10:00 GMT"),
+                    ] {
+                        let read = |bytes: &[u8]| parse_header_date(bytes).map(|stamp| stamp.local);
+                        assert_eq!(read(text.as_bytes()), Some(*day), "{language}: {text}");
+                        for (charset, bytes) in &charsets {
+                            let encoded: Option<Vec<u8>> =
+                                text.chars().map(|c| bytes.get(&c).copied()).collect();
+                            let Some(bytes) = encoded.filter(|bytes| !bytes.is_ascii()) else { continue };
+                            assert_eq!(read(&bytes), Some(*day), "{language} in {charset}: {text}");
+                        }
+                    }
+                }
+            }
         }
     }
 

@@ -1,12 +1,31 @@
 //! A cursor over the bytes of a date.
 
+use super::names;
+
 /// The unread rest. Each method takes a part from the front, or takes nothing and returns `None` (or `false`).
 #[derive(Clone, Copy)]
 pub(super) struct Scanner<'a> {
     pub(super) rest: &'a [u8],
+    pub(super) words: Words,
+}
+
+/// The words that can be the name of a month.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Words {
+    /// Names in any language, with or without accents.
+    Known,
+    /// Names in any language, with their accents.
+    Exact,
+    /// Any word.
+    Any,
 }
 
 impl<'a> Scanner<'a> {
+    /// Returns a cursor that leaves this one where it is.
+    pub(super) fn ahead(&self) -> Scanner<'a> {
+        *self
+    }
+
     /// Takes all of `part`, or nothing.
     pub(super) fn attempt<T>(&mut self, part: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         let mut ahead = *self;
@@ -15,11 +34,24 @@ impl<'a> Scanner<'a> {
         Some(taken)
     }
 
-    pub(super) fn after_gap<T>(&mut self, part: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
+    /// Takes a part after a gap, in which up to two words can be that join the parts of a date: `3 de enero`.
+    pub(super) fn after_gap<T>(&mut self, part: impl Fn(&mut Self) -> Option<T>) -> Option<T> {
         self.attempt(|s| {
             s.gap();
+            for _ in 0..2 {
+                if let Some(taken) = s.attempt(&part) {
+                    return Some(taken);
+                }
+                s.filler()?;
+                s.gap();
+            }
             part(s)
         })
+    }
+
+    /// Takes a word that joins the parts of a date.
+    pub(super) fn filler(&mut self) -> Option<()> {
+        self.attempt(|s| names::is_filler(s.name()).then_some(()))
     }
 
     pub(super) fn after<T>(&mut self, byte: u8, part: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
@@ -74,6 +106,43 @@ impl<'a> Scanner<'a> {
     /// Takes letters and 8-bit bytes. May be empty.
     pub(super) fn word(&mut self) -> &'a [u8] {
         self.take_while(|b| b.is_ascii_alphabetic() || !b.is_ascii())
+    }
+
+    /// Takes a word with the points, hyphens and apostrophes in it: `มี.ค`, `segunda-feira`, `d'abril`. May be empty.
+    pub(super) fn name(&mut self) -> &'a [u8] {
+        let start = self.rest;
+        self.word();
+        while let [b'.' | b'-' | b'\'', letter, ..] = self.rest
+            && (letter.is_ascii_alphabetic() || !letter.is_ascii())
+        {
+            self.skip(1);
+            self.word();
+        }
+        &start[..start.len() - self.rest.len()]
+    }
+
+    /// Takes a word that can be the name of a month or weekday in an unknown language. May be empty.
+    pub(super) fn shape_word(&mut self) -> &'a [u8] {
+        let is_possible =
+            |b: &u8| b.is_ascii_alphabetic() || !b.is_ascii() || matches!(b, b'?' | b'.' | b'-' | b'\'');
+        let mut ahead = *self;
+        let word = ahead.take_while(is_possible);
+        let has_letter = word.iter().any(|b| !matches!(b, b'?' | b'.' | b'-' | b'\''));
+        if !has_letter {
+            return &word[..0];
+        }
+        *self = ahead;
+        word
+    }
+
+    /// Takes the first of these texts that is there.
+    pub(super) fn eat_one_of(&mut self, texts: &[&str]) -> bool {
+        // Most dates have none.
+        if !self.rest.first().is_some_and(|b| b.is_ascii_alphabetic() || !b.is_ascii()) {
+            return false;
+        }
+        let text = texts.iter().find(|text| self.rest.starts_with(text.as_bytes()));
+        text.inspect(|text| self.skip(text.len())).is_some()
     }
 
     /// Takes all bytes up to the next blank. May be empty.
