@@ -6,7 +6,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use clap_complete::Shell;
 
+use crate::cli::identity::{self, Paths};
 use crate::cli::ui::Exit;
+use crate::mailbox::fs::{Dir, files, parent_of};
+use crate::mailbox::{Error, Result};
+
+/// Modes of what users read, subject to the umask.
+const DIRECTORY_MODE: u32 = 0o755;
+const FILE_MODE: u32 = 0o644;
 
 /// Write the manual pages into a directory, or print mailferry(1)
 ///
@@ -15,7 +22,7 @@ use crate::cli::ui::Exit;
 /// standard output: mailferry man | man -l -
 #[derive(Args, Debug)]
 pub(super) struct ManArgs {
-    /// Directory of manuals, such as ~/.local/share/man; created if it is missing
+    /// Directory of manuals, such as ~/.local/share/man; created if missing
     #[arg(value_name = "DIR")]
     directory: Option<PathBuf>,
 }
@@ -61,20 +68,32 @@ const PAGES: [ManualPage; 10] = pages! {
 
 /// Runs `mailferry man`.
 pub(super) fn write_manual(args: &ManArgs) -> Exit {
-    let Some(directory) = &args.directory else { return print(PAGES[0].text.as_bytes()) };
-    for page in &PAGES {
-        let directory = directory.join(format!("man{}", page.section));
-        let path = directory.join(format!("{}.{}", page.name, page.section));
-        if let Err(error) = write_page(&directory, &path, page.text) {
-            return fail(&path, &error);
-        }
+    match &args.directory {
+        None => print(PAGES[0].text.as_bytes()),
+        Some(directory) => write_pages(directory).map_or_else(|error| fail(&error), |()| Exit::Done),
     }
-    Exit::Done
 }
 
-fn write_page(directory: &Path, path: &Path, text: &str) -> io::Result<()> {
-    std::fs::create_dir_all(directory)?;
-    std::fs::write(path, text)
+/// Root acts as the user whose directory it is, as for a mailbox: the user could plant a link in it.
+fn write_pages(directory: &Path) -> Result<()> {
+    identity::take(&Paths {
+        written: vec![directory],
+        directory_mode: Some(DIRECTORY_MODE),
+        ..Paths::default()
+    })?;
+    let directory = match directory.file_name() {
+        Some(name) if !files::exists(directory) => {
+            Dir::open(parent_of(directory))?.open_or_create_dir(name, DIRECTORY_MODE)?.0
+        }
+        _ => Dir::open(directory)?,
+    };
+    for page in &PAGES {
+        let section = format!("man{}", page.section);
+        let (section, _) = directory.open_or_create_dir(section.as_ref(), DIRECTORY_MODE)?;
+        let name = format!("{}.{}", page.name, page.section);
+        section.write_atomic(&section, name.as_ref(), page.text.as_bytes(), FILE_MODE)?;
+    }
+    Ok(())
 }
 
 /// Runs `mailferry completions`.
@@ -88,13 +107,16 @@ pub(super) fn print_completions(args: &CompletionsArgs, mut command: clap::Comma
 fn print(text: &[u8]) -> Exit {
     let mut out = io::stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(Path::new("standard output"), &error),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            fail(&Error::io("write", "standard output")(error))
+        }
         _ => Exit::Done,
     }
 }
 
-fn fail(path: &Path, error: &io::Error) -> Exit {
+fn fail(error: &Error) -> Exit {
+    let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
     // If standard error is closed, the exit code remains.
-    let _ = writeln!(io::stderr(), "mailferry: {}: cannot write: {error}", path.display());
-    Exit::CouldNotFinish
+    let _ = writeln!(io::stderr(), "mailferry: {error}{hint}");
+    Exit::of(error)
 }
