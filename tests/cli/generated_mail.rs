@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -48,6 +49,39 @@ enum Variant {
     Mboxcl,
     Mboxcl2,
     Mmdf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Eol {
+    Lf,
+    Crlf,
+    /// Of an old Mac. Messages get LF.
+    Cr,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Compression {
+    Gzip,
+    Bzip2,
+    Zstd,
+}
+
+impl Compression {
+    fn compress(self, bytes: &[u8]) -> Vec<u8> {
+        match self {
+            Compression::Gzip => {
+                let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                gzip.write_all(bytes).unwrap();
+                gzip.finish().unwrap()
+            }
+            Compression::Bzip2 => {
+                let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+                bzip2.write_all(bytes).unwrap();
+                bzip2.finish().unwrap()
+            }
+            Compression::Zstd => zstd::encode_all(bytes, 1).unwrap(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +142,9 @@ struct Mail {
 #[derive(Debug, Clone)]
 struct Mailbox {
     variant: Variant,
-    crlf: bool,
+    eol: Eol,
+    /// One mbox is compressed.
+    compression: Option<Compression>,
     /// Its writer leaves From_ lines in bodies unquoted that no reader mistakes for separators.
     is_sloppy: bool,
     store: Store,
@@ -308,11 +344,19 @@ impl Mailbox {
             Store::Eml,
         ];
         let (variant, store) = (random.pick(&variants), random.pick(&stores));
-        let crlf = random.chance(30);
+        let eol = match random.below(10) {
+            0..6 => Eol::Lf,
+            6..9 => Eol::Crlf,
+            _ if store == Store::File && variant != Variant::Mmdf => Eol::Cr,
+            _ => Eol::Lf,
+        };
+        let compressions = [Compression::Gzip, Compression::Bzip2, Compression::Zstd];
+        let compression = random.pick(&compressions);
+        let compression = (random.chance(15) && store == Store::File).then_some(compression);
         let is_sloppy = random.chance(30) && matches!(variant, Variant::Mboxo | Variant::Mboxrd);
         let labels = random.chance(25).then(|| random.pick(&LABELS));
         let mails = 1 + random.below(8);
-        let mut mailbox = Mailbox { variant, crlf, is_sloppy, store, mails: Vec::new() };
+        let mut mailbox = Mailbox { variant, eol, compression, is_sloppy, store, mails: Vec::new() };
         for number in 0..mails {
             let (fields, state) = match (store, labels) {
                 (Store::ThunderbirdMaildir, _) => random.pick_flags(&MOZILLA_FLAGS),
@@ -377,8 +421,11 @@ impl Mailbox {
             change(&mut changed);
             all.push(changed);
         };
-        if self.crlf {
-            change(&|mailbox| mailbox.crlf = false);
+        if self.eol != Eol::Lf {
+            change(&|mailbox| mailbox.eol = Eol::Lf);
+        }
+        if self.compression.is_some() {
+            change(&|mailbox| mailbox.compression = None);
         }
         for n in 0..self.mails.len() {
             let mail = &self.mails[n];
@@ -401,7 +448,11 @@ impl Mailbox {
     }
 
     fn eol(&self) -> &'static [u8] {
-        if self.crlf { b"\r\n" } else { b"\n" }
+        match self.eol {
+            Eol::Lf => b"\n",
+            Eol::Crlf => b"\r\n",
+            Eol::Cr => b"\r",
+        }
     }
 
     /// Returns a text with the line ends of the mailbox.
@@ -481,7 +532,11 @@ impl Mailbox {
         };
         match self.store {
             Store::File => {
-                create(&source, &self.mbox(self.mails.iter()));
+                let mbox = self.mbox(self.mails.iter());
+                create(
+                    &source,
+                    &self.compression.map_or(mbox.clone(), |compression| compression.compress(&mbox)),
+                );
                 mboxes.push(source.clone());
             }
             Store::Tree | Store::Thunderbird => {
@@ -582,7 +637,10 @@ impl Mailbox {
         for mail in &self.mails {
             let number = mail.number;
             let found = found.iter().find(|found| found.number == number).unwrap();
-            let expected = self.message(mail).0;
+            let mut expected = self.message(mail).0;
+            if self.eol == Eol::Cr {
+                expected.iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
+            }
             ensure(found.bytes == expected, || {
                 format!(
                     "message {number} is\n{}\nand should be\n{}",
@@ -611,12 +669,16 @@ impl Mailbox {
     /// Restores each mbox byte for byte.
     fn check_exact(&self, root: &Path, folders: &[PathBuf], mboxes: &[PathBuf]) -> Result<(), String> {
         for mbox in mboxes {
-            let number = Found::first_number(&fs::read(mbox).unwrap());
+            let expected = match self.store {
+                Store::File => self.mbox(self.mails.iter()),
+                _ => fs::read(mbox).unwrap(),
+            };
+            let number = Found::first_number(&expected);
             let has_it = |folder: &&PathBuf| Found::all(folder).iter().any(|found| found.number == number);
             let folder = folders.iter().find(has_it).unwrap();
             let back = root.join("exact");
             converted_quietly(&["--exact".into(), folder.into(), back.clone().into()])?;
-            let (got, expected) = (fs::read(&back).unwrap(), fs::read(mbox).unwrap());
+            let got = fs::read(&back).unwrap();
             fs::remove_file(&back).unwrap();
             ensure(got == expected, || format!("--exact of {} has other bytes", mbox.display()))?;
         }
@@ -721,7 +783,8 @@ impl Found {
 
     /// Returns the numbers of the messages of a text, in order.
     fn numbers(text: &[u8]) -> Vec<usize> {
-        let lines = text.split(|&b| b == b'\n').filter_map(|line| line.strip_prefix(b"X-Number: "));
+        let lines =
+            text.split(|&b| b == b'\n' || b == b'\r').filter_map(|line| line.strip_prefix(b"X-Number: "));
         lines.filter_map(|number| std::str::from_utf8(number).unwrap().trim().parse().ok()).collect()
     }
 
@@ -837,9 +900,11 @@ fn any_mailbox_is_converted_with_all_that_it_has() {
         let mailbox = Mailbox::generate(seed);
         let Err(why) = mailbox.check() else { continue };
         let (mailbox, why) = smallest(mailbox, why);
-        let Mailbox { store, variant, crlf, .. } = mailbox;
+        let Mailbox { store, variant, eol, compression, .. } = mailbox;
         let files = shown(&mailbox);
-        failures.push(format!("MAILFERRY_SEED={seed}: {why}\n{store:?}, {variant:?}, CRLF: {crlf}\n{files}"));
+        failures.push(format!(
+            "MAILFERRY_SEED={seed}: {why}\n{store:?}, {variant:?}, {eol:?}, {compression:?}\n{files}"
+        ));
         if failures.len() == 5 {
             break;
         }
