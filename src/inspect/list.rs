@@ -209,7 +209,12 @@ pub(crate) fn list_maildir(maildir: &Path, context: &Context<'_>) -> Result<(Vec
     for (n, entry) in reader.list()?.messages.iter().enumerate() {
         context.cancel.check()?;
         match reader.read_or_explain(entry, &mut contents)? {
-            Ok(found) => rows.push(MessageRow::from_file(&found, n + 1, &contents)),
+            Ok(found) => {
+                if let Some(fields) = entry.status_fields(header::split(&contents).header) {
+                    findings.extend(Entry::status_findings(&fields, &reader.path(entry)));
+                }
+                rows.push(MessageRow::from_file(&found, n + 1, &contents));
+            }
             Err(finding) => findings.push(finding),
         }
     }

@@ -286,9 +286,9 @@ fn flags_with_invalid_values_are_reported_and_not_guessed() {
             "X-Evolution: 00000001\n",
         ]),
     );
-    let run = setup.try_convert(&[], &[&source]).exits(0);
+    let converted = setup.try_convert(&[], &[&source]).exits(0);
     has_flags(&setup.maildir(), &["cur S", "cur R", "cur S", "new", "new", "new", "new"]);
-    let found = run.findings();
+    let found = converted.findings();
     let found: Vec<&str> = found
         .iter()
         .filter(|f| f["code"] == "flags-invalid")
@@ -305,6 +305,16 @@ fn flags_with_invalid_values_are_reported_and_not_guessed() {
         ]
     );
     is_same_mail(&source, &setup.maildir());
+
+    let store = thunderbird(&setup, &["X-Mozilla-Status: 0001\n", "X-Mozilla-Status: 1x\n"]);
+    for to in ["maildir:", "mbox:"] {
+        let to = format!("{to}{}", setup.path(to.trim_end_matches(':')).display());
+        let copied = convert([store.to_str().unwrap(), &to]);
+        assert_eq!(warnings(&copied, "flags-invalid"), 1, "{}", copied.text());
+    }
+    let mut list = mailferry(["inspect", "--json"]);
+    list.arg(&store);
+    assert_eq!(warnings(&run(list).exits(0), "flags-invalid"), 1);
 }
 
 #[test]

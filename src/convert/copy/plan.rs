@@ -123,12 +123,14 @@ impl Planner<'_> {
         for entry in &self.source.entries {
             match self.copied.length(entry) {
                 Some(length) => (known, known_bytes) = (known + 1, known_bytes + length),
-                None => messages.push(SourceMessage {
-                    entry: entry.clone(),
-                    size: self.source.files.size(entry),
-                    disposition: Disposition::KeepName,
-                    status: self.read_status(entry)?,
-                }),
+                None => {
+                    let status = self.read_status(entry)?;
+                    if let Some(status) = &status {
+                        findings.extend(Entry::status_findings(status, &self.source.files.path(entry)));
+                    }
+                    let (size, disposition) = (self.source.files.size(entry), Disposition::KeepName);
+                    messages.push(SourceMessage { entry: entry.clone(), size, disposition, status });
+                }
             }
         }
         let mut skipped = Vec::new();

@@ -11,7 +11,7 @@ use super::tally::Tally;
 use crate::convert::planned::Disposition;
 use crate::convert::render::{LARGE, render};
 use crate::convert::{Eol, RenderOptions, Rendered};
-use crate::mailbox::maildir::{FoundMessage, KeywordSet, KeywordTable, keywords};
+use crate::mailbox::maildir::{Entry, FoundMessage, KeywordSet, KeywordTable, keywords};
 use crate::mailbox::mbox::from_line::{self, LineClass};
 use crate::mailbox::mbox::write::{self, Changes, FromLineSpec, MboxMessage, Unrepresentable};
 use crate::mailbox::mbox::{Extent, Mbox, Quoting, Variant};
@@ -92,6 +92,9 @@ impl Renderer {
         let letters = parsed.keywords();
         let table = &maildir.keywords;
         let unnamed: Vec<usize> = letters.numbers().filter(|&n| table.name(n).is_none()).collect();
+        if let Some(fields) = &thunderbird {
+            self.tally.findings.extend(Entry::status_findings(fields, &maildir.files.path(&entry)));
+        }
         let keywords = match thunderbird {
             Some(fields) => Some(list::join_keywords(fields.keywords().iter().map(|k| keywords::atom(k)))),
             // Without a table the keywords of the header stay.

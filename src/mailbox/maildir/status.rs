@@ -1,7 +1,10 @@
 //! The flags of a message in a Maildir: those of its name, or of its header in a store of Thunderbird.
 
+use std::path::Path;
+
 use super::{Entry, Subdir};
-use crate::mailbox::message::{DeletedPolicy, LabelPolicy, Status, StatusFields, header};
+use crate::mailbox::Finding;
+use crate::mailbox::message::{DeletedPolicy, LabelPolicy, Status, StatusFields, StatusProblems, header};
 
 impl Entry {
     /// Returns the flags of a message with this header.
@@ -27,6 +30,14 @@ impl Entry {
             }
         }
         is_thunderbirds.then_some(status)
+    }
+
+    /// Returns the findings about the flags in the header of a message at this path.
+    pub(crate) fn status_findings(fields: &StatusFields, path: &Path) -> Vec<Finding> {
+        let mut problems = StatusProblems::default();
+        problems.add(0, fields);
+        let in_file = |finding| Finding { offset: None, ..finding }.in_file(path);
+        problems.findings().into_iter().map(in_file).collect()
     }
 
     /// Reports whether the flags can be in the header.
