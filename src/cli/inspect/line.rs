@@ -58,9 +58,8 @@ pub(super) fn show(source: &Source, mbox: &Mbox<'_>, line: u64, reporter: &mut R
     for (name, value) in evidence {
         reporter.line(&format!("  {name:<12}{value}"));
     }
-    let list = format!("mailferry inspect --boundaries {} > list", shell_quote(source.path()));
-    reporter
-        .line(&format!("To decide differently: {list}; edit it; mailferry convert --boundaries list ..."));
+    reporter.line("To decide differently, edit this list, and pass it to mailferry convert --boundaries:");
+    reporter.line(&format!("  mailferry inspect --boundaries {} > list", shell_quote(source.path())));
     Ok(())
 }
 

@@ -81,7 +81,7 @@ fn ask_mbox_reader(bytes: &[u8], spool_dir: &Path) -> Result<Opinion> {
     if bytes.starts_with(b"From ") {
         starts.insert(0);
     }
-    let remark = Some("it returns the text before each line, so never the last message".to_owned());
+    let remark = Some("the last message is not among them".to_owned());
     Ok(Opinion { name, messages, starts, remark })
 }
 
