@@ -506,3 +506,44 @@ fn a_message_that_moves_to_another_folder_during_verify_is_not_gone() {
         assert!(!codes.iter().any(|code| code == "message-gone"), "{when}: {codes:?}");
     }
 }
+
+/// A message that a reader moves to another folder during a comparison has its counterpart.
+#[test]
+fn a_message_that_moves_during_a_comparison_is_neither_missing_nor_extra() {
+    if !have_strace() {
+        return;
+    }
+    let mailbox = Mailbox::new(0);
+    let mbox: String =
+        (0..20).map(|n| format!("From a Mon Jan  5 10:{n:02}:00 2009\n{}\n", message(n))).collect();
+    fs::write(mailbox.path("in"), mbox).unwrap();
+    mailbox.run(&["convert", "-q", "in", "A"]).exits(0);
+    let folder = mailbox.path("A/.Folder");
+    ["new", "cur", "tmp"].iter().for_each(|name| fs::create_dir_all(folder.join(name)).unwrap());
+    fs::write(folder.join("maildirfolder"), "").unwrap();
+    for (n, message) in messages(&mailbox.path("A")).iter().enumerate().filter(|(n, _)| n % 2 == 0) {
+        fs::rename(&message.path, folder.join("cur").join(format!("{}:2,{n}", message.base()))).unwrap();
+    }
+    mailbox.run(&["convert", "-q", "A", "maildir:B"]).exits(0);
+    let path = |name: &str| mailbox.path(name).display().to_string();
+    for other in ["in", "B"] {
+        for when in 1..5 {
+            let (from, to) = match when % 2 {
+                0 => (mailbox.path("A/cur"), folder.join("cur")),
+                _ => (folder.join("cur"), mailbox.path("A/cur")),
+            };
+            let args =
+                ["verify".into(), "--json".into(), "-j1".into(), path("A"), "--against".into(), path(other)];
+            let fault = format!("getdents64:when={when}");
+            let stopped = Stopped::after(&fault, Some(&folder.join("cur")), &args, b"");
+            for name in names(&from) {
+                fs::rename(from.join(&name), to.join(&name)).unwrap();
+            }
+            let run = stopped.resume();
+            let summary = run.json().pop().unwrap();
+            let what = format!("{other}, stopped at {fault}: {}", run.text());
+            assert_eq!((count(&summary, "missing"), count(&summary, "extra")), (0, 0), "{what}");
+            assert_eq!(count(&summary, "messages_found"), 20, "{what}");
+        }
+    }
+}

@@ -8,14 +8,56 @@ use super::pair::{self, Keys, LEVELS, Unmatched};
 use super::report::{Case, CaseDifferences, Difference, DifferenceFinder};
 use super::side::{CHUNK, MessageTraits, OpenMailbox, ScannedSide, Side};
 use super::totals::MessageTotals;
+use crate::mailbox::maildir::{FolderVersion, MaildirReader};
 use crate::mailbox::mbox::{Mbox, ReadOptions};
 use crate::mailbox::source::Source;
 use crate::mailbox::tree::MailboxKind;
 use crate::mailbox::{Context, NoEvents, Phase, Result};
 use crate::verify::options::SourceOpener;
 
+/// Comparisons of mailboxes in which messages move to another folder meanwhile.
+pub(super) const ROUNDS: usize = 5;
+
+/// The versions of the Maildirs among some mailboxes, before they are listed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Versions(Vec<Option<FolderVersion>>);
+
+impl Versions {
+    pub(super) fn read(sides: Both<&[MailboxRef]>, now: i64) -> Versions {
+        let maildirs = sides.here.iter().chain(sides.there).filter(|m| m.kind == MailboxKind::Maildir);
+        // The comparison reports what cannot be read.
+        let version = |mailbox: &MailboxRef| MaildirReader::open_readable(&mailbox.path, now)?.version();
+        Versions(maildirs.map(|mailbox| version(mailbox).ok()).collect())
+    }
+}
+
 /// Opens the mailboxes and [compares](compare()) them.
+///
+/// A message that moves from a folder that is not listed yet to one that is listed is in neither listing. So where a
+/// message has no counterpart and a folder has changed, all is compared again.
 pub(crate) fn open_and_compare(
+    sides: Both<&[MailboxRef]>,
+    options: &CompareOptions,
+    open: SourceOpener<'_>,
+    context: &Context<'_>,
+    report: &mut dyn FnMut(Difference),
+) -> Result<MessageTotals> {
+    for round in 1.. {
+        let versions = Versions::read(sides, context.now);
+        let mut differences = Vec::new();
+        let totals =
+            open_and_compare_once(sides, options, open, context, &mut |found| differences.push(found))?;
+        let is_final = totals.has_counterparts() || round == ROUNDS;
+        if is_final || versions == Versions::read(sides, context.now) {
+            differences.into_iter().for_each(report);
+            return Ok(totals);
+        }
+    }
+    unreachable!("the last round is final")
+}
+
+/// Opens the mailboxes and compares them as they are listed.
+pub(super) fn open_and_compare_once(
     sides: Both<&[MailboxRef]>,
     options: &CompareOptions,
     open: SourceOpener<'_>,

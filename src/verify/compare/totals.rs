@@ -64,6 +64,11 @@ impl MessageTotals {
         self.quoting + self.differ + self.missing + self.extra + self.moved == 0
     }
 
+    /// Reports whether every message has a counterpart, whatever it is, and none was removed meanwhile.
+    pub(super) fn has_counterparts(&self) -> bool {
+        self.missing + self.extra + self.removed == 0
+    }
+
     pub(crate) fn balances(&self) -> bool {
         let pairs = self.same + self.line_ends + self.quoting + self.final_newline + self.differ + self.moved;
         self.here == pairs + self.missing && self.there == pairs + self.extra

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rayon::prelude::*;
 
 use super::both::Both;
-use super::messages::open_and_compare;
+use super::messages::{ROUNDS, Versions, open_and_compare_once};
 use super::options::{CompareOptions, MailboxRef};
 use super::report::{Detail, Difference};
 use super::text::Digest;
@@ -155,30 +155,48 @@ pub(crate) fn compare(
     report: &mut dyn FnMut(CompareEvent<'_>),
 ) -> Result<FolderTotals> {
     context.events.begin(Phase::Reading, pairs.iter().map(FolderPair::bytes).sum());
+    let compare = |n: usize| pairs[n].compare(options, open, context);
+    let mut compared: Vec<ComparedPair> = Vec::with_capacity(pairs.len());
+    for first in (0..pairs.len()).step_by(PARALLEL_PAIRS) {
+        let batch = first..pairs.len().min(first + PARALLEL_PAIRS);
+        compared.par_extend(batch.into_par_iter().map(compare));
+        context.cancel.check()?;
+    }
+    // A message may have moved to a folder that was compared before, or that was compared after it.
+    for _ in 1..ROUNDS {
+        if compared.iter().all(ComparedPair::has_counterparts) {
+            break;
+        }
+        let is_changed = |n: &usize| pairs[*n].versions(context.now) != compared[*n].versions;
+        let changed: Vec<usize> = (0..pairs.len()).filter(is_changed).collect();
+        if changed.is_empty() {
+            break;
+        }
+        for n in changed {
+            compared[n] = compare(n);
+            context.cancel.check()?;
+        }
+    }
     let mut totals = FolderTotals::default();
     let mut unmatched = UnmatchedMessages::default();
     let mut sizes = vec![0; pairs.len()];
-    for (n, batch) in pairs.chunks(PARALLEL_PAIRS).enumerate() {
-        let compared: Vec<Result<(MessageTotals, Vec<Difference>)>> =
-            batch.par_iter().map(|pair| pair.compare(options, open, context)).collect();
-        for (n, compared) in (n * PARALLEL_PAIRS..).zip(compared) {
-            let (messages, differences) = match compared {
-                Ok(compared) => compared,
-                Err(Error::Interrupted) => return Err(Error::Interrupted),
-                Err(error) => {
-                    totals.failed += 1;
-                    report(CompareEvent::Failed(error, &pairs[n].folder));
-                    continue;
-                }
-            };
-            sizes[n] = messages.here + messages.there;
-            totals.messages.add(&messages);
-            for difference in differences {
-                match difference.code {
-                    Code::MessageMissing => unmatched.missing.push((n, difference)),
-                    Code::MessageExtra => unmatched.extra.push((n, difference)),
-                    _ => report(CompareEvent::Message(Box::new(difference), &pairs[n].folder)),
-                }
+    for (n, ComparedPair { result, .. }) in compared.into_iter().enumerate() {
+        let (messages, differences) = match result {
+            Ok(result) => result,
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            Err(error) => {
+                totals.failed += 1;
+                report(CompareEvent::Failed(error, &pairs[n].folder));
+                continue;
+            }
+        };
+        sizes[n] = messages.here + messages.there;
+        totals.messages.add(&messages);
+        for difference in differences {
+            match difference.code {
+                Code::MessageMissing => unmatched.missing.push((n, difference)),
+                Code::MessageExtra => unmatched.extra.push((n, difference)),
+                _ => report(CompareEvent::Message(Box::new(difference), &pairs[n].folder)),
             }
         }
     }
@@ -233,15 +251,25 @@ impl FolderPair {
         options: &CompareOptions,
         open: SourceOpener<'_>,
         context: &Context<'_>,
-    ) -> Result<(MessageTotals, Vec<Difference>)> {
+    ) -> ComparedPair {
+        let versions = self.versions(context.now);
         let events = FirstPass { events: context.events, phases: AtomicU32::new(0) };
         let context = Context { events: &events, ..*context };
         let mut differences = Vec::new();
-        let sides = self.sides.as_ref().map(|side| &side[..]);
-        let mut totals = open_and_compare(sides, options, open, &context, &mut |d| differences.push(d))?;
+        let totals =
+            open_and_compare_once(self.sides(), options, open, &context, &mut |d| differences.push(d));
         // Several mailboxes of the same name are one folder.
-        totals.folders = u64::from(!self.sides.here.is_empty());
-        Ok((totals, differences))
+        let folders = u64::from(!self.sides.here.is_empty());
+        let result = totals.map(|totals| (MessageTotals { folders, ..totals }, differences));
+        ComparedPair { versions, result }
+    }
+
+    fn sides(&self) -> Both<&[MailboxRef]> {
+        self.sides.as_ref().map(|side| &side[..])
+    }
+
+    fn versions(&self, now: i64) -> Versions {
+        Versions::read(self.sides(), now)
     }
 
     fn is_unmatched(&self) -> bool {
@@ -267,6 +295,19 @@ impl FolderPair {
             MailboxKind::Maildir => &[][..],
         });
         files.map(|file: &PathBuf| files::metadata(file).map_or(0, |meta| meta.len())).sum()
+    }
+}
+
+/// The comparison of a pair.
+struct ComparedPair {
+    /// Before its Maildirs were listed.
+    versions: Versions,
+    result: Result<(MessageTotals, Vec<Difference>)>,
+}
+
+impl ComparedPair {
+    fn has_counterparts(&self) -> bool {
+        self.result.as_ref().is_ok_and(|(totals, _)| totals.has_counterparts())
     }
 }
 
