@@ -34,13 +34,20 @@ impl MailboxArg {
     /// Parses a path with or without a prefix.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a prefix that looks like a format and is not one, unless there is such a file.
+    /// [`Error::Usage`] for a prefix that looks like a format and is not one, unless there is such a file, and for an
+    /// argument without a path.
     pub(super) fn parse(arg: &OsStr) -> Result<MailboxArg> {
         let bytes = arg.as_bytes();
         let whole = MailboxArg { format: None, path: arg.into() };
+        if bytes.is_empty() {
+            return Err(Error::usage("an empty argument", "names no mailbox"));
+        }
         let Some(colon) = bytes.iter().position(|&b| b == b':') else { return Ok(whole) };
         let (prefix, path) = (&bytes[..colon], &bytes[colon + 1..]);
         if let Some(format) = format(prefix) {
+            if path.is_empty() {
+                return Err(Error::usage(escape(bytes), "names no path; write it after the colon"));
+            }
             return Ok(MailboxArg { format: Some(format), path: OsString::from_vec(path.to_vec()).into() });
         }
         let is_word =
@@ -140,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_word_that_is_no_format_is_a_usage_error_unless_there_is_such_a_path() {
-        for arg in ["2024:mail", "mboxx:out", "mh:out"] {
+        for arg in ["2024:mail", "mboxx:out", "mh:out", "mbox:", "maildir:"] {
             let error = MailboxArg::parse(arg.as_ref()).unwrap_err();
             assert!(matches!(error, Error::Usage { .. }), "{arg}: {error}");
             assert!(error.to_string().starts_with(&format!("{arg}: ")), "{error}");

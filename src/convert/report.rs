@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use super::{FolderCount, Totals};
 use crate::mailbox::finding::Severity;
 use crate::mailbox::manifest;
+use crate::mailbox::mbox::bare::looks_like_message;
 use crate::mailbox::mbox::{Mbox, ReadOptions, Variant};
+use crate::mailbox::message::header;
 use crate::mailbox::source::Source;
 use crate::mailbox::{Code, Context, Error, Finding, Result, finding};
 
@@ -88,6 +90,15 @@ impl Report {
     }
 }
 
+/// Returns a warning about lines that a program wrote above the header of a message: they are kept.
+fn banner_finding(mbox: &Mbox<'_>) -> Option<Finding> {
+    let message = mbox.messages().first().filter(|_| mbox.variant == Variant::Rfc822)?;
+    let text = message.message(mbox.text());
+    let has_banner = !header::is_field_line(text) && !text.starts_with(b">From ") && looks_like_message(text);
+    let message = "this message does not begin with a header: what is above it was kept";
+    has_banner.then(|| Finding::at(Code::MessageNoHeader, 0, message))
+}
+
 impl Input {
     pub(crate) fn new(
         source: Source,
@@ -120,6 +131,7 @@ impl Input {
                 let junk = mbox.findings.iter_mut().filter(|finding| finding.code == Code::MboxJunk);
                 junk.for_each(|finding| finding.severity = Severity::Error);
                 report.findings.append(&mut mbox.findings);
+                report.findings.extend(banner_finding(&mbox));
                 if source.is_cr_only() {
                     let message = "every line ends in CR, as on a classic Mac; the messages get LF";
                     report.findings.push(Finding::new(Code::MboxCrOnly, message));

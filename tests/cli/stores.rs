@@ -222,6 +222,7 @@ fn a_message_with_something_above_its_header_arrives_without_it() {
     let run = store.convert(&[]).exits(0);
     assert_eq!(count(&run.summary(), "written"), 6);
     assert_eq!(store.subjects("."), set(&["a", "b", "c", "d", "e", "f"]));
+    assert_eq!(paths_of(&run, "message-no-header"), set(&["a.eml"]));
     assert_eq!(store.folders(), set(&[]));
     for message in messages(&store.0.path().join("Out")) {
         let lead = fs::read(&message.path).unwrap();

@@ -92,7 +92,9 @@ fn find_header(text: &[u8]) -> Option<usize> {
         }
         if !is_blank(line) && !line.starts_with(b"From ") && !line.starts_with(b">From ") {
             lines += 1;
-            if lines > BANNER_LINES || is_binary(line) || is_length(line) {
+            // A script or a web page may have an example of a header.
+            let is_code = line.starts_with(b"#!/") || line.starts_with(b"<");
+            if lines > BANNER_LINES || is_binary(line) || is_length(line) || is_code {
                 return None;
             }
             banner = Some(line);
@@ -249,6 +251,7 @@ mod tests {
             "Once upon a time\nFrom: here\n\non",
             "unseen: 1-3\n",
             &format!("2945      \n{example}"),
+            &format!("#!/usr/bin/perl\nprint <<E;\n{example}"),
             &format!("{}{example}", "A line of an essay.\n".repeat(BANNER_LINES + 1)),
             &format!("\0\x01\x02\x03\n{example}"),
             &record,

@@ -334,7 +334,8 @@ fn no_separator(text: &[u8], scan: &Scan) -> NotAMailbox {
     }
     let first = &text[..line_end(text, 0)];
     let is_message = looks_like_message(text);
-    if is_message || header::is_field_line(first) {
+    let is_buried = !is_message && bare::has_buried_header(&text[..text.len().min(SAMPLE)]);
+    if is_message || header::is_field_line(first) && !is_buried {
         return NotAMailbox {
             reason: "it has no From_ line; it looks like one bare message".into(),
             hint: Some("to take it as one message, write rfc822: before the path".into()),
@@ -349,6 +350,9 @@ fn no_separator(text: &[u8], scan: &Scan) -> NotAMailbox {
         };
     }
     let reason = match scan.candidates.iter().filter(|c| !c.glued).count() {
+        0 if is_buried => {
+            "the header of a message comes after other data, in a form that is not read".to_owned()
+        }
         0 => format!("no line of its {bytes} bytes begins with \"From \""),
         n => format!("none of its {n} lines that begin with \"From \" is a separator"),
     };
@@ -357,11 +361,7 @@ fn no_separator(text: &[u8], scan: &Scan) -> NotAMailbox {
     });
     // A From_ line of an unknown form before a header.
     let has_header = scan.candidates.iter().any(|c| c.next == NextLine::Header);
-    let guess = if has_header || bare::has_buried_header(&text[..text.len().min(SAMPLE)]) {
-        ContentGuess::MaybeMail
-    } else {
-        ContentGuess::Other
-    };
+    let guess = if has_header || is_buried { ContentGuess::MaybeMail } else { ContentGuess::Other };
     NotAMailbox { reason, hint, guess }
 }
 

@@ -176,7 +176,9 @@ fn is_lzma(head: &[u8]) -> bool {
         || dictionary >= 1 << 12
             && (dictionary.is_power_of_two()
                 || dictionary.is_multiple_of(3) && (dictionary / 3).is_power_of_two());
-    properties < 225 && is_usual && (size == u64::MAX || size < 1 << 38)
+    // lzma and xz write 3, 0 and 2 unless they are told otherwise.
+    let is_default = properties == 0x5d;
+    is_usual && (size == u64::MAX && properties < 225 || is_default && (1..1 << 38).contains(&size))
 }
 
 /// A file header such as `2 M1e C5ef2f6a0`, and the mark of a message.
@@ -273,6 +275,7 @@ mod tests {
             (b"]\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff\0", Some("compressed with lzma")),
             (b"]\0\0\x80\0\x64\0\0\0\0\0\0\0\0", Some("compressed with lzma")),
             (b"] text of thirteen", None),
+            (b"\x1a\0\0\x04\0\0\0\0\0\0\0\0\0\0\0\0", None),
             (b"2 M1e C5ef2f6a0\n\x01\x02N   ", Some("a Dovecot dbox file")),
             (b"2 Meals\nfor the week\n", None),
             (
