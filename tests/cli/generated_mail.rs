@@ -300,7 +300,7 @@ const NESTED: &[&str] = &[
 ];
 
 /// Spellings of From_ lines, and how many seconds their clock is ahead of UTC. `{d}` and so on are parts of the time.
-const DATES: [(&str, i64); 23] = [
+const DATES: [(&str, i64); 28] = [
     ("From ada@example.org {wday} {mon} {_d} {h}:{m}:{s} {y}", 0),
     ("From ada@example.org {wday} {mon} {d} {h}:{m}:{s} {y}", 0),
     ("From ada@example.org {wday} {mon} {0d} {h}:{m}:{s} {y}", 0),
@@ -324,6 +324,87 @@ const DATES: [(&str, i64); 23] = [
     ("From ada@example.org {y}-{month}-{0d}T{h}:{m}:{s}Z", 0),
     ("From ada@example.org {wday} {mon} {_d} {h}:{m}:{s} {y}  ", 0),
     ("From  {wday} {mon} {_d} {h}:{m}:{s} {y}", 0),
+    ("From ada@example.org {de} {_d} {h}:{m}:{s} {y}", 0),
+    ("From ada@example.org {fr} {_d} {h}:{m}:{s} {y}", 0),
+    ("From ada@example.org {es} {_d} {h}:{m}:{s} {y} +0100", 3600),
+    ("From ada@example.org {ru} {_d} {h}:{m}:{s} {y}", 0),
+    ("From ada@example.org {ja} {_d} {h}:{m}:{s} {y}", 0),
+];
+
+/// A weekday, from Monday, and a month in each language.
+const LANGUAGES: [(&str, [&str; 7], [&str; 12]); 5] = [
+    (
+        "{de}",
+        ["Mo", "Di", "Mi", "Do", "Fr", "Sa", "So"],
+        ["Jan", "Feb", "M\u{e4}r", "Apr", "Mai", "Jun", "Jul", "Aug", "Sep", "Okt", "Nov", "Dez"],
+    ),
+    (
+        "{fr}",
+        ["lun.", "mar.", "mer.", "jeu.", "ven.", "sam.", "dim."],
+        [
+            "janv.",
+            "f\u{e9}vr.",
+            "mars",
+            "avril",
+            "mai",
+            "juin",
+            "juil.",
+            "ao\u{fb}t",
+            "sept.",
+            "oct.",
+            "nov.",
+            "d\u{e9}c.",
+        ],
+    ),
+    (
+        "{es}",
+        ["lun", "mar", "mi\u{e9}", "jue", "vie", "s\u{e1}b", "dom"],
+        ["ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sep", "oct", "nov", "dic"],
+    ),
+    (
+        "{ru}",
+        [
+            "\u{41f}\u{43d}",
+            "\u{412}\u{442}",
+            "\u{421}\u{440}",
+            "\u{427}\u{442}",
+            "\u{41f}\u{442}",
+            "\u{421}\u{431}",
+            "\u{412}\u{441}",
+        ],
+        [
+            "\u{44f}\u{43d}\u{432}",
+            "\u{444}\u{435}\u{432}",
+            "\u{43c}\u{430}\u{440}",
+            "\u{430}\u{43f}\u{440}",
+            "\u{43c}\u{430}\u{439}",
+            "\u{438}\u{44e}\u{43d}",
+            "\u{438}\u{44e}\u{43b}",
+            "\u{430}\u{432}\u{433}",
+            "\u{441}\u{435}\u{43d}",
+            "\u{43e}\u{43a}\u{442}",
+            "\u{43d}\u{43e}\u{44f}",
+            "\u{434}\u{435}\u{43a}",
+        ],
+    ),
+    (
+        "{ja}",
+        ["\u{6708}", "\u{706b}", "\u{6c34}", "\u{6728}", "\u{91d1}", "\u{571f}", "\u{65e5}"],
+        [
+            "1\u{6708}",
+            "2\u{6708}",
+            "3\u{6708}",
+            "4\u{6708}",
+            "5\u{6708}",
+            "6\u{6708}",
+            "7\u{6708}",
+            "8\u{6708}",
+            "9\u{6708}",
+            "10\u{6708}",
+            "11\u{6708}",
+            "12\u{6708}",
+        ],
+    ),
 ];
 
 const FOLDERS: [&str; 4] = ["work", "play", "lists/rust", "lists/mail"];
@@ -835,7 +916,11 @@ fn verified(args: &[OsString]) -> Result<(), String> {
 fn spell(pattern: &str, epoch: i64) -> String {
     let date = jiff::tz::Offset::UTC.to_datetime(jiff::Timestamp::from_second(epoch).unwrap());
     let part = |format: &str| date.strftime(format).to_string();
-    pattern
+    let (weekday, month) = (date.weekday().to_monday_zero_offset() as usize, date.month() as usize - 1);
+    let translated = LANGUAGES.iter().fold(pattern.to_owned(), |text, (language, weekdays, months)| {
+        text.replace(language, &format!("{} {}", weekdays[weekday], months[month]))
+    });
+    translated
         .replace("{wday}", &part("%a"))
         .replace("{mon}", &part("%b"))
         .replace("{_d}", &part("%e"))
