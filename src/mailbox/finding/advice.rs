@@ -117,7 +117,7 @@ impl Code {
                 "Compare the two files. Move one of them away if they are equal.",
             ),
             Code::MaildirUntrueSize => advice(
-                "The message was changed or cut off, or a server has compressed it.",
+                "The message was changed or cut off.",
                 "Compare it with a backup. Do not rename it: the name is its identity.",
             ),
             Code::MaildirStaleTmp => advice(
