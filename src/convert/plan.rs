@@ -8,14 +8,14 @@ use super::assumptions::{Assumptions, FlagFields, FlagStats};
 use super::dedupe::{MessageDigests, content_digest};
 use super::planned::{Disposition, FolderPlacement};
 use super::render::render;
-use super::{Dedupe, Eol, MailStats, NameTable, PlannedMessage, PreviousMessages, RenderOptions, Rendered};
+use super::{Dedupe, MailStats, NameTable, PlannedMessage, PreviousMessages, RenderOptions, Rendered};
 use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::maildir::{Unique, keywords};
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::{Extent, Mbox, from_line};
 use crate::mailbox::message::{
-    DateFields, DateRules, DeletedPolicy, FromLineDates, FromLineStats, Origin, OriginCheck, PackedStamp,
-    StatusFields, header, received,
+    DateFields, DateRules, DeletedPolicy, Eol, FromLineDates, FromLineStats, Origin, OriginCheck,
+    PackedStamp, StatusFields, header, received,
 };
 use crate::mailbox::source::Source;
 use crate::mailbox::{Code, Finding, Result};

@@ -5,10 +5,10 @@ use std::ffi::OsString;
 use super::plan::CHUNK;
 use super::planned::Disposition;
 use super::render::render;
-use super::{Headers, KeywordLetters, LabelFolders, Plan, PlannedMessage, RenderOptions, Rendered};
+use super::{KeywordLetters, LabelFolders, Plan, PlannedMessage, RenderOptions, Rendered};
 use crate::mailbox::maildir::{NewMessage, Subdir, name};
 use crate::mailbox::mbox::{Extent, Mbox};
-use crate::mailbox::message::header;
+use crate::mailbox::message::{Headers, header};
 use crate::mailbox::source::Source;
 
 /// One mbox with its plan.

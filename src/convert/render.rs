@@ -4,58 +4,15 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::ops::Range;
 
-use super::line_ends::{LineEndChange, LineEnds};
 use crate::mailbox::error;
 use crate::mailbox::maildir::write::{MessageContent, MessageStream};
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::{Quoting, quote};
 use crate::mailbox::message::header::{self, Split};
+use crate::mailbox::message::line_ends::{LineEndChange, LineEnds};
 use crate::mailbox::message::{DeletedPolicy, LabelPolicy};
+use crate::mailbox::message::{Eol, Headers};
 use crate::mailbox::source::mapped;
-
-/// Line ends of the messages written.
-// Doc comments of the variants would be the help of --eol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
-pub(crate) enum Eol {
-    #[default]
-    Keep,
-    Lf,
-    Crlf,
-}
-
-impl Eol {
-    /// Returns the word of the command line and the manifest.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Eol::Keep => "keep",
-            Eol::Lf => "lf",
-            Eol::Crlf => "crlf",
-        }
-    }
-}
-
-/// The fields that only mail readers write and rewrite, see [`header::is_volatile`].
-// The doc comments of the variants are the help of --headers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
-pub(crate) enum Headers {
-    /// They stay
-    #[default]
-    Keep,
-    /// They are taken out; the manifest has them, and --exact puts them back
-    Strip,
-}
-
-impl Headers {
-    /// Returns the word of the command line and the manifest.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Headers::Keep => "keep",
-            Headers::Strip => "strip",
-        }
-    }
-}
 
 /// How messages are rendered, with their flags and folders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

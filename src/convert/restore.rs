@@ -10,7 +10,6 @@ use std::time::Duration;
 use data_encoding::BASE64;
 use rayon::prelude::*;
 
-use super::line_ends::{LineEndChange, LineEndRuns, LineEnds};
 use super::render::LARGE;
 use crate::mailbox::fs::atomic_file::AtomicFile;
 use crate::mailbox::fs::{durable, ignore_poison};
@@ -18,6 +17,7 @@ use crate::mailbox::maildir::{Entry, MaildirReader, NoMessage, list};
 use crate::mailbox::manifest::{
     self, Digest, Gap, Manifest, ManifestLocation, MessageRecord, Outline, Section, SectionHeader,
 };
+use crate::mailbox::message::line_ends::{LineEndChange, LineEndRuns, LineEnds};
 use crate::mailbox::source::{Contents, mapped};
 use crate::mailbox::{Code, Context, Error, Finding, Phase, Result, display_path};
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::are_slices_in_order;
-use crate::convert::render::{Eol, Headers, RenderOptions, render};
+use crate::convert::render::{RenderOptions, render};
 use crate::mailbox::finding::{self, Finding};
 use crate::mailbox::mbox::bare;
 use crate::mailbox::mbox::boundary_list;
@@ -20,6 +20,7 @@ use crate::mailbox::message::date::Stamp;
 use crate::mailbox::message::flags::Flags;
 use crate::mailbox::message::header;
 use crate::mailbox::message::status::{self, DeletedPolicy, LabelPolicy, Status};
+use crate::mailbox::message::{Eol, Headers};
 use crate::mailbox::source::format::{FORMAT_HEAD, ForeignFormat};
 
 /// Any bytes are divided into messages without a loss, in every variant. A text without a message gives an error, and

@@ -18,15 +18,12 @@ use crate::cli::open::{OpenArgs, Opener};
 use crate::cli::ui::exit;
 use crate::convert::export::OutputMode;
 use crate::convert::restore::{RestoreOptions, RestoreTarget, SourceSelector};
-use crate::convert::{
-    Dedupe, DestinationOptions, Eol, ExportOptions, Headers, ImportOptions, Input, RenderOptions,
-};
+use crate::convert::{Dedupe, DestinationOptions, ExportOptions, ImportOptions, Input, RenderOptions};
 use crate::mailbox::fs::Modes;
 use crate::mailbox::maildir::Fsync;
 use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::mbox::{ReadOptions, boundary_list};
-use crate::mailbox::message::Origin;
-use crate::mailbox::message::{DeletedPolicy, LabelPolicy};
+use crate::mailbox::message::{DeletedPolicy, Eol, Headers, LabelPolicy, Origin};
 use crate::mailbox::tree::Layout;
 use crate::mailbox::{Error, Result};
 

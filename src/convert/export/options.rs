@@ -6,11 +6,12 @@ use std::sync::Mutex;
 
 use jiff::tz::TimeZone;
 
-use crate::convert::{Eol, Input};
+use crate::convert::Input;
 use crate::mailbox::fs::Modes;
 use crate::mailbox::maildir::Fsync;
 use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::mbox::Variant;
+use crate::mailbox::message::Eol;
 
 /// A source of an export.
 pub(crate) enum ExportSource {

@@ -10,13 +10,13 @@ use super::ready_source::ReadySource;
 use super::tally::Tally;
 use crate::convert::planned::Disposition;
 use crate::convert::render::{LARGE, render};
-use crate::convert::{Eol, RenderOptions, Rendered};
+use crate::convert::{RenderOptions, Rendered};
 use crate::mailbox::maildir::{Entry, FoundMessage, KeywordSet, KeywordTable, keywords};
 use crate::mailbox::mbox::from_line::{self, LineClass};
 use crate::mailbox::mbox::write::{self, Changes, FromLineSpec, MboxMessage, Unrepresentable};
 use crate::mailbox::mbox::{Extent, Mbox, Quoting, Variant};
 use crate::mailbox::message::status::{list, parse_fields};
-use crate::mailbox::message::{DeletedPolicy, LabelPolicy, StatusFields, header};
+use crate::mailbox::message::{DeletedPolicy, Eol, LabelPolicy, StatusFields, header};
 use crate::mailbox::source::Contents;
 use crate::mailbox::{Code, Error, Finding, Result, escape};
 

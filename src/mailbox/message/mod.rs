@@ -6,12 +6,15 @@ pub(crate) mod date;
 mod encoded_word;
 pub(crate) mod flags;
 pub(crate) mod header;
+pub(crate) mod line_ends;
+mod policy;
 pub(crate) mod received;
 pub(crate) mod status;
 
 pub(crate) use date::Stamp;
 pub(crate) use flags::Flags;
 pub(crate) use header::Field;
+pub(crate) use policy::{Eol, Headers};
 pub(crate) use received::{
     DateFields, DateRules, FromLineDates, FromLineStats, Origin, OriginCheck, PackedStamp,
 };

@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-use crate::convert::{Eol, Headers};
 use crate::mailbox::manifest::{ManifestLocation, SectionHeader};
 use crate::mailbox::message::{DeletedPolicy, LabelPolicy};
+use crate::mailbox::message::{Eol, Headers};
 
 /// Changes that conversions made on request.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use super::both::Both;
 use super::options::CompareOptions;
 use super::side::{FlagState, MessageLocation, NO_DATE, Side, StoredMessage};
 use super::text::{DiffPoint, Digest, Text, Tolerance};
-use crate::convert::Headers;
+use crate::mailbox::message::Headers;
 use crate::mailbox::message::{date, header};
 use crate::mailbox::{Code, Context, Error, Finding, Result, display_path, escape};
 

@@ -10,7 +10,6 @@ use rayon::prelude::*;
 
 use super::options::CompareOptions;
 use super::text::{Digest, MessageBytes, Text};
-use crate::convert::{Eol, Headers};
 use crate::mailbox::fs::Dir;
 use crate::mailbox::fs::files;
 use crate::mailbox::maildir::{
@@ -22,6 +21,7 @@ use crate::mailbox::message::{
     DateFields, DateRules, DeletedPolicy, FromLineDates, LabelPolicy, Origin, Stamp, Status, StatusFields,
     header, received, status,
 };
+use crate::mailbox::message::{Eol, Headers};
 use crate::mailbox::source::{Contents, Source};
 use crate::mailbox::{Context, Error, Result};
 use crate::verify::options::SourceOpener;

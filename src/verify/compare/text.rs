@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::both::Both;
-use crate::convert::Eol;
 use crate::mailbox::mbox::{Quoting, quote};
+use crate::mailbox::message::Eol;
 use crate::mailbox::message::header;
 use crate::mailbox::source::{Contents, ForwardReader, Source, mapped};
 use crate::mailbox::{Result, escape};

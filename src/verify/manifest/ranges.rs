@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use data_encoding::BASE64;
 use rayon::prelude::*;
 
-use crate::convert::line_ends::{LineEndChange, LineEndRuns, LineEnds};
 use crate::mailbox::manifest::{Digest, Gap, MessageRecord, Section, SectionHeader};
+use crate::mailbox::message::line_ends::{LineEndChange, LineEndRuns, LineEnds};
 use crate::mailbox::source::{Source, mapped};
 use crate::mailbox::{Cancel, Result};
 
