@@ -547,3 +547,37 @@ fn a_message_that_moves_during_a_comparison_is_neither_missing_nor_extra() {
         }
     }
 }
+
+/// A message that a reader moves to another folder while a tree is copied arrives, whichever folder is listed first.
+#[test]
+fn a_message_that_moves_during_a_copy_of_a_tree_is_not_missed() {
+    if !have_strace() {
+        return;
+    }
+    for when in 1..5 {
+        let mailbox = Mailbox::new(0);
+        let (maildir, folder) = (mailbox.maildir(), mailbox.maildir().join(".Folder"));
+        fill(&folder, 0);
+        fs::write(folder.join("maildirfolder"), "").unwrap();
+        let (from, to) = match when % 2 {
+            0 => (maildir.join("cur"), folder.join("cur")),
+            _ => (folder.join("cur"), maildir.join("cur")),
+        };
+        for n in 0..20 {
+            fs::write(from.join(format!("{}:2,S", base(n))), message(n)).unwrap();
+        }
+        let target = format!("maildir:{}", mailbox.path("C").display());
+        let args = ["convert", "--json", "-j1", "--fsync=none", &maildir.display().to_string(), &target]
+            .map(str::to_owned);
+        let fault = format!("getdents64:when={when}");
+        let stopped = Stopped::after(&fault, Some(&folder.join("cur")), &args, b"");
+        for name in names(&from) {
+            fs::rename(from.join(&name), to.join(&name)).unwrap();
+        }
+        let run = stopped.resume().exits(0);
+        let copy = mailbox.path("C");
+        let found = [numbers_in_maildir(&copy), numbers_in_maildir(&copy.join(".Folder"))].concat();
+        let found: std::collections::BTreeSet<usize> = found.into_iter().collect();
+        assert_eq!(found.len(), 20, "stopped at {fault}: {}", run.text());
+    }
+}

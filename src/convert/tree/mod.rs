@@ -7,6 +7,7 @@ mod entry;
 mod folder;
 mod listed;
 mod lists;
+mod moved;
 mod options;
 
 use std::collections::HashSet;
@@ -74,10 +75,12 @@ impl Conversion<'_> {
         self.find_previous(entries)?;
         let mut listed = self.read_list()?;
         self.find_fates(entries, &listed)?;
+        let mut versions = Vec::with_capacity(entries.len());
         let mut rest = &entries[..];
         while !rest.is_empty() {
             let batch;
             (batch, rest) = rest.split_at(self.batch_size(rest));
+            versions.extend(batch.iter().map(|entry| self.version(entry)));
             let (folders, error) = self.convert_batch(batch);
             outcome.folders.extend(folders);
             self.list_folders(batch, &mut listed)?;
@@ -90,6 +93,7 @@ impl Conversion<'_> {
                 create::open_or_create(self.destination.path)?;
             }
         }
+        self.convert_moved(entries, versions, outcome, &mut listed)?;
         if !self.destination.dry_run {
             self.record_renames(entries)?;
             self.flush_list(&listed)?;
