@@ -3,8 +3,8 @@
 use jiff::civil::{Date, DateTime};
 use jiff::tz::Offset;
 
-use super::names::{self, Bits};
-use super::scanner::{Scanner, Words};
+use super::names::{self, Bits, Words};
+use super::scanner::Scanner;
 use super::{Form, Names, Order, ParsedDate, Weekday, ZonePosition};
 use crate::mailbox::message::Stamp;
 

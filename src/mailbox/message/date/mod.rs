@@ -25,8 +25,8 @@ mod scanner;
 use jiff::Timestamp;
 use jiff::tz::Offset;
 
-use names::{MONTHS, WEEKDAYS};
-use scanner::{Scanner, Words};
+use names::{MONTHS, WEEKDAYS, Words};
+use scanner::Scanner;
 
 pub(crate) use charsets::find_in_charsets;
 pub(crate) use form::{Form, Names, Order, ParsedDate, Stamp, Weekday, ZonePosition};

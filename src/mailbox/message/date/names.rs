@@ -5,7 +5,16 @@ use std::sync::LazyLock;
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::scanner::Words;
+/// The words that can be the name of a month.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Words {
+    /// Names in any language, with or without accents.
+    Known,
+    /// Names in any language, with their accents.
+    Exact,
+    /// Any word.
+    Any,
+}
 
 pub(super) const MONTHS: [&str; 12] = [
     "January",

@@ -1,23 +1,12 @@
 //! A cursor over the bytes of a date.
 
-use super::names;
+use super::names::{self, Words};
 
 /// The unread rest. Each method takes a part from the front, or takes nothing and returns `None` (or `false`).
 #[derive(Clone, Copy)]
 pub(super) struct Scanner<'a> {
     pub(super) rest: &'a [u8],
     pub(super) words: Words,
-}
-
-/// The words that can be the name of a month.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Words {
-    /// Names in any language, with or without accents.
-    Known,
-    /// Names in any language, with their accents.
-    Exact,
-    /// Any word.
-    Any,
 }
 
 impl<'a> Scanner<'a> {
