@@ -4,9 +4,11 @@ use std::convert::Infallible;
 use std::ops::Range;
 
 use super::Rendered;
+use super::names::Twin;
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::message::header;
 use crate::mailbox::source::mapped;
+use crate::mailbox::{Code, Finding};
 
 /// The messages that `--dedupe` skips.
 // Doc comments of the variants would be the help of --dedupe.
@@ -81,6 +83,24 @@ fn hash_without(cuts: &[Range<usize>], bytes: &[u8], hasher: &mut blake3::Hasher
             hasher.update(window);
         });
         from = cut.end;
+    }
+}
+
+impl Twin {
+    /// Returns the finding about the message at `at`, which was left out.
+    pub(crate) fn finding(&self, at: u64, dedupe: Dedupe) -> Finding {
+        let (place, key) = (&self.place, if dedupe == Dedupe::MessageId { "Message-ID" } else { "content" });
+        match self.differs {
+            true => Finding::at(
+                Code::DuplicateDiffers,
+                at,
+                format!("left out: it has the {key} of {place}, and different content"),
+            )
+            .with_hint("to keep both, use --dedupe content"),
+            false => {
+                Finding::at(Code::DuplicateSkipped, at, format!("left out: it has the {key} of {place}"))
+            }
+        }
     }
 }
 

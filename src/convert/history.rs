@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::dedupe::content_digest;
+use super::dedupe::{MessageDigests, content_digest};
 use super::identity::{IdentityQuery, identify};
 use super::{
     Dedupe, DestinationOptions, Fingerprint, Identity, ImportOptions, Input, LabelFolders, NameTable,
@@ -224,8 +224,8 @@ impl<'a> History<'a> {
         if dedupe != Dedupe::No {
             // A message counts whatever program wrote it.
             for folder in &folders {
-                for (key, name, file) in folder.originals(maildir, dedupe, context.now)? {
-                    names.add_original(key, name, file);
+                for (name, digests) in folder.originals(maildir, dedupe, context.now)? {
+                    names.add_original(name, &digests);
                 }
             }
         }
@@ -255,8 +255,8 @@ fn list_folders(maildir: &Path, has_folders: bool, now: i64) -> Result<Vec<Folde
 }
 
 impl Folder {
-    /// Returns the key, the base name and the BLAKE3 of each message that can have duplicates.
-    fn originals(&self, maildir: &Path, dedupe: Dedupe, now: i64) -> Result<Vec<(Digest, Vec<u8>, Digest)>> {
+    /// Returns the base name and the digests of each message that can have duplicates.
+    fn originals(&self, maildir: &Path, dedupe: Dedupe, now: i64) -> Result<Vec<(Vec<u8>, MessageDigests)>> {
         let reader = MaildirReader::open(&maildir.join(&self.directory), now)?;
         let originals = self.entries.par_iter().map(|entry| {
             let mut bytes = Contents::default();
@@ -267,8 +267,8 @@ impl Folder {
             };
             let file = Digest::of(&bytes);
             let content = content_digest(&bytes).unwrap_or(file);
-            let key = dedupe.key(&bytes, content);
-            Ok(key.map(|key| (key, entry.parsed().base.to_vec(), file)))
+            let digests = MessageDigests { content, file, key: dedupe.key(&bytes, content) };
+            Ok(digests.key.map(|_| (entry.parsed().base.to_vec(), digests)))
         });
         Ok(originals.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }

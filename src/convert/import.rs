@@ -19,6 +19,7 @@ use crate::mailbox::maildir::{KeywordTable, Leftover, MaildirWriter, write};
 use crate::mailbox::manifest::{Digest, ManifestLocation};
 use crate::mailbox::mbox::Mbox;
 use crate::mailbox::message::DateRules;
+use crate::mailbox::text::grouped_plural;
 use crate::mailbox::{Code, Context, Error, Finding, Phase, Result};
 
 /// Imports mboxes into a Maildir. If it fails, nothing new is visible there, except, in a Maildir that existed,
@@ -373,7 +374,10 @@ fn overflow_finding(keywords: &KeywordLetters<'_>, plan: &Plan) -> Option<Findin
     let hint = "remove keywords that nothing uses from the Maildir, or convert into more than one";
     (messages > 0).then(|| {
         let names = names.join(", ");
-        let text = format!("{messages} messages come without keywords for which no letter is left: {names}");
+        let text = format!(
+            "{} without keywords for which no letter is left: {names}",
+            grouped_plural(messages as u64, "message")
+        );
         Finding::new(Code::KeywordsOverflow, text).with_hint(hint)
     })
 }

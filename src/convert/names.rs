@@ -1,7 +1,7 @@
 //! The names that messages get: what an earlier run, another source or a file on disk uses already.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
@@ -11,6 +11,7 @@ use super::planned::{Disposition, ExistingName, FolderPlacement};
 use super::{FolderIndex, LabelFolders, PlannedMessage};
 use crate::mailbox::maildir::{KeywordSet, Unique, name};
 use crate::mailbox::manifest::{Digest, Section};
+use crate::mailbox::{display_path, escape};
 
 /// Names in use and dedupe state, shared by all sources of a run.
 #[derive(Debug, Default)]
@@ -40,7 +41,28 @@ pub(crate) struct NameTable {
     /// Names of an unfinished run that this run has given again.
     reused: HashSet<Vec<u8>>,
     /// For `--dedupe`: the messages that exist, by key.
-    originals: HashMap<Digest, ExistingName>,
+    originals: HashMap<Digest, Original>,
+    /// The sources so far, by the names that messages to the user have.
+    sources: Vec<String>,
+}
+
+/// A message that `--dedupe` compares others with.
+#[derive(Debug)]
+struct Original {
+    name: ExistingName,
+    /// Without the fields that mail readers rewrite.
+    content: Digest,
+    /// Its source in this run, and its number there.
+    place: Option<(usize, usize)>,
+}
+
+/// The message for which `--dedupe` leaves out another one.
+#[derive(Debug)]
+pub(crate) struct Twin {
+    /// Words for the user.
+    pub(crate) place: String,
+    /// The other message has different content, apart from the fields that mail readers rewrite.
+    pub(crate) differs: bool,
 }
 
 /// The messages of one source as earlier runs wrote them, by content.
@@ -181,9 +203,13 @@ impl NameTable {
     }
 
     /// Records a message on disk for `--dedupe`.
-    pub(crate) fn add_original(&mut self, key: Digest, name: Vec<u8>, file: Digest) {
+    pub(crate) fn add_original(&mut self, name: Vec<u8>, digests: &MessageDigests) {
         let folders = self.locations_of(&name).iter().map(|(folder, _)| *folder).collect();
-        self.originals.entry(key).or_insert(ExistingName { name, file: Some(file), folders });
+        if let Some(key) = digests.key {
+            let name = ExistingName { name, file: Some(digests.file), folders };
+            let original = Original { name, content: digests.content, place: None };
+            self.originals.entry(key).or_insert(original);
+        }
     }
 
     fn locations_of(&self, name: &[u8]) -> &[(FolderIndex, PathBuf)] {
@@ -212,51 +238,72 @@ impl NameTable {
     }
 
     /// Prepares for the messages of another source.
-    pub(crate) fn begin_source(&mut self, messages: &[PlannedMessage]) {
+    pub(crate) fn begin_source(&mut self, path: &Path, messages: &[PlannedMessage]) {
+        self.sources.push(display_path(path));
         self.repeated = repeated(messages);
     }
 
-    /// Decides what is done with a message, and gives it its name.
+    /// Decides what is done with message `number` of the source, counted from 1, and gives it its name. Returns its
+    /// twin if it is a duplicate that no earlier run has left out.
     pub(crate) fn place(
         &mut self,
+        number: usize,
         message: &mut PlannedMessage,
         previous: &mut PreviousMessages,
         digests: Option<&MessageDigests>,
-    ) {
-        if self.reuse_previous(message, previous, digests) {
-            return;
+    ) -> Option<Twin> {
+        let place = Some((self.sources.len().saturating_sub(1), number));
+        if let Some(existing) = self.reuse_previous(message, previous, digests) {
+            if let (Some(digests), Some(key)) = (digests, digests.and_then(|digests| digests.key)) {
+                let original = Original { name: existing.clone(), content: digests.content, place };
+                self.originals.entry(key).or_insert(original);
+            }
+            message.set_existing_name(existing);
+            return None;
         }
-        let key = digests.and_then(|digests| digests.key);
-        if let Some(original) = key.and_then(|key| self.originals.get(&key)) {
+        let digests = digests.filter(|digests| digests.key.is_some());
+        if let Some((digests, original)) =
+            digests.and_then(|digests| Some((digests, self.originals.get(&digests.key?)?)))
+        {
             message.disposition = Disposition::Duplicate;
-            message.set_placement(FolderPlacement::new(original.folders.clone()));
-            message.set_existing_name(original.clone());
-            return;
+            message.set_placement(FolderPlacement::new(original.name.folders.clone()));
+            message.set_existing_name(original.name.clone());
+            return Some(self.twin(original, digests));
         }
         self.name(message);
-        if let (Some(key), Some(digests)) = (key, digests) {
+        if let Some((key, digests)) = digests.and_then(|digests| Some((digests.key?, digests))) {
             let name = message.base_name(self.host.as_deref().unwrap_or_default());
             let folders = message.placed_folders();
-            self.originals.insert(key, ExistingName { name, file: Some(digests.file), folders });
+            let name = ExistingName { name, file: Some(digests.file), folders };
+            self.originals.insert(key, Original { name, content: digests.content, place });
         }
+        None
     }
 
-    /// Gives a message the name that an earlier run gave it. Returns false if there is none to reuse.
+    fn twin(&self, original: &Original, digests: &MessageDigests) -> Twin {
+        let place = match original.place {
+            Some((source, number)) => format!("message {number} of {}", self.sources[source]),
+            None => escape(&original.name.name),
+        };
+        Twin { place, differs: digests.content != original.content }
+    }
+
+    /// Decides what is done with a message that an earlier run has, and returns its name there.
     fn reuse_previous(
         &mut self,
         message: &mut PlannedMessage,
         previous: &mut PreviousMessages,
         digests: Option<&MessageDigests>,
-    ) -> bool {
-        let Some(digests) = digests else { return false };
+    ) -> Option<ExistingName> {
+        let digests = digests?;
         // Another source of this run may use the name of an unfinished run already.
         let candidate = std::iter::from_fn(|| previous.take(digests))
             .find(|previous| previous.closed || self.reused.insert(previous.name.clone()));
-        let Some(previous) = candidate else { return false };
+        let previous = candidate?;
         // A name holds the size: if the killed run rendered the message differently, it needs another name.
         let same_file = digests.file == previous.file;
         if !(previous.closed || same_file || self.is_on_disk(&previous.name)) {
-            return false;
+            return None;
         }
         // A settled message stays in the folders it was put into, or into which the user moved it.
         if previous.closed {
@@ -268,12 +315,7 @@ impl NameTable {
             _ => Disposition::Write,
         };
         let folders = message.placed_folders();
-        let existing = ExistingName { name: previous.name, file: Some(previous.file), folders };
-        if let Some(key) = digests.key {
-            self.originals.entry(key).or_insert_with(|| existing.clone());
-        }
-        message.set_existing_name(existing);
-        true
+        Some(ExistingName { name: previous.name, file: Some(previous.file), folders })
     }
 
     /// Returns the folders that a closed section names.

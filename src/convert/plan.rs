@@ -81,7 +81,7 @@ pub(crate) fn plan(
         }
         assumptions.add_date(planned.origin, stamp);
     }
-    names.begin_source(&messages);
+    names.begin_source(source.path(), &messages);
     let mut origins = OriginCheck::default();
     let mut unusual = unusual.into_iter().peekable();
     let pseudo_message = mbox.pseudo_message();
@@ -102,7 +102,8 @@ pub(crate) fn plan(
         } else if unusual.deleted && render.deleted == DeletedPolicy::Skip {
             planned.disposition = Disposition::Deleted;
         } else {
-            names.place(planned, &mut previous, unusual.digests.as_ref());
+            let twin = names.place(n + 1, planned, &mut previous, unusual.digests.as_ref());
+            findings.extend(twin.map(|twin| twin.finding(extent.at, dedupe)));
             if !unusual.keywords.is_empty() {
                 let keywords = names.keywords.intern(&unusual.keywords, &mut |keyword, atom| {
                     findings.push(keywords::renamed_finding(extent.at, keyword, atom));

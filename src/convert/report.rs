@@ -10,6 +10,7 @@ use crate::mailbox::mbox::bare::looks_like_message;
 use crate::mailbox::mbox::{Mbox, ReadOptions, Variant};
 use crate::mailbox::message::header;
 use crate::mailbox::source::Source;
+use crate::mailbox::text::grouped_plural;
 use crate::mailbox::{Code, Context, Error, Finding, Result, finding};
 
 /// An opened mbox.
@@ -152,8 +153,12 @@ impl Input {
     fn growth_finding(&self) -> Option<Finding> {
         // A run that has succeeded does not fail because the size cannot be looked up.
         let bytes = self.source.grown_by().unwrap_or(0);
-        let text =
-            || format!("{bytes} bytes were appended while it was read; the same command again takes them");
+        let text = || {
+            format!(
+                "appended while it was read: {}; the same command again takes them",
+                grouped_plural(bytes, "byte")
+            )
+        };
         (bytes > 0).then(|| Finding::new(Code::SourceGrowing, text()))
     }
 }

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use super::{SectionSource, StagedFile};
 use crate::mailbox::maildir::{Leftover, MaildirWriter, Subdir};
 use crate::mailbox::manifest::ManifestLocation;
+use crate::mailbox::text::grouped_plural;
 use crate::mailbox::{Code, Finding, Result};
 
 /// The part of one source that need not be written again.
@@ -54,8 +55,8 @@ impl ResumePoint {
         match leftover {
             Leftover::Nothing => None,
             Leftover::Stage(_) if kept > 0 => {
-                let message =
-                    format!("a run that was killed is being completed: {kept} messages are safe already");
+                let kept = grouped_plural(kept as u64, "message");
+                let message = format!("a run that was killed is being completed; safe already: {kept}");
                 Some(Finding::new(Code::SourceResumed, message))
             }
             Leftover::Stage(_) | Leftover::Removed => {

@@ -161,6 +161,8 @@ codes! {
         FlagsInvalid "flags-invalid" Warning "A Status, X-Status, X-Mozilla-Status or X-Evolution field has an invalid value. No flag was read from what is invalid.",
         LabelsUnknown "labels-unknown" Warning "Gmail's labels are in an unknown language, so it is not known which messages are read. They were not marked as read.",
         DeletedFlagged "deleted-flagged" Info "Messages that a mail program has marked as deleted were converted.",
+        DuplicateSkipped "duplicate-skipped" Info "A message that --dedupe left out, and the message that it repeats.",
+        DuplicateDiffers "duplicate-differs" Warning "A message that --dedupe left out for its Message-ID, and that has other content than its twin.",
         DeletedSkipped "deleted-skipped" Info "Messages that a mail program has marked as deleted were left out.",
         KeywordRenamed "keyword-renamed" Info "A keyword or label is not valid in IMAP. The new name is reported.",
         KeywordsOverflow "keywords-overflow" Warning "There are more keywords than the 26 letters of a Maildir. Messages were written without the others.",

@@ -45,13 +45,13 @@ impl<'a> ConvertReport<'a> {
     pub(super) fn outcome(mut self, outcome: &Outcome, written: Written) -> Exit {
         let removes_quoting = outcome.totals.bytes.quoting > 0;
         for report in &outcome.reports {
-            if let Some(variant) = report.variant {
-                let line = format!("{}: {variant} ({})", display_path(&report.path), report.evidence);
-                // What was read as mboxrd and has no quoting reads alike as most variants.
-                match variant == Variant::Mboxrd && !removes_quoting {
-                    true => self.reporter.detail(&line),
-                    false => self.reporter.line(&line),
-                }
+            // What was read as mboxrd and has no quoting reads alike as most variants; -v lists the finding.
+            let matters = |variant| variant != Variant::Mboxrd || removes_quoting;
+            if let Some(variant) =
+                report.variant.filter(|&variant| matters(variant) && !self.args.common.verbose)
+            {
+                let path = display_path(&report.path);
+                self.reporter.line(&format!("{path}: {variant} ({})", report.evidence));
             }
             self.reporter.findings(&report.path, &report.findings);
         }

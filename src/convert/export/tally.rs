@@ -4,6 +4,7 @@ use std::ops::AddAssign;
 
 use crate::convert::MailStats;
 use crate::mailbox::mbox::write::Changes;
+use crate::mailbox::text::grouped_plural;
 use crate::mailbox::{Code, Finding};
 
 /// Counts of what was written, for the report.
@@ -35,9 +36,9 @@ impl Tally {
         };
         if changes.header_quotes > 0 {
             let message = format!(
-                "{}: {} lines of its header begin with From and were quoted for good",
+                "{}: {} of its header that begin with From, quoted permanently",
                 name(),
-                changes.header_quotes
+                grouped_plural(changes.header_quotes.into(), "line")
             );
             find(Code::HeaderQuoted, message);
         }
@@ -51,13 +52,16 @@ impl Tally {
     pub(super) fn findings(self) -> Vec<Finding> {
         let mut findings = self.findings;
         if self.final_newlines > 0 {
-            let message = format!("{} messages have no final newline; each got one", self.final_newlines);
+            let message = format!(
+                "{} without a final newline, which an mbox needs",
+                grouped_plural(self.final_newlines, "message")
+            );
             findings.push(Finding::new(Code::FinalNewline, message));
         }
         if self.ambiguous > 0 {
             let message = format!(
-                "{} lines begin with >From already; readers will take the > for quoting and off",
-                self.ambiguous
+                "{} with >From at the start already; readers will remove the >",
+                grouped_plural(self.ambiguous, "line")
             );
             findings.push(Finding::new(Code::QuotingAmbiguous, message).with_hint("mboxrd can tell them"));
         }

@@ -300,6 +300,11 @@ impl Code {
                 "They were deleted, but the folder was not compacted.",
                 "To leave them out, convert with --deleted skip.",
             ),
+            Code::DuplicateSkipped => advice("The same message was in two mailboxes.", "Nothing."),
+            Code::DuplicateDiffers => advice(
+                "A mailing list or a program changed one copy, or two messages got one Message-ID.",
+                "Compare both messages with inspect. To keep both, use --dedupe content.",
+            ),
             Code::DeletedSkipped => advice("The option --deleted skip.", "Nothing."),
             Code::KeywordRenamed => advice("It contains blanks or other special characters.", "Nothing."),
             Code::KeywordsOverflow => advice(

@@ -395,7 +395,7 @@ mod tests {
         let framed = format!("{frame}A: 1\n\nx\n{frame}");
         for (text, why) in [
             ("hello\n", "no line of its 6 bytes begins"),
-            ("From here on it is prose\nand so on\n", "is a separator"),
+            ("From here on it is prose\nand so on\n", "is not a separator"),
             ("A: 1\n\nx\n", "one bare message"),
             ("BABYL OPTIONS: x\n", "Babyl"),
             ("From a\rA: 1\r", "CR alone"),

@@ -16,7 +16,7 @@ use crate::mailbox::message::status::{self, StatusFields, gmail::LabelSurvey};
 use crate::mailbox::message::{has_hole, header};
 use crate::mailbox::source::Source;
 use crate::mailbox::source::format::{ForeignFormat, is_binary};
-use crate::mailbox::text::{grouped, plural};
+use crate::mailbox::text::{grouped, grouped_plural, plural};
 use crate::mailbox::{Code, Context, Error, Finding, Result};
 
 /// How much of a file is searched for signs of mail, if it is no mbox.
@@ -353,7 +353,8 @@ fn no_separator(text: &[u8], scan: &Scan) -> NotAMailbox {
         0 if is_buried => {
             "the header of a message comes after other data, in a form that is not read".to_owned()
         }
-        0 => format!("no line of its {bytes} bytes begins with \"From \""),
+        0 => format!("no line of its {} begins with \"From \"", grouped_plural(bytes as u64, "byte")),
+        1 => "its one line that begins with \"From \" is not a separator".to_owned(),
         n => format!("none of its {n} lines that begin with \"From \" is a separator"),
     };
     let hint = (!scan.candidates.is_empty()).then(|| {

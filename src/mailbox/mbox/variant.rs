@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Quoting;
+use crate::mailbox::text::grouped_plural;
 
 /// The variants of mbox (RFC 4155, mmdf(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -82,7 +83,10 @@ pub(crate) fn judge(evidence: Evidence) -> (Variant, String) {
         }
         (0, 0) => (
             Variant::Mboxrd,
-            format!("{quoted_once} lines quoted once and none deeper; mboxo and mboxrd read them alike"),
+            format!(
+                "{} quoted once and none deeper; mboxo and mboxrd read them alike",
+                grouped_plural(quoted_once, "line")
+            ),
         ),
         (rd, o) if rd > o => (
             Variant::Mboxrd,

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::{Field, Stamp};
 use crate::mailbox::message::date;
+use crate::mailbox::text::grouped_plural;
 use crate::mailbox::{Code, Finding};
 
 /// The origin of a received date.
@@ -313,7 +314,8 @@ impl OriginCheck {
     /// Returns the finding about messages dated as their source.
     pub(crate) fn finding(&self) -> Option<Finding> {
         let count = self.from_mtime;
-        let message = || format!("{count} messages have no date that is real; dated as the source file");
+        let message =
+            || format!("{} without a real date, dated as the source file", grouped_plural(count, "message"));
         (count > 0).then(|| Finding::new(Code::DateFromMtime, message()))
     }
 }

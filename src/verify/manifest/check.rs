@@ -496,7 +496,7 @@ impl<'a> ManifestCheck<'a> {
             self.note(
                 Code::MessageAdded,
                 first,
-                format!("{added} messages are in no manifest, the first here"),
+                format!("{} in no manifest, the first here", plural(added, "message")),
             );
         }
     }
