@@ -51,6 +51,7 @@ mod proof;
 mod race;
 mod random_kills;
 mod sandbox;
+mod screen;
 mod store_flags;
 mod stores;
 mod strace;
