@@ -859,6 +859,8 @@ fn a_damaged_mailbox_is_reported_as_fits_the_output() {
         broken.mbox: mboxrd, 4 messages, 1,104 bytes
           line 1   error    76 bytes that belong to no message; they are not converted
                             [mbox-junk]
+                            look at the line that is reported; the manifest keeps these
+                            bytes, and convert --exact restores them
           line 5   warning  a second From_ line directly below the first: no message of
                             its own  [mbox-doubled-from]
           line 18  warning  Content-Length 9 does not end at a separator (byte 601); it
@@ -879,6 +881,7 @@ fn a_damaged_mailbox_is_reported_as_fits_the_output() {
     expect![[r#"
         broken.mbox: mboxrd, 4 messages, 1,104 bytes
           line 1   error    76 bytes that belong to no message; they are not converted  [mbox-junk]
+                            look at the line that is reported; the manifest keeps these bytes, and convert --exact restores them
           line 5   warning  a second From_ line directly below the first: no message of its own  [mbox-doubled-from]
           line 18  warning  Content-Length 9 does not end at a separator (byte 601); it was ignored  [mbox-content-length]
           line 22  warning  a header follows, but the line is no known form of a From_ line: left in the body
