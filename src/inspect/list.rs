@@ -213,7 +213,7 @@ pub(crate) fn list_maildir(maildir: &Path, context: &Context<'_>) -> Result<(Vec
                 if let Some(fields) = entry.status_fields(header::split(&contents).header) {
                     findings.extend(Entry::status_findings(&fields, &reader.path(entry)));
                 }
-                rows.push(MessageRow::from_file(&found, n + 1, &contents));
+                rows.push(MessageRow::from_file(&reader, &found, n + 1, &contents));
             }
             Err(finding) => findings.push(finding),
         }
@@ -249,14 +249,14 @@ impl MessageRow {
     }
 
     fn from_file(
-        FoundMessage { entry, mtime }: &FoundMessage<'_>,
+        reader: &MaildirReader,
+        found: &FoundMessage<'_>,
         number: usize,
         bytes: &[u8],
     ) -> MessageRow {
-        let entry: &Entry = entry;
-        let parsed = entry.parsed();
+        let entry: &Entry = &found.entry;
         let header = header::split(bytes).header;
-        let (epoch, origin) = parsed.received_date(*mtime, header);
+        let (epoch, origin) = reader.received_date(found, header);
         MessageRow {
             number,
             position: Position::File(Path::new(entry.subdir.dir()).join(&entry.name)),

@@ -33,6 +33,8 @@ pub(crate) struct FileOptions {
     pub reachable: bool,
     /// True if files are hashed for a manifest.
     pub hashes: bool,
+    /// Seconds since 1970.
+    pub now: i64,
 }
 
 /// A message file, as found.
@@ -204,7 +206,7 @@ impl FileCheck {
         }
         let mut message = MessageFile::new(folder.index, entry, meta.len());
         self.check_name(&message, &path);
-        self.check_metadata(&message, &meta, &path, folder.options.owner);
+        self.check_metadata(&message, &meta, &path, folder.options);
         let file = OpenMessage { file: &file, path: &path, options: folder.options };
         if let Err(error) = self.check_contents(&mut message, &file, contents) {
             // A digest of zeros in place of lost bytes would show another change.
@@ -236,7 +238,7 @@ impl FileCheck {
         }
     }
 
-    fn check_metadata(&mut self, message: &MessageFile, meta: &Metadata, path: &Path, owner: u32) {
+    fn check_metadata(&mut self, message: &MessageFile, meta: &Metadata, path: &Path, options: &FileOptions) {
         const NEEDED: u32 = 0o400;
         let mode = meta.mode() & 0o7777;
         if mode & NEEDED != NEEDED {
@@ -249,13 +251,13 @@ impl FileCheck {
         if mode & 0o066 != 0 {
             self.repeated.add(Code::MaildirLooseMode, path);
         }
-        if meta.uid() != owner {
+        if meta.uid() != options.owner {
             self.repeated.add(Code::MaildirOwner, path);
         }
         let parsed = message.parsed();
         // A name that is only a number is not a date: MH and mail archives count messages so.
         let is_dated = parsed.base.contains(&b'.');
-        let epoch = parsed.epoch().filter(|_| is_dated).unwrap_or(meta.mtime());
+        let epoch = parsed.real_epoch(options.now).filter(|_| is_dated).unwrap_or(meta.mtime());
         if epoch.abs_diff(meta.mtime()) > DELIVERY_TIME {
             self.repeated.add(Code::MaildirMtime, path);
         }

@@ -67,6 +67,7 @@ pub(crate) fn verify(
         owner: root.uid(),
         reachable: root.mode() & 0o001 != 0 && is_reachable(path)?,
         hashes: !manifests.is_empty(),
+        now: context.now,
     };
     let mut listed = Vec::new();
     for folder in &folders {

@@ -169,3 +169,35 @@ fn dates_in_other_languages_begin_messages_and_date_them() {
         }
     }
 }
+
+#[test]
+fn numbers_in_the_name_of_a_message_file_are_no_dates_of_mail() {
+    const MTIME: u64 = 1_591_000_000;
+    let setup = Setup::new();
+    let cur = setup.path("in").join("cur");
+    fs::create_dir_all(&cur).unwrap();
+    fs::create_dir(setup.path("in").join("new")).unwrap();
+    for (name, year) in [
+        ("1653988153000000.eml", "2020"),
+        ("123.eml", "2020"),
+        ("20050103.eml", "2020"),
+        ("4102444800.x:2,S", "2020"),
+        ("1104746400_0.12.h,U=1:2,S", "2005"),
+        ("1104746400.12.h:2,S", "2005"),
+        ("1620000000.12.h:2,S", "2020"),
+    ] {
+        let path = cur.join(name);
+        fs::write(&path, format!("Subject: {year}\n\ntext\n")).unwrap();
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(MTIME);
+        fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+    let out = setup.path("out");
+    convert([setup.path("in").as_os_str(), out.as_os_str()]);
+    let text = fs::read_to_string(out).unwrap();
+    let messages: Vec<&str> = text.split("\nFrom ").collect();
+    assert_eq!(messages.len(), 7);
+    for message in messages {
+        let lines: Vec<&str> = message.lines().collect();
+        assert!(lines[0].ends_with(lines[1].strip_prefix("Subject: ").unwrap()), "{message}");
+    }
+}

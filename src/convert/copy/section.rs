@@ -83,7 +83,10 @@ impl<'a> CopySection<'a> {
                     tally.written += 1;
                     tally.bytes += size;
                     let info = self.final_name(&entry, message.status.as_ref(), b"").2;
-                    tally.mail.add_message(Flags::parse(&info.letters), entry.parsed().epoch());
+                    tally.mail.add_message(
+                        Flags::parse(&info.letters),
+                        entry.parsed().real_epoch(self.context.now),
+                    );
                     tally.note_unmapped(&info);
                 }
                 Err(none) => tally.skip(none.finding(self.source.files.path(&message.entry))),

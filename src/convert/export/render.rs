@@ -11,7 +11,7 @@ use super::tally::Tally;
 use crate::convert::planned::Disposition;
 use crate::convert::render::{LARGE, render};
 use crate::convert::{RenderOptions, Rendered};
-use crate::mailbox::maildir::{Entry, FoundMessage, KeywordSet, KeywordTable, keywords};
+use crate::mailbox::maildir::{Entry, KeywordSet, KeywordTable, keywords};
 use crate::mailbox::mbox::from_line::{self, LineClass};
 use crate::mailbox::mbox::write::{self, Changes, FromLineSpec, MboxMessage, Unrepresentable};
 use crate::mailbox::mbox::{Extent, Mbox, Quoting, Variant};
@@ -75,7 +75,7 @@ impl Renderer {
         bytes: &mut Contents,
         relieve: Relieve<'_>,
     ) -> Result<()> {
-        let FoundMessage { entry, mtime } = match maildir.files.read_or_explain(&message.entry, bytes)? {
+        let found = match maildir.files.read_or_explain(&message.entry, bytes)? {
             Ok(found) => found,
             Err(finding) => {
                 match finding.code {
@@ -86,6 +86,7 @@ impl Renderer {
                 return Ok(());
             }
         };
+        let entry = &found.entry;
         let parsed = entry.parsed();
         let header = header::split(bytes).header;
         let (status, thunderbird) = (entry.status(header), entry.status_fields(header));
@@ -93,7 +94,7 @@ impl Renderer {
         let table = &maildir.keywords;
         let unnamed: Vec<usize> = letters.numbers().filter(|&n| table.name(n).is_none()).collect();
         if let Some(fields) = &thunderbird {
-            self.tally.findings.extend(Entry::status_findings(fields, &maildir.files.path(&entry)));
+            self.tally.findings.extend(Entry::status_findings(fields, &maildir.files.path(entry)));
         }
         let keywords = match thunderbird {
             Some(fields) => Some(list::join_keywords(fields.keywords().iter().map(|k| keywords::atom(k)))),
@@ -101,13 +102,13 @@ impl Renderer {
             None => (!table.is_empty()).then(|| join_keywords(letters, table, header)),
         };
         let sender = header::return_path(header).or(message.sender.as_deref()).unwrap_or_default();
-        let epoch = parsed.received_date(mtime, header).0;
+        let epoch = maildir.files.received_date(&found, header).0;
         let from_line = FromLineSpec::Generated { sender, epoch };
         let name = || escape(entry.name.as_bytes());
         let rendered = self.with_line_ends(bytes, Quoting::None);
         let keywords = keywords.as_deref();
         let written = MboxMessage { message: &[], from_line, status: Some(status), keywords };
-        let path = maildir.files.path(&entry);
+        let path = maildir.files.path(entry);
         let changes = self.write(&rendered, written, relieve)?;
         let changes = changes.map_err(|Unrepresentable| Error::unrepresentable(&path))?;
         bytes.check_complete(&path)?;

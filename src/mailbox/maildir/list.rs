@@ -19,7 +19,7 @@ use super::Subdir;
 use crate::mailbox::fs::{Dir, files, holes, ignore_poison};
 use crate::mailbox::maildir::detect::{DirectoryKind, detect};
 use crate::mailbox::maildir::name;
-use crate::mailbox::message::Flags;
+use crate::mailbox::message::{Flags, Origin};
 use crate::mailbox::source::{Contents, Unreadable};
 use crate::mailbox::{Code, Error, Finding, Result};
 
@@ -275,6 +275,11 @@ impl LatestListing {
 }
 
 impl MaildirReader {
+    /// Returns the received date of a message and its origin.
+    pub(crate) fn received_date(&self, found: &FoundMessage<'_>, header: &[u8]) -> (i64, Origin) {
+        found.entry.parsed().received_date(found.mtime, header, self.now)
+    }
+
     /// Opens new/ and cur/, if they exist. `now` is the time when the run began: a directory that has not changed since
     /// long before is listed once.
     pub(crate) fn open(maildir: &Path, now: i64) -> Result<MaildirReader> {

@@ -8,7 +8,7 @@ use data_encoding::HEXLOWER;
 
 use super::KeywordSet;
 use crate::mailbox::manifest::Digest;
-use crate::mailbox::message::{DateFields, Flags, Origin, header};
+use crate::mailbox::message::{DateFields, DateRules, Flags, Origin, header, received};
 
 /// Unique part of a name: 96 bits of BLAKE3(h ‖ From_ lines), where h is the BLAKE3 of the source bytes. The same message
 /// of the same source has the same name on any machine, with any number of workers. The manifest has h and the From_
@@ -118,31 +118,32 @@ pub(crate) fn parse(name: &[u8]) -> ParsedName<'_> {
 }
 
 impl<'a> ParsedName<'a> {
-    /// Returns the received date of a file: the one on which its name and its modification time agree.
+    /// Returns the received date of a file: the earlier one of its name and its modification time. Only a real date
+    /// counts, and the dates in the header do where neither is.
     ///
-    /// A copy has the time of copying. Other converters name files by the time of the conversion. If name and
-    /// time disagree, the one closer to the dates in the header counts. The date in mailferry's own names is
-    /// always right.
-    pub(crate) fn received_date(&self, mtime: i64, header: &[u8]) -> (i64, Origin) {
-        const TOLERANCE: u64 = 60;
-        let by_mtime = (mtime, Origin::Mtime);
-        let Some(epoch) = self.epoch() else { return by_mtime };
-        let by_name = (epoch, Origin::Name);
-        if self.unique().is_some() || epoch.abs_diff(mtime) <= TOLERANCE {
-            return by_name;
-        }
-        let mut fields = DateFields::default();
-        header::fields(header).for_each(|field| fields.read_field(&field));
-        match fields.received.or(fields.header).map(|stamp| stamp.epoch(0)) {
-            Some(date) if date.abs_diff(mtime) < date.abs_diff(epoch) => by_mtime,
-            _ => by_name,
-        }
+    /// A copy has the later time of copying. An IMAP server sets the modification time of a message that a client
+    /// appends to the earlier date that the client gives.
+    pub(crate) fn received_date(&self, mtime: i64, header: &[u8], now: i64) -> (i64, Origin) {
+        let by_mtime = Some((mtime, Origin::Mtime)).filter(|_| received::is_in_window(mtime, now));
+        let by_name = self.real_epoch(now).map(|epoch| (epoch, Origin::Name));
+        let earlier = by_name.into_iter().chain(by_mtime).min_by_key(|&(date, _)| date);
+        earlier.unwrap_or_else(|| {
+            let mut fields = DateFields::default();
+            header::fields(header).for_each(|field| fields.read_field(&field));
+            received::fallback_date(&fields, &DateRules { now, mtime: None, from_zone: None, first: None })
+        })
     }
 
-    /// Returns the seconds at the start of the name.
+    /// Returns the number at the start of the name, which is the seconds since 1970 in a Maildir. OfflineIMAP writes
+    /// `1104746400_0.12.host`.
     pub(crate) fn epoch(&self) -> Option<i64> {
-        let digits = self.base.split(|&b| b == b'.').next()?;
+        let digits = self.base.split(|&b| b == b'.' || b == b'_').next()?;
         std::str::from_utf8(digits).ok()?.parse().ok()
+    }
+
+    /// Returns the date at the start of the name, if it is real. Other programs write microseconds or numbers there.
+    pub(crate) fn real_epoch(&self, now: i64) -> Option<i64> {
+        self.epoch().filter(|&epoch| received::is_in_window(epoch, now))
     }
 
     /// Returns the unique part and copy number if mailferry wrote the name. Only mailferry's spelling counts:
@@ -229,6 +230,27 @@ mod tests {
         for hex in ["+70707070707070707070707", "0A0707070707070707070707", "0707"] {
             assert_eq!(unique(hex), None, "{hex}");
         }
+    }
+
+    #[test]
+    fn the_received_date_is_the_earlier_real_one() {
+        use Origin::*;
+        const NOW: i64 = 1_800_000_000;
+        let header = b"Date: Mon, 3 Jan 2005 10:00:00 +0000\n";
+        for (name, mtime, expected) in [
+            ("1104746400.a.h", 1_600_000_000, (1_104_746_400, Name)),
+            ("1600000000.a.h", 1_104_746_400, (1_104_746_400, Mtime)),
+            ("1104746400.a.h", 0, (1_104_746_400, Name)),
+            ("1104746400_0.12.h,U=1", 1_600_000_000, (1_104_746_400, Name)),
+            ("1653988153000000.eml", 1_600_000_000, (1_600_000_000, Mtime)),
+            ("123.eml", 1_600_000_000, (1_600_000_000, Mtime)),
+            ("4102444800.x", 1_600_000_000, (1_600_000_000, Mtime)),
+            ("letter.eml", 1_600_000_000, (1_600_000_000, Mtime)),
+            ("123.eml", 0, (1_104_746_400, Header)),
+        ] {
+            assert_eq!(parse(name.as_bytes()).received_date(mtime, header, NOW), expected, "{name} {mtime}");
+        }
+        assert_eq!(parse(b"123.eml").received_date(0, b"", NOW), (0, None));
     }
 
     proptest! {

@@ -167,8 +167,26 @@ impl FromLineStats {
 
 impl DateRules {
     fn is_real(&self, date: i64) -> bool {
-        (EARLIEST..=self.now + DAY).contains(&date)
+        is_in_window(date, self.now)
     }
+
+    /// Returns the date of a field, if it is real.
+    fn real_date(&self, stamp: Option<Stamp>) -> Option<i64> {
+        let date = stamp.filter(|stamp| !is_dummy(*stamp))?.epoch(0);
+        Some(date).filter(|&date| self.is_real(date))
+    }
+}
+
+/// Reports whether a message can have been received then: from 1971 to tomorrow.
+pub(crate) fn is_in_window(date: i64, now: i64) -> bool {
+    (EARLIEST..=now + DAY).contains(&date)
+}
+
+/// Reports whether programs write the date where they have none: KMail and KNode the first minute of 1997, and git
+/// one second of 2001.
+fn is_dummy(stamp: Stamp) -> bool {
+    const FIRST_OF_1997: i64 = 852_076_800;
+    stamp.local == date::GIT || (FIRST_OF_1997..FIRST_OF_1997 + 60).contains(&stamp.local)
 }
 
 /// 1 Jan 1971: an earlier date comes from a clock that was never set.
@@ -231,7 +249,7 @@ impl PackedStamp {
     pub(crate) const NONE: PackedStamp = PackedStamp(i64::MIN);
 
     pub(crate) fn pack(stamp: Option<Stamp>) -> PackedStamp {
-        let packed = stamp.filter(|stamp| stamp.local != date::GIT).and_then(|stamp| {
+        let packed = stamp.filter(|stamp| !is_dummy(*stamp)).and_then(|stamp| {
             let twice = stamp.epoch(0).checked_mul(2)?;
             Some(PackedStamp(twice | i64::from(stamp.zone.is_none())))
         });
@@ -257,12 +275,12 @@ pub(crate) fn fallback_date(dates: &DateFields, rules: &DateRules) -> (i64, Orig
     const ORDER: [Origin; 3] = [Origin::Received, Origin::Header, Origin::Mtime];
     for origin in rules.first.into_iter().chain(ORDER) {
         let date = match origin {
-            Origin::Received => dates.received.map(|s| s.epoch(0)),
-            Origin::Header => dates.header.map(|s| s.epoch(0)),
-            Origin::Mtime => rules.mtime,
+            Origin::Received => rules.real_date(dates.received),
+            Origin::Header => rules.real_date(dates.header),
+            Origin::Mtime => rules.mtime.filter(|&date| rules.is_real(date)),
             Origin::FromLine | Origin::Name | Origin::None => None,
         };
-        if let Some(date) = date.filter(|&date| rules.is_real(date)) {
+        if let Some(date) = date {
             return (date, origin);
         }
     }
@@ -351,6 +369,7 @@ mod tests {
             DateFields { from: local(t), received: local(t + 5), ..none },
             DateFields { from: local(0), received: local(t + 5), ..none },
             DateFields { from: local(date::GIT), header: local(t + 6), ..none },
+            DateFields { from: local(852_076_800), header: local(852_076_859), received: local(t) },
             DateFields { from: local(NOW + 2 * DAY), ..none },
             none,
         ];
@@ -359,6 +378,7 @@ mod tests {
             (t, Origin::FromLine),
             (t + 5, Origin::Received),
             (t + 6, Origin::Header),
+            (t, Origin::Received),
             (1_700_000_000, Origin::Mtime),
             (1_700_000_000, Origin::Mtime),
         ];

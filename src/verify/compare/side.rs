@@ -445,7 +445,8 @@ impl<'a> Part<'a> {
                 match location {
                     // Convert puts the received date into name and mtime; other programs may use other names.
                     MessageLocation::File { entry, mtime, .. } => {
-                        traits.date = entry.parsed().epoch().unwrap_or(*mtime);
+                        let parsed = entry.parsed();
+                        traits.date = parsed.received_date(*mtime, text.header(), context.now).0;
                     }
                     MessageLocation::Mbox { .. } | MessageLocation::WholeFile { .. } => {
                         scanned.dates.push(message.dates());
