@@ -97,7 +97,11 @@ impl DateAtEnd {
 
 fn find_date(rest: &[u8], parse: DateParser) -> Option<DateAtEnd> {
     let window = rest.len().saturating_sub(DATE_WINDOW);
-    (window..rest.len()).filter(|&i| begins_token(rest, i)).find_map(|start| {
+    // An address is not the start of a date, and nearly every line begins with one.
+    let is_address =
+        |start: usize| rest[start..].split(is_blank).next().is_some_and(|token| token.contains(&b'@'));
+    let mut starts = (window..rest.len()).filter(|&i| begins_token(rest, i) && !is_address(i));
+    starts.find_map(|start| {
         let ParsedDate { stamp, form, rest: after } = parse(&rest[start..])?;
         // `From joe Jan 1 10:00 2001`: the only word before a date is the sender, not a weekday.
         let is_sender = start == 0 && form.weekday == Weekday::Word;

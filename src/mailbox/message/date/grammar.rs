@@ -514,10 +514,12 @@ impl Scanner<'_> {
     fn zone_name(&mut self) -> Option<Option<i32>> {
         self.attempt(|s| {
             let word = s.word();
-            let is_word = |name: &&str| name.as_bytes().eq_ignore_ascii_case(word);
+            let first = word.first()?.to_ascii_uppercase();
+            let is_word =
+                |name: &&str| name.as_bytes()[0] == first && name.as_bytes().eq_ignore_ascii_case(word);
             match names::ZONES.iter().find(|(_, names)| names.iter().any(is_word)) {
                 Some((minutes, _)) => Some(Some(minutes * 60)),
-                None if (1..=5).contains(&word.len()) && word.is_ascii() => Some(None),
+                None if word.len() <= 5 && word.is_ascii() => Some(None),
                 None => None,
             }
         })

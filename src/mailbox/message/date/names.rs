@@ -68,17 +68,38 @@ pub(super) type Bits = u16;
 
 /// Returns the English month that a word is: its first three letters, all of them, or `Sept`.
 pub(super) fn english_month(word: &[u8]) -> Option<Bits> {
-    Some(1 << MONTHS.iter().position(|name| is_name_or_abbreviation(word, name))?)
+    const STARTS: [u32; 12] = starts(MONTHS);
+    english(word, &MONTHS, &STARTS)
 }
 
 pub(super) fn english_weekday(word: &[u8]) -> Option<Bits> {
-    Some(1 << WEEKDAYS.iter().position(|name| is_name_or_abbreviation(word, name))?)
+    const STARTS: [u32; 7] = starts(WEEKDAYS);
+    english(word, &WEEKDAYS, &STARTS)
 }
 
-fn is_name_or_abbreviation(word: &[u8], name: &str) -> bool {
-    word.eq_ignore_ascii_case(name.as_bytes())
-        || word.eq_ignore_ascii_case(&name.as_bytes()[..3])
-        || (name == "September" && word.eq_ignore_ascii_case(b"Sept"))
+/// Finds a word by its first three letters. Each date of each message has some words, so this must be fast.
+fn english(word: &[u8], names: &[&str], starts: &[u32]) -> Option<Bits> {
+    let [a, b, c, rest @ ..] = word else { return None };
+    let start = start([*a, *b, *c]);
+    let n = starts.iter().position(|&other| other == start)?;
+    let is_whole = || rest.eq_ignore_ascii_case(&names[n].as_bytes()[3..]);
+    let is_sept = || names[n] == "September" && rest.eq_ignore_ascii_case(b"t");
+    (rest.is_empty() || is_whole() || is_sept()).then_some(1 << n)
+}
+
+const fn start(letters: [u8; 3]) -> u32 {
+    let [a, b, c] = letters;
+    u32::from_be_bytes([0, a.to_ascii_lowercase(), b.to_ascii_lowercase(), c.to_ascii_lowercase()])
+}
+
+const fn starts<const N: usize>(names: [&str; N]) -> [u32; N] {
+    let (mut starts, mut n) = ([0; N], 0);
+    while n < N {
+        let name = names[n].as_bytes();
+        starts[n] = start([name[0], name[1], name[2]]);
+        n += 1;
+    }
+    starts
 }
 
 /// Returns the months that a word means in any language but English. A few words are different months in two languages.
