@@ -52,7 +52,7 @@ pub(crate) struct ConvertArgs {
     #[command(flatten)]
     pub(super) given: GivenOptions,
     /// Sources, then the destination
-    #[arg(required = true, num_args = 1.., value_name = "MAILBOX", hide = true)]
+    #[arg(num_args = 0.., value_name = "MAILBOX", hide = true)]
     pub(super) mailboxes: Vec<OsString>,
     /// Write nothing; report what would be done
     #[arg(short = 'n', long)]
