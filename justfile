@@ -8,7 +8,7 @@ build:
 test:
     cargo test --locked
 
-# The lists of findings in man/ and docs/
+# The lists of findings in man/ and docs/, and completions/
 lists:
     UPDATE=1 cargo test --locked --test generated
 

@@ -395,12 +395,31 @@ fn the_lists_of_findings_and_keys_are_those_of_the_program() {
     for (path, marks, list) in lists {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
         let text = std::fs::read_to_string(&file).unwrap();
-        let updated = with_list(&text, marks, &list);
-        if std::env::var_os("UPDATE").is_some() {
-            std::fs::write(&file, updated).unwrap();
-        } else {
-            assert!(text == updated, "{path} is out of date: UPDATE=1 cargo test --test generated");
-        }
+        compare_or_update(path, &with_list(&text, marks, &list));
+    }
+}
+
+#[test]
+fn the_completions_are_those_of_the_program() {
+    for (shell, name) in [
+        ("bash", "mailferry.bash"),
+        ("elvish", "mailferry.elv"),
+        ("fish", "mailferry.fish"),
+        ("powershell", "_mailferry.ps1"),
+        ("zsh", "_mailferry"),
+    ] {
+        compare_or_update(&format!("completions/{name}"), &mailferry(&["completions", shell]));
+    }
+}
+
+/// Compares a file of the repository with the text that it must have, or writes it.
+fn compare_or_update(path: &str, updated: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&file, updated).unwrap();
+    } else {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(text == updated, "{path} is out of date: UPDATE=1 cargo test --test generated");
     }
 }
 
