@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::ops::Range;
 
 use super::Rendered;
-use super::names::Twin;
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::message::header;
 use crate::mailbox::source::mapped;
@@ -84,6 +83,15 @@ fn hash_without(cuts: &[Range<usize>], bytes: &[u8], hasher: &mut blake3::Hasher
         });
         from = cut.end;
     }
+}
+
+/// The message for which `--dedupe` leaves out another one.
+#[derive(Debug)]
+pub(crate) struct Twin {
+    /// Words for the user.
+    pub(crate) place: String,
+    /// The other message has different content, apart from the fields that mail readers rewrite.
+    pub(crate) differs: bool,
 }
 
 impl Twin {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::dedupe::MessageDigests;
+use super::dedupe::{MessageDigests, Twin};
 use super::keywords::Keywords;
 use super::planned::{Disposition, ExistingName, FolderPlacement};
 use super::{FolderIndex, LabelFolders, PlannedMessage};
@@ -54,15 +54,6 @@ struct Original {
     content: Digest,
     /// Its source in this run, and its number there.
     place: Option<(usize, usize)>,
-}
-
-/// The message for which `--dedupe` leaves out another one.
-#[derive(Debug)]
-pub(crate) struct Twin {
-    /// Words for the user.
-    pub(crate) place: String,
-    /// The other message has different content, apart from the fields that mail readers rewrite.
-    pub(crate) differs: bool,
 }
 
 /// The messages of one source as earlier runs wrote them, by content.
