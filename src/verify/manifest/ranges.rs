@@ -2,13 +2,15 @@
 //! the source shows it.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use data_encoding::BASE64;
 use rayon::prelude::*;
 
 use crate::mailbox::manifest::{Digest, Gap, MessageRecord, Section, SectionHeader};
 use crate::mailbox::message::line_ends::{LineEndChange, LineEndRuns, LineEnds};
-use crate::mailbox::source::{Source, mapped};
+use crate::mailbox::source::Source;
+use crate::mailbox::source::mapped::{self, ForwardReader};
 use crate::mailbox::{Cancel, Result};
 
 /// Finds a line of a section that is not true to the source, and returns a phrase about it.
@@ -103,7 +105,9 @@ impl Cover<'_> {
 
 /// The parts of a message in its source that its file has.
 pub(super) struct SourceParts<'r> {
-    parts: Vec<&'r [u8]>,
+    message: &'r [u8],
+    /// Ranges of the message.
+    parts: Vec<Range<usize>>,
     /// The lines end in CR in the source, and in LF in the file.
     cr_only: bool,
     /// The change of line ends.
@@ -123,19 +127,20 @@ impl<'r> SourceParts<'r> {
             *at = u64::saturating_add(*at, *distance);
             Some((*at, &b">"[..]))
         });
-        let (mut parts, mut from) = (Vec::new(), 0);
+        let (mut parts, mut from, mut reader) = (Vec::new(), 0, ForwardReader::new(message));
         for (at, removed) in fields.chain(quotes) {
-            let at = usize::try_from(at).ok()?;
-            parts.push(message.get(from..at)?);
+            let at = usize::try_from(at).ok().filter(|&at| at >= from)?;
+            reader.reached(at.min(message.len()));
+            parts.push(from..at);
             from = at.checked_add(removed.len())?;
             let is_same = |(a, b): (&u8, &u8)| a == b || header.cr_only && *a == b'\r' && *b == b'\n';
             if !message.get(at..from)?.iter().zip(removed).all(is_same) {
                 return None;
             }
         }
-        parts.push(message.get(from..)?);
+        parts.push(from..message.len());
         let change = if header.eol == "lf" { LineEndChange::RemoveCr } else { LineEndChange::AddCr };
-        Some(SourceParts { parts, cr_only: header.cr_only, change })
+        Some(SourceParts { message, parts, cr_only: header.cr_only, change })
     }
 
     /// Reports whether they are the file that was written.
@@ -160,13 +165,18 @@ impl<'r> SourceParts<'r> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.parts.iter().map(|part| part.len()).sum()
+        self.parts.iter().map(Range::len).sum()
     }
 
     /// Returns the bytes of the file, in order.
     fn windows(&self) -> impl Iterator<Item = Cow<'r, [u8]>> {
-        let cr_only = self.cr_only;
-        self.parts.iter().flat_map(|part| mapped::windows(part)).map(move |window| match cr_only {
+        let (message, cr_only) = (self.message, self.cr_only);
+        let mut reader = ForwardReader::new(message);
+        let parts = self.parts.iter().flat_map(move |part| {
+            reader.reached(part.start);
+            mapped::windows(&message[part.clone()])
+        });
+        parts.map(move |window| match cr_only {
             true => window.iter().map(|&b| if b == b'\r' { b'\n' } else { b }).collect(),
             false => Cow::Borrowed(window),
         })
