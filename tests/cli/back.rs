@@ -854,7 +854,7 @@ fn a_file_that_is_not_a_message_is_named_and_skipped() {
     assert_eq!(written.matches("\nSubject: ").count(), 2, "{written}");
     let listed = run(mailferry(["inspect", maildir.to_str().unwrap()])).exits(1);
     assert_eq!(listed.text().lines().count(), 2);
-    assert!(listed.stderr.contains("3 that cannot be read were left out"), "{}", listed.stderr);
+    assert!(listed.stderr.contains("3 unreadable files left out"), "{}", listed.stderr);
     let run = run(mailferry(["inspect", "--json", maildir.to_str().unwrap()])).exits(1);
     assert_eq!(run.complaints(), ["maildir-not-a-file"]);
 }

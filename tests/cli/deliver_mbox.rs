@@ -254,7 +254,7 @@ fn a_locked_mbox_is_reported_with_its_holder() {
     assert_eq!((fs::read(&path).unwrap(), names(scratch.path())), (before, vec!["inbox".to_owned()]));
     drop(other.stdin.take());
     other.wait().unwrap();
-    run.exits(75).complains(&["4.2.0 ", &format!("process {}", other.id())]);
+    run.exits(75).complains(&["4.2.0 ", &format!("pid {}", other.id())]);
     deliver(&limit, &name, "Subject: x\n\n").exits(0);
 }
 
@@ -459,7 +459,7 @@ fn a_peer_without_locks_loses_nothing() {
     if !have_strace() {
         skip!("strace is not here");
     }
-    let words = ["changed by somebody who does not keep to the lock"];
+    let words = ["changed by a program that ignores the lock"];
     for fault in [&call_before_write()[..], "write:when=1", "fsync:error=EIO:when=1"] {
         let (scratch, path, _) = mbox(format!("{OLD}\n"));
         let run = disturbed(&path, fault);

@@ -442,7 +442,11 @@ fn flock_acquire(path: &Path, file: &File, mode: LockMode, patience: &Deadline<'
         LockMode::Read => FlockOperation::NonBlockingLockShared,
         LockMode::Write => FlockOperation::NonBlockingLockExclusive,
     };
-    patience.retry(path, || flock_holder(file, "another process"), || try_flock(path, file, operation))
+    patience.retry(
+        path,
+        || flock_holder(file, "another process (flock)"),
+        || try_flock(path, file, operation),
+    )
 }
 
 fn try_flock(path: &Path, fd: impl AsFd, operation: FlockOperation) -> Result<Option<()>> {
