@@ -35,6 +35,10 @@ pub(crate) fn check_tree(root: &Path) -> Result<Vec<Finding>> {
 pub(crate) fn check_folders(root: &Path, list: &FolderList, findings: &mut Vec<Finding>) -> Result<()> {
     let found = find_folders(root);
     let by_id: HashMap<Digest, &Path> = found.iter().map(|(path, state)| (state.id, &**path)).collect();
+    // A copy of another folder's manifest is damage.
+    let is_moved_folder = |state: &FolderState| {
+        list.has_id(state.id) && found.iter().filter(|(_, other)| other.id == state.id).count() == 1
+    };
     for record in list.iter() {
         let path = root.join(record.path());
         let finding = match FolderState::read(&path) {
@@ -57,6 +61,12 @@ pub(crate) fn check_folders(root: &Path, list: &FolderList, findings: &mut Vec<F
                 }
                 (None, _) if !files::exists(&path) => {
                     let message = "was converted, and is gone with its mail and its manifest";
+                    let finding = Finding::new(Code::FolderDeleted, message).in_file(path);
+                    finding.with_hint("convert --new-source brings it back, if the source is there")
+                }
+                (None, Some(other)) if is_moved_folder(&other) => {
+                    let message =
+                        "was converted, and is gone with its mail: another folder was moved to its place";
                     let finding = Finding::new(Code::FolderDeleted, message).in_file(path);
                     finding.with_hint("convert --new-source brings it back, if the source is there")
                 }

@@ -87,6 +87,24 @@ fn a_deleted_folder_is_reported_and_does_not_come_back() {
 }
 
 #[test]
+fn a_folder_moved_to_the_place_of_a_deleted_one_is_no_damage() {
+    for layout in LAYOUTS {
+        let tree = Converted::new(layout);
+        fs::remove_dir_all(tree.folder("A")).unwrap();
+        fs::rename(tree.folder("B"), tree.folder("A")).unwrap();
+        assert_eq!(tree.verify(1), ["folder-deleted"]);
+        tree.convert(&[]).exits(0);
+        assert_eq!(tree.verify(1), ["folder-deleted"]);
+        // A copy of a manifest is not a folder that was moved.
+        let manifest = |name: &str| tree.folder(name).join("mailferry.manifest");
+        fs::rename(tree.folder("A"), tree.folder("B")).unwrap();
+        fs::create_dir_all(tree.folder("A/cur")).unwrap();
+        fs::copy(manifest("B"), manifest("A")).unwrap();
+        assert!(tree.verify(1).contains(&"manifest-damaged".to_owned()));
+    }
+}
+
+#[test]
 fn new_mail_of_a_moved_folder_goes_where_it_is() {
     for layout in LAYOUTS {
         let tree = Converted::new(layout);
