@@ -57,6 +57,7 @@ mod stores;
 mod strace;
 mod support;
 mod tree;
+mod tree_model;
 mod tree_verify;
 mod trial;
 mod verify;

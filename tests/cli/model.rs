@@ -38,7 +38,7 @@ use crate::support::*;
 const STATES: [&str; 4] = ["", "Status: O\n", "Status: RO\n", "Status: RO\nX-Status: AF\n"];
 /// System calls at which a run may be killed, each with how many of the first calls count. A few are enough
 /// for calls that occur once per message. The first dozen files are those that any program opens.
-const CALLS: [(&str, usize); 9] = [
+pub(crate) const CALLS: [(&str, usize); 9] = [
     ("openat", 40),
     ("write", 6),
     ("writev", 6),
@@ -720,7 +720,7 @@ fn play(labels: bool, steps: &[Step], strace: bool) {
 
 /// Each case runs dozens of processes. So there are hundreds of cases at most, not thousands as for
 /// properties in memory. `PROPTEST_CASES` overrides the number.
-fn config() -> ProptestConfig {
+pub(crate) fn config() -> ProptestConfig {
     let cases = match std::env::var_os("PROPTEST_CASES") {
         _ if full() => 400,
         Some(_) => ProptestConfig::default().cases,
