@@ -27,9 +27,9 @@ end
 complete -c mailferry -n "__fish_mailferry_needs_command" -s h -l help -d 'Print help'
 complete -c mailferry -n "__fish_mailferry_needs_command" -s V -l version -d 'Print version'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "convert" -d 'Convert mboxes to Maildir and back, or one mailbox into another'
-complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "verify" -d 'Say whether mailboxes are sound, and whether they still hold the mail that was converted'
+complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "verify" -d 'Check mailboxes for damage, and that converted mail is complete'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "deliver" -d 'Deliver the message on standard input into a Maildir or mbox, safely'
-complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "inject" -d 'Complete the message on standard input and hand it on'
+complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "inject" -d 'Complete the message on standard input and send it'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "inspect" -d 'Show what is in a mailbox, and why each message begins where it does'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "man" -d 'Write the manual pages into a directory, or print mailferry(1)'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "completions" -d 'Print the completions for a shell'
@@ -97,16 +97,16 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s v -l ver
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l strict -d 'Let warnings count for the exit code (1)'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s V -l version -d 'Print version'
-complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l against -d 'Instead: is it the same mail as in OTHER, message by message, whatever the two lie in? Several mailboxes are taken together. Where both sides have folders it has to be the same in each; a single mailbox is compared with all folders together. --into and --map are as convert was given them' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l labels -d 'With --against: what convert made of a user\'s own Gmail labels; default: what the manifest says' -r -f -a "keywords\t'Keywords of the message'
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l against -d 'Compare with the mail in OTHER, message by message' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l labels -d 'With --against: the --labels of convert [default: as in the manifest]' -r -f -a "keywords\t'Keywords of the message'
 folders\t'A folder each'
 first\t'The first is the folder'
 ignore\t'Nothing; they stay in the header'"
-complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l deleted -d 'With --against: what convert made of messages that are marked as deleted; with skip, those of an mbox without a counterpart are left out; default: what the manifest says' -r -f -a "keep\t'They come without the flag T'
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l deleted -d 'With --against: the --deleted of convert [default: as in the manifest]' -r -f -a "keep\t'They come without the flag T'
 flag\t'They get the flag T'
 skip\t'They are left out; the manifest has them, and --exact puts them back'"
-complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l manifest -d 'The manifest of the Maildir; default: mailferry.manifest in it' -r -F
-complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l source -d 'Where the source that was converted lies now; default: where the manifest says' -r -F
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l manifest -d 'Manifest of the Maildir [default: mailferry.manifest in it]' -r -F
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l source -d 'Present path of the converted source [default: as in the manifest]' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l into -d 'One folder for everything, such as Archive/2019' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l map -d 'New name for a folder and those in it; repeatable' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l lock -d 'Locks to take on mboxes, in the order dotlock, fcntl, flock; or none' -r
@@ -120,10 +120,10 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l progress 
 always\t'Always'
 never\t'Never'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s j -l jobs -d 'Number of worker threads [default: all cores]' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l quick -d 'Look at the structure only: framing, names, sizes, modes; not at what messages contain'
-complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l metadata -d 'With --against: compare flags, received dates and the fields that readers rewrite as well'
-complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l repair -d 'Mend what can be mended without touching a message: missing directories, modes, the end of an mbox; stale files of tmp/ are moved to mailferry-lost/'
-complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s n -l dry-run -d 'Write nothing: with --repair, report what it would do'
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l quick -d 'Check the structure only, not the contents of messages'
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l metadata -d 'With --against: also compare flags, dates and status fields'
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l repair -d 'Fix what can be fixed without touching a message'
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s n -l dry-run -d 'Write nothing; with --repair, report what would be done'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l follow -d 'Follow symbolic links inside a tree, never out of it'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l no-sandbox -d 'Do without the sandbox, to find out whether it is the cause of an error'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l json -d 'Report in JSON Lines: findings, then one summary'
@@ -132,26 +132,26 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s v -l verb
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l strict -d 'Let warnings count for the exit code (1)'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s V -l version -d 'Print version'
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s f -l sender -d 'Envelope sender, empty for the null sender; default: $SENDER. Written as Return-Path' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s r -l recipient -d 'Envelope recipient; default: $RECIPIENT, or $LOCAL@$DOMAIN and what Exim and qmail call them. Written as Delivered-To; a message that has been delivered to it before is refused as looping' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l folder -d 'A folder of the Maildirs that are named, its levels with dots between them: Lists.qmail' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l quota -d 'What a Maildir may hold, as 1000000S,500C: bytes, messages or both; default: what its maildirsize says. Over quota is for good (77)' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l flags -d 'Flags of the message, letters of DFPRST; with any, it goes to cur/' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s f -l sender -d 'Envelope sender, may be empty; written as Return-Path [default: $SENDER]' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s r -l recipient -d 'Envelope recipient; written as Delivered-To [default: $RECIPIENT]' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l folder -d 'Folder of the Maildir, such as Lists.qmail' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l quota -d 'Quota of the Maildir, such as 1000000S,500C [default: in maildirsize]' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l flags -d 'Flags of the message (DFPRST); a message with flags goes to cur/' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l max-size -d 'Refuse a message with more bytes' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l umask -d 'What is taken off the modes 0666 and 0777 of files and directories' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l umask -d 'File mode creation mask' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l lock -d 'Locks to take on an mbox, in this order: dotlock, fcntl, flock; or none' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l lock-timeout -d 'How long to wait for a lock' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l spool-dir -d 'Where a message of more than 8 MiB is kept meanwhile; default: $TMPDIR, or /tmp' -r -F
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l spool-dir -d 'Directory for messages of more than 8 MiB [default: $TMPDIR or /tmp]' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l exit-codes -d 'Exit codes: those of sysexits(3), or qmail\'s 0, 100 and 111' -r -f -a "sysexits\t'sysexits(3)'
 qmail\t'qmail-command(8)'"
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l home -d 'The home directory. As root, deliver becomes the account --user, or else the home\'s owner, before it looks inside. With --protocol it and --user may have %u, %d and %e' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l user -d 'Whose home it is: what follows this name and a delimiter in the local part is the extension, and all of it where it begins otherwise. Default: $USER where the local part begins so, or else that up to its first delimiter' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l delimiter -d 'A second delimiter beside `-`, such as `+`; in the names of files it is a `-`' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l program-timeout -d 'How long a program may run, the queue program, too; then its process group is killed. A next hop for forwards may take as long. Default: 900, with --protocol 300, and 30 more are all that a user has there for a message' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l via -d 'Where forwards go: qmqp://HOST, qmtp://HOST, smtp://HOST, lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH or sendmail:PATH. Given again, a place for those that the one before could not take for now. Default: queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue; $QMAILHOME is /var/qmail' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l protocol -d 'Speak with an MTA on standard input and output instead: several messages, several recipients, an outcome for each' -r -f -a "lmtp\t'RFC 2033'"
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l mailbox -d 'The mailbox of a recipient: %u is the local part, %d the domain, %e the extension, in lower case; %% is a percent sign. With %e the local part is divided at its first delimiter, and `/.%e` goes where there is no extension' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l recipient-map -d 'A file of lines ADDRESS MAILBOX; @DOMAIN stands for the others of a domain. A mailbox may have %u, %d and %e' -r -F
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l home -d 'Home directory; root acts as --user, or as its owner' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l user -d 'Owner of the home; the rest of the local part is the extension' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l delimiter -d 'Delimiter besides `-`, such as `+`; in file names it is `-`' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l program-timeout -d 'Time limit for a program or next hop [default: 900; with --protocol 300]' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l via -d 'Next hop of forwarded mail; repeat it for fallbacks' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l protocol -d 'Speak this protocol with an MTA on standard input and output' -r -f -a "lmtp\t'RFC 2033'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l mailbox -d 'Mailbox of a recipient, with %u (local part), %d (domain), %e (extension)' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l recipient-map -d 'File with lines of ADDRESS MAILBOX; @DOMAIN is the rest of a domain' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l color -d 'Colour the report' -r -f -a "auto\t'If there is a terminal'
 always\t'Always'
 never\t'Never'"
@@ -159,12 +159,12 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l progress
 always\t'Always'
 never\t'Never'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s j -l jobs -d 'Number of worker threads [default: all cores]' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l quota-temp -d 'Over quota, ask to try again later (75)'
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l create -d 'Make what is missing: the mailbox, the folder'
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l once -d 'Leave a mailbox alone that has just this message already, so that a repeat doubles nothing'
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s n -l dry-run -d 'Deliver nothing: say what would be done'
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l from-mta -d 'The message comes straight from a mail system that writes trace fields: a Delivered-To above its first Received is of this delivery, and no loop. Known by itself of Postfix, of LMTP, and where a From_ line is on top'
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l dot-qmail -d 'Deliver as the .qmail files in --home say: dot-qmail(5). The MAILBOXes, relative to it, are the default delivery, for an address without a file and for an empty file; without any it is ./Maildir/'
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l quota-temp -d 'Report a message over quota as a temporary failure (75)'
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l create -d 'Create a missing mailbox or folder'
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l once -d 'Skip a mailbox that already has this message'
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s n -l dry-run -d 'Deliver nothing; report what would be done'
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l from-mta -d 'The message comes directly from an MTA that writes trace fields'
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l dot-qmail -d 'Deliver by the .qmail files in --home, see dot-qmail(5)'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l no-sandbox -d 'Do without the sandbox, to find out whether it is the cause of an error'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l json -d 'Report in JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s q -l quiet -d 'Print errors only'
@@ -172,12 +172,12 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s v -l ver
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l strict -d 'Let warnings count for the exit code (1)'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s V -l version -d 'Print version'
-complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s f -l sender -d 'Envelope sender, empty for the null sender. Default: the message\'s Return-Path, or the author' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l via -d 'Where to hand it on: qmqp://HOST, qmtp://HOST, smtp://HOST, each with :PORT if it is another, lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH, sendmail:PATH, maildir:PATH or mbox:PATH. Given again, a place for those recipients that the one before could not take for now. Default: queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue ($QMAILHOME is /var/qmail) if that is there, else qmqp://HOST for each line of $QMAILHOME/control/qmqpservers' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l timeout -d 'How long a next hop may take' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l message-id -d 'What a new Message-ID is made of' -r -f -a "qmail\t'Time and process, as qmail has it'
-random\t'128 random bits, which tell nothing'"
-complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l spool-dir -d 'Where a message is kept meanwhile that has more than 8 MiB or goes to a program; default: $TMPDIR, or /tmp' -r -F
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s f -l sender -d 'Envelope sender, may be empty [default: Return-Path, or the author]' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l via -d 'Next hop; repeat it for fallbacks' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l timeout -d 'Time limit for a next hop' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l message-id -d 'Content of a new Message-ID' -r -f -a "qmail\t'Time and process, as qmail has it'
+random\t'128 random bits, which disclose nothing'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l spool-dir -d 'Directory for large messages and those for programs [default: $TMPDIR or /tmp]' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l exit-codes -d 'Exit codes: those of sysexits(3), or qmail\'s 0, 100 and 111' -r -f -a "sysexits\t'sysexits(3)'
 qmail\t'qmail-command(8)'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l color -d 'Colour the report' -r -f -a "auto\t'If there is a terminal'
@@ -187,12 +187,12 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l progress 
 always\t'Always'
 never\t'Never'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s j -l jobs -d 'Number of worker threads [default: all cores]' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s a -d 'Recipients are the arguments, and no others'
-complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s h -d 'Recipients are those of the header (To, Cc, Bcc, or Resent-To and so on), and no others'
-complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s H -d 'Recipients are the arguments and those of the header'
-complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s A -d 'Recipients are the arguments if there are any, else those of the header; that is the default'
-complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s n -l dry-run -d 'Print the message with its Return-Path on top, and hand nothing on'
-complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s N -d 'Hand it on; that is the default'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s a -d 'Recipients are the arguments only'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s h -d 'Recipients are those in the header only'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s H -d 'Recipients are the arguments and those in the header'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s A -d 'Recipients are the arguments, or without any those in the header (default)'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s n -l dry-run -d 'Print the message with its Return-Path on top; send nothing'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s N -d 'Send it (default)'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l help -d 'Print help'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l json -d 'Report in JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s q -l quiet -d 'Print errors only'
@@ -231,9 +231,9 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand man" -s V -l version
 complete -c mailferry -n "__fish_mailferry_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c mailferry -n "__fish_mailferry_using_subcommand completions" -s V -l version -d 'Print version'
 complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect man completions help" -f -a "convert" -d 'Convert mboxes to Maildir and back, or one mailbox into another'
-complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect man completions help" -f -a "verify" -d 'Say whether mailboxes are sound, and whether they still hold the mail that was converted'
+complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect man completions help" -f -a "verify" -d 'Check mailboxes for damage, and that converted mail is complete'
 complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect man completions help" -f -a "deliver" -d 'Deliver the message on standard input into a Maildir or mbox, safely'
-complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect man completions help" -f -a "inject" -d 'Complete the message on standard input and hand it on'
+complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect man completions help" -f -a "inject" -d 'Complete the message on standard input and send it'
 complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect man completions help" -f -a "inspect" -d 'Show what is in a mailbox, and why each message begins where it does'
 complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect man completions help" -f -a "man" -d 'Write the manual pages into a directory, or print mailferry(1)'
 complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect man completions help" -f -a "completions" -d 'Print the completions for a shell'

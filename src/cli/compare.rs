@@ -25,14 +25,15 @@ use crate::verify::options::SourceOpener;
 /// The comparison. The options need `--against`.
 #[derive(Args, Debug)]
 pub(crate) struct CompareArgs {
-    /// With --against: compare flags, received dates and the fields that readers rewrite as well
+    /// With --against: also compare flags, dates and status fields
     #[arg(long, requires = "against")]
     metadata: bool,
-    /// With --against: what convert made of a user's own Gmail labels; default: what the manifest says
+    /// With --against: the --labels of convert [default: as in the manifest]
     #[arg(long, value_enum, value_name = "AS", requires = "against")]
     labels: Option<LabelPolicy>,
-    /// With --against: what convert made of messages that are marked as deleted; with skip, those of an
-    /// mbox without a counterpart are left out; default: what the manifest says
+    /// With --against: the --deleted of convert [default: as in the manifest]
+    ///
+    /// With skip, messages marked as deleted may be missing.
     #[arg(long, value_enum, value_name = "HOW", requires = "against")]
     deleted: Option<DeletedPolicy>,
 }

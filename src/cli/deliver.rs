@@ -29,47 +29,52 @@ use crate::transport::{DeliveryEnvelope, Failure, SpooledMessage, envelope};
 
 /// Deliver the message on standard input into a Maildir or mbox, safely
 ///
-/// Success is said when the message and its directory are on stable storage, and not before; otherwise no
-/// mailbox has it. Sender and recipient come from the options or from the environment of Postfix, Exim and
-/// qmail; a From_ line on top is understood. A mailbox that is missing is refused: it is made with --create
-/// alone.
+/// Exit status 0 means that the message and its directory are on stable storage. Otherwise no mailbox has the message.
+/// Sender and recipient come from the options, from the environment of Postfix, Exim and qmail, or from a From_ line on
+/// top. A missing mailbox is refused, unless --create is given.
 #[derive(Args, Debug)]
 #[command(after_help = help())]
 pub(crate) struct DeliverArgs {
-    /// Maildirs and mboxes, perhaps with their FORMAT (maildir:, mbox:, mmdf:) before the path. A path that ends in / is a
-    /// Maildir. With several, all of them have the message in the end, or none
+    /// Maildir or mbox, also as FORMAT:PATH; a path that ends in / is a Maildir
+    ///
+    /// With several mailboxes, either all of them get the message, or the exit status is 75 and the error names those
+    /// that have it.
     #[arg(value_name = "MAILBOX", required_unless_present_any = ["protocol", "dot_qmail"])]
     mailboxes: Vec<OsString>,
-    /// Envelope sender, empty for the null sender; default: $SENDER. Written as Return-Path
+    /// Envelope sender, may be empty; written as Return-Path [default: $SENDER]
     #[arg(short = 'f', long, value_name = "ADDRESS", allow_hyphen_values = true, help_heading = "Envelope")]
     sender: Option<OsString>,
-    /// Envelope recipient; default: $RECIPIENT, or $LOCAL@$DOMAIN and what Exim and qmail call them. Written as
-    /// Delivered-To; a message that has been delivered to it before is refused as looping
+    /// Envelope recipient; written as Delivered-To [default: $RECIPIENT]
+    ///
+    /// Without $RECIPIENT it is taken from $LOCAL and $DOMAIN, or from Exim's or qmail's variables. A message that has this
+    /// Delivered-To already is looping, and is refused.
     #[arg(short = 'r', long, value_name = "ADDRESS", allow_hyphen_values = true, help_heading = "Envelope")]
     recipient: Option<OsString>,
-    /// A folder of the Maildirs that are named, its levels with dots between them: Lists.qmail
+    /// Folder of the Maildir, such as Lists.qmail
     #[arg(long, value_name = "NAME", value_parser = parse_folder, help_heading = "Mailbox")]
     folder: Option<Folder>,
-    /// What a Maildir may hold, as 1000000S,500C: bytes, messages or both; default: what its maildirsize
-    /// says. Over quota is for good (77)
+    /// Quota of the Maildir, such as 1000000S,500C [default: in maildirsize]
+    ///
+    /// S is a number of bytes, C a number of messages; one of them is enough. A message over quota is refused permanently
+    /// (77), unless --quota-temp is given.
     #[arg(long, value_name = "LIMITS", value_parser = Limits::parse, help_heading = "Mailbox")]
     quota: Option<Limits>,
-    /// Over quota, ask to try again later (75)
+    /// Report a message over quota as a temporary failure (75)
     #[arg(long, help_heading = "Mailbox")]
     quota_temp: bool,
-    /// Make what is missing: the mailbox, the folder
+    /// Create a missing mailbox or folder
     #[arg(long, help_heading = "Mailbox")]
     create: bool,
-    /// Flags of the message, letters of DFPRST; with any, it goes to cur/
+    /// Flags of the message (DFPRST); a message with flags goes to cur/
     #[arg(long, value_name = "LETTERS", value_parser = parse_flags, default_value = "", hide_default_value = true, help_heading = "Mailbox")]
     flags: Flags,
-    /// Leave a mailbox alone that has just this message already, so that a repeat doubles nothing
+    /// Skip a mailbox that already has this message
     #[arg(long, help_heading = "Mailbox")]
     once: bool,
     /// Refuse a message with more bytes
     #[arg(long, value_name = "BYTES", help_heading = "Mailbox")]
     max_size: Option<u64>,
-    /// What is taken off the modes 0666 and 0777 of files and directories
+    /// File mode creation mask
     #[arg(long, value_name = "OCTAL", value_parser = parse_umask, default_value = "077", help_heading = "Mailbox")]
     umask: u32,
     /// Locks to take on an mbox, in this order: dotlock, fcntl, flock; or none
@@ -78,17 +83,19 @@ pub(crate) struct DeliverArgs {
     /// How long to wait for a lock
     #[arg(long, value_name = "SECS", default_value_t = 30, help_heading = "Mailbox")]
     lock_timeout: u64,
-    /// Where a message of more than 8 MiB is kept meanwhile; default: $TMPDIR, or /tmp
+    /// Directory for messages of more than 8 MiB [default: $TMPDIR or /tmp]
     #[arg(long, value_name = "DIR", help_heading = "Mailbox")]
     spool_dir: Option<PathBuf>,
     /// Exit codes: those of sysexits(3), or qmail's 0, 100 and 111
     #[arg(long, value_enum, value_name = "KIND", default_value_t = ExitCodes::Sysexits, help_heading = "Report")]
     exit_codes: ExitCodes,
-    /// Deliver nothing: say what would be done
+    /// Deliver nothing; report what would be done
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// The message comes straight from a mail system that writes trace fields: a Delivered-To above its first Received
-    /// is of this delivery, and no loop. Known by itself of Postfix, of LMTP, and where a From_ line is on top
+    /// The message comes directly from an MTA that writes trace fields
+    ///
+    /// A Delivered-To above the first Received field then belongs to this delivery, and is not a loop. This is detected
+    /// for Postfix, for LMTP, and for a message with a From_ line.
     #[arg(long, help_heading = "Envelope")]
     from_mta: bool,
     #[command(flatten)]

@@ -26,8 +26,10 @@ use crate::transport::{DeliveryEnvelope, Failure, FailureReason, NextHop, Outgoi
 /// The options of `.qmail` delivery.
 #[derive(Args, Debug)]
 pub(crate) struct DotQmailArgs {
-    /// Deliver as the .qmail files in --home say: dot-qmail(5). The MAILBOXes, relative to it, are the default
-    /// delivery, for an address without a file and for an empty file; without any it is ./Maildir/
+    /// Deliver by the .qmail files in --home, see dot-qmail(5)
+    ///
+    /// The MAILBOX arguments, relative to --home, are the default delivery: for an address without a file, and for an
+    /// empty file. Without arguments it is ./Maildir/.
     #[arg(
         long,
         requires = "home",
@@ -36,24 +38,30 @@ pub(crate) struct DotQmailArgs {
         help_heading = ".qmail files"
     )]
     pub dot_qmail: bool,
-    /// The home directory. As root, deliver becomes the account --user, or else the home's owner, before it looks
-    /// inside. With --protocol it and --user may have %u, %d and %e
+    /// Home directory; root acts as --user, or as its owner
+    ///
+    /// With --protocol, --home and --user may contain %u, %d and %e.
     #[arg(long, value_name = "DIR", requires = "dot_qmail", help_heading = ".qmail files")]
     pub home: Option<OsString>,
-    /// Whose home it is: what follows this name and a delimiter in the local part is the extension, and all of it
-    /// where it begins otherwise. Default: $USER where the local part begins so, or else that up to its first delimiter
+    /// Owner of the home; the rest of the local part is the extension
+    ///
+    /// The extension follows this name and a delimiter. If the local part does not begin with the name, all of it is the
+    /// extension. The default is $USER if the local part begins with it, otherwise the part before the first delimiter.
     #[arg(long, value_name = "NAME", requires = "dot_qmail", help_heading = ".qmail files")]
     pub user: Option<OsString>,
-    /// A second delimiter beside `-`, such as `+`; in the names of files it is a `-`
+    /// Delimiter besides `-`, such as `+`; in file names it is `-`
     #[arg(long, value_name = "C", value_parser = parse_delimiter, help_heading = ".qmail files")]
     pub delimiter: Option<u8>,
-    /// How long a program may run, the queue program, too; then its process group is killed. A next hop for
-    /// forwards may take as long. Default: 900, with --protocol 300, and 30 more are all that a user has there for a message
+    /// Time limit for a program or next hop [default: 900; with --protocol 300]
+    ///
+    /// Then its process group is killed. With --protocol, all deliveries of a message to one user have 30 seconds more.
     #[arg(long, value_name = "SECS", help_heading = ".qmail files")]
     pub program_timeout: Option<u64>,
-    /// Where forwards go: qmqp://HOST, qmtp://HOST, smtp://HOST, lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH or
-    /// sendmail:PATH. Given again, a place for those that the one before could not take for now. Default:
-    /// queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue; $QMAILHOME is /var/qmail
+    /// Next hop of forwarded mail; repeat it for fallbacks
+    ///
+    /// A URL is qmqp://HOST, qmtp://HOST, smtp://HOST, lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH or sendmail:PATH. A
+    /// later one gets the recipients for which the one before it failed temporarily. The default is queue:$QMAILQUEUE, or
+    /// queue:$QMAILHOME/bin/qmail-queue; $QMAILHOME is /var/qmail unless set.
     #[arg(long, value_name = "URL", requires = "dot_qmail", help_heading = ".qmail files")]
     pub via: Vec<OsString>,
 }
@@ -208,7 +216,7 @@ fn explain_candidate(home: &Path, candidate: &Candidate, reporter: &mut Reporter
     let message = match candidate.skip_reason {
         None => "taken",
         Some(SkipReason::Missing) => "there is none",
-        Some(SkipReason::NotAFile) => "is no regular file",
+        Some(SkipReason::NotAFile) => "is not a regular file",
     };
     reporter.line(&format!("{}: {message}", display_path(&path)));
     reporter.object(&json!({
@@ -258,7 +266,7 @@ fn describe(instruction: &Instruction, home: &Path) -> (&'static str, Value, Str
     match instruction {
         Instruction::Comment => ("comment", Value::Null, "a comment".into()),
         Instruction::Blank => ("blank", Value::Null, "blank".into()),
-        Instruction::Unknown => ("unknown", Value::Null, "nothing that is known; passed over".into()),
+        Instruction::Unknown => ("unknown", Value::Null, "unknown; skipped".into()),
         Instruction::ForwardOnly => ("forward-only", Value::Null, "from here on only forwards".into()),
         Instruction::Program(command) => {
             ("program", json!(escape(command)), format!("runs {}{}", escape(command), cr(command)))

@@ -80,7 +80,7 @@ pub(crate) fn report_skipped(tree: &Tree, reporter: &mut Reporter) {
 
 fn finding(skipped: &SkippedEntry) -> Finding {
     let code = if skipped.may_be_mail { Code::TreeMailSkipped } else { Code::TreeSkipped };
-    let finding = Finding::new(code, format!("passed over: {}", skipped.reason));
+    let finding = Finding::new(code, format!("skipped: {}", skipped.reason));
     match &skipped.hint {
         Some(mend) => finding.with_hint(mend.clone()),
         None => finding,

@@ -26,57 +26,60 @@ use crate::transport::{
     Failure, FailureReason, NextHop, OutcomeKind, OutgoingMessage, RelayOutcome, envelope,
 };
 
-/// Complete the message on standard input and hand it on
+/// Complete the message on standard input and send it
 ///
-/// Adds Date, Message-ID and From where they are missing, completes addresses, takes recipients from the arguments
-/// or the header, and takes Bcc out: as qmail-inject does, by the same environment variables and control files. A
-/// list of recipients that cannot be read is refused. Success is said when the next hop has taken the message for
+/// Adds missing Date, Message-ID and From fields, completes addresses, takes the recipients from the arguments or the
+/// header, and removes Bcc. It works like qmail-inject, with the same environment variables and control files. A
+/// recipient field that cannot be parsed is refused. Exit status 0 means that the next hop accepted the message for
 /// every recipient.
 ///
-/// Fields in which nothing is to be completed stay as they are, byte for byte. If the first line of the message ends
-/// in CRLF, each CRLF of it becomes LF. A last line without an end gets one.
+/// Fields that need no change stay unchanged, byte for byte. If the first line of the message ends in CRLF, each CRLF
+/// becomes LF. A missing newline at the end is added.
 #[derive(Args, Debug)]
 #[command(after_help = help(), disable_help_flag = true)]
 pub(super) struct InjectArgs {
-    /// Addresses, each as it is in the envelope: without a name, brackets, quotes or blanks
+    /// Envelope address: no name, brackets, quotes or blanks
     #[arg(value_name = "RECIPIENT", value_parser = OsStringValueParser::new().try_map(parse_recipient))]
     recipients: Vec<OsString>,
-    /// Envelope sender, empty for the null sender. Default: the message's Return-Path, or the author
+    /// Envelope sender, may be empty [default: Return-Path, or the author]
     #[arg(short = 'f', long, value_name = "ADDRESS", allow_hyphen_values = true, help_heading = "Envelope", value_parser = OsStringValueParser::new().try_map(parse_sender))]
     sender: Option<OsString>,
-    /// Recipients are the arguments, and no others
+    /// Recipients are the arguments only
     #[arg(short = 'a', overrides_with_all = ["header", "both", "either"], help_heading = "Envelope")]
     arguments: bool,
-    /// Recipients are those of the header (To, Cc, Bcc, or Resent-To and so on), and no others
+    /// Recipients are those in the header only
     #[arg(short = 'h', overrides_with_all = ["arguments", "both", "either"], help_heading = "Envelope")]
     header: bool,
-    /// Recipients are the arguments and those of the header
+    /// Recipients are the arguments and those in the header
     #[arg(short = 'H', overrides_with_all = ["arguments", "header", "either"], help_heading = "Envelope")]
     both: bool,
-    /// Recipients are the arguments if there are any, else those of the header; that is the default
+    /// Recipients are the arguments, or without any those in the header (default)
     #[arg(short = 'A', overrides_with_all = ["arguments", "header", "both"], help_heading = "Envelope")]
     either: bool,
-    /// Where to hand it on: qmqp://HOST, qmtp://HOST, smtp://HOST, each with :PORT if it is another, lmtp://HOST:PORT,
-    /// lmtp+unix:PATH, queue:PATH, sendmail:PATH, maildir:PATH or mbox:PATH. Given again, a place for those recipients
-    /// that the one before could not take for now. Default: queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue ($QMAILHOME is /var/qmail) if that is there, else qmqp://HOST for each line of $QMAILHOME/control/qmqpservers
+    /// Next hop; repeat it for fallbacks
+    ///
+    /// A URL is qmqp://HOST, qmtp://HOST, smtp://HOST (each also with :PORT), lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH,
+    /// sendmail:PATH, maildir:PATH or mbox:PATH. A later one gets the recipients for which the one before it failed
+    /// temporarily. The default is queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue if that exists, or else
+    /// qmqp://HOST for each line of $QMAILHOME/control/qmqpservers. $QMAILHOME is /var/qmail unless set.
     #[arg(long, value_name = "URL", value_parser = OsStringValueParser::new().try_map(parse_via), help_heading = "Next hop")]
     via: Vec<NextHop>,
-    /// How long a next hop may take
+    /// Time limit for a next hop
     #[arg(long, value_name = "SECS", default_value_t = 900, help_heading = "Next hop")]
     timeout: u64,
-    /// What a new Message-ID is made of
+    /// Content of a new Message-ID
     #[arg(long, value_enum, value_name = "KIND", default_value_t = MessageId::Qmail, help_heading = "Message")]
     message_id: MessageId,
-    /// Where a message is kept meanwhile that has more than 8 MiB or goes to a program; default: $TMPDIR, or /tmp
+    /// Directory for large messages and those for programs [default: $TMPDIR or /tmp]
     #[arg(long, value_name = "DIR", help_heading = "Message")]
     spool_dir: Option<PathBuf>,
     /// Exit codes: those of sysexits(3), or qmail's 0, 100 and 111
     #[arg(long, value_enum, value_name = "KIND", default_value_t = ExitCodes::Sysexits, help_heading = "Report")]
     exit_codes: ExitCodes,
-    /// Print the message with its Return-Path on top, and hand nothing on
+    /// Print the message with its Return-Path on top; send nothing
     #[arg(short = 'n', long, overrides_with = "queue")]
     dry_run: bool,
-    /// Hand it on; that is the default
+    /// Send it (default)
     #[arg(short = 'N', overrides_with = "dry_run")]
     queue: bool,
     /// Print help
@@ -91,7 +94,7 @@ pub(super) struct InjectArgs {
 enum MessageId {
     /// Time and process, as qmail has it
     Qmail,
-    /// 128 random bits, which tell nothing
+    /// 128 random bits, which disclose nothing
     Random,
 }
 
@@ -106,8 +109,8 @@ Examples:
 
 Environment, as in qmail-inject(8): QMAILUSER, MAILUSER, USER, LOGNAME, or the account; QMAILHOST,
 MAILHOST; QMAILNAME, MAILNAME, NAME; QMAILSUSER, QMAILSHOST; QMAILDEFAULTHOST, QMAILDEFAULTDOMAIN,
-QMAILPLUSDOMAIN, QMAILIDHOST; QMAILMFTFILE; QMAILINJECT. Called by a link of the name qmail-inject or
-sendmail, it takes their options and exit codes.
+QMAILPLUSDOMAIN, QMAILIDHOST; QMAILMFTFILE; QMAILINJECT. Called through a link named qmail-inject or
+sendmail, it takes that program's options and exit codes.
 
 {}",
         exit::INJECTION_HELP
@@ -251,7 +254,7 @@ impl InjectArgs {
         match &hops[..] {
             [NextHop::Queue(program)] if !program.exists() => {
                 let text = format!(
-                    "there is no {}, nor a server in control/qmqpservers: say with --via where to hand the message on",
+                    "there is no {}, and no server in control/qmqpservers: use --via to name a next hop",
                     program.display()
                 );
                 Err(Failure::new(FailureReason::Configuration, text))

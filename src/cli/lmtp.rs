@@ -36,27 +36,24 @@ const PIECE: usize = 4096;
 /// The options of a session.
 #[derive(Args, Debug)]
 pub(crate) struct LmtpArgs {
-    /// Speak with an MTA on standard input and output instead: several messages, several recipients, an outcome
-    /// for each
+    /// Speak this protocol with an MTA on standard input and output
     ///
-    /// With PIPELINING, SIZE, 8BITMIME and ENHANCEDSTATUSCODES. A command has at most 4096 bytes, a message at most
-    /// 1000 recipients. A command may take 300 seconds, and so may all of a message, with one more for each 64 KiB of it;
-    /// then the peer is told 421 4.4.2. It is told 421 4.7.0 after 20 errors, 100 commands that lead nowhere or 1000
-    /// refused recipients without a message. A recipient is told 250 as
-    /// soon as the message is on stable storage, in the order of RCPT. With --dot-qmail several users are delivered to
-    /// at a time: a slow program delays the replies after its own, and no other delivery. Exit code 0: the peer has said QUIT, or has
-    /// closed between two messages; else 75.
+    /// LMTP has the extensions PIPELINING, SIZE, 8BITMIME and ENHANCEDSTATUSCODES. A command has at most 4096 bytes, and a
+    /// message at most 1000 recipients. A command may take 300 seconds, a message as long and one second more for each 64
+    /// KiB; then the reply is 421 4.4.2. After 20 errors, 100 commands without effect or 1000 refused recipients without a
+    /// message it is 421 4.7.0. Each recipient gets 250, in the order of RCPT, when the message is on stable storage. With
+    /// --dot-qmail, several users get their mail at a time: a slow program delays only the replies after its own. The exit
+    /// status is 0 after QUIT or when the peer closes between two messages, otherwise 75.
     #[arg(long, value_enum, value_name = "NAME", requires = "recipients", help_heading = "LMTP",
         conflicts_with_all = ["sender", "recipient", "dry_run", "json", "verbose"])]
     pub protocol: Option<Protocol>,
-    /// The mailbox of a recipient: %u is the local part, %d the domain, %e the extension, in lower case; %% is a
-    /// percent sign. With %e the local part is divided at its first delimiter, and `/.%e` goes where there is no
-    /// extension
+    /// Mailbox of a recipient, with %u (local part), %d (domain), %e (extension)
     ///
-    /// Nothing leads out of the template: a part that is missing, begins with a dot, has a slash or a control
-    /// character in it or more than 255 bytes is refused (550 5.1.3). A mailbox that is missing is a recipient who
-    /// is missing (550 5.1.1) as long as the directory before the first % is there; else the mail waits (451).
-    /// With --create it is made, and the directories above it up to that one.
+    /// The parts are in lower case, and %% is a percent sign. With %e the local part is split at its first delimiter;
+    /// without an extension, `/.%e` is left out. A part that is missing, begins with a dot, contains a slash or a control
+    /// character, or has more than 255 bytes is refused (550 5.1.3). If the mailbox is missing, there is no such recipient
+    /// (550 5.1.1); if the directory before the first % is missing too, the mail waits (451). --create creates the mailbox
+    /// and the directories above it, up to that one.
     #[arg(
         long,
         value_name = "TEMPLATE",
@@ -66,12 +63,12 @@ pub(crate) struct LmtpArgs {
         conflicts_with = "mailboxes"
     )]
     pub mailbox: Option<OsString>,
-    /// A file of lines ADDRESS MAILBOX; @DOMAIN stands for the others of a domain. A mailbox may have %u, %d and %e
+    /// File with lines of ADDRESS MAILBOX; @DOMAIN is the rest of a domain
     ///
-    /// Blanks divide the two, and what begins with # is a comment. Addresses are compared without case: the whole
-    /// address first, then, if there is a --delimiter or the mailbox has %e, the address without its extension,
-    /// then the domain. The file is read once, when the session begins; a line that is not understood has the peer
-    /// told 421 4.3.5, and no mail taken. A mailbox without %u, %d or %e that is missing has the mail wait (451).
+    /// Blanks separate the two, and # begins a comment. A mailbox may contain %u, %d and %e. Addresses are compared without
+    /// case: first the whole address, then the address without its extension (with --delimiter or %e), then the domain.
+    /// The file is read once, when the session begins. After an invalid line the reply is 421 4.3.5, and no mail is
+    /// accepted. If a mailbox without %u, %d or %e is missing, the mail waits (451).
     // In convert and verify, --map is about folders.
     #[arg(
         long = "recipient-map",

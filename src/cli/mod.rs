@@ -40,7 +40,7 @@ use invocation::{exit_codes, is_about};
 /// The version, with commit and day where the build knows them: see build.rs.
 const VERSION: &str = env!("MAILFERRY_VERSION");
 
-/// A Maildir and mbox toolkit in qmail's tradition: it loses nothing, and proves it.
+/// Converts, checks and delivers mail in mbox and Maildir without losing a message
 #[derive(Parser, Debug)]
 #[command(name = "mailferry", version = VERSION, propagate_version = true, after_help = MAIN_HELP)]
 struct Cli {
@@ -49,7 +49,7 @@ struct Cli {
 }
 
 const MAIN_HELP: &str = "\
-Example:
+Examples:
   mailferry convert inbox.mbox ~/Maildir
   mailferry verify ~/Maildir
   mailferry deliver ~/Maildir/ < message

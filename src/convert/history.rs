@@ -78,7 +78,7 @@ impl<'a> History<'a> {
         }
         let maildir = display_path(options.path);
         let reason = format!(
-            "tells of mail that was converted, and {maildir} is no Maildir; name a manifest of its own for a new one"
+            "lists converted mail, and {maildir} is not a Maildir; use another --manifest for a new one"
         );
         Err(Error::destination(&file.path, reason))
     }
@@ -278,7 +278,7 @@ impl Folder {
 pub(crate) fn identity_finding(identity: Identity) -> Option<Finding> {
     let (code, message) = match identity {
         Identity::New => return None,
-        Identity::Same(_) => (Code::SourceKnown, "these very bytes were converted before: nothing to do"),
+        Identity::Same(_) => (Code::SourceKnown, "already converted; nothing to do"),
         Identity::Unfinished(_) => (Code::SourceResumed, "a run that was killed is being completed"),
         Identity::Grown(_) => {
             (Code::SourceGrown, "it has grown since it was converted: only what is new is written")

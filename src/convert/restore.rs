@@ -88,7 +88,7 @@ pub(crate) fn restore(
     findings.extend(files.check(path)?);
     if !findings.is_empty() {
         let reason = format!(
-            "cannot be given back byte for byte: {} of {} messages are gone or changed, each is listed",
+            "cannot be restored byte for byte: {} of {} messages are gone or changed; each is listed",
             findings.len(),
             section.messages.len()
         );
@@ -137,7 +137,7 @@ fn choose<'a, 'b>(
         }
         None => {
             return Err(refuse(format!(
-                "tells of {} sources; name one with --source: {}",
+                "has {} sources; choose one with --source: {}",
                 newest.len(),
                 names()
             )));

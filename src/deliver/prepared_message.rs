@@ -43,7 +43,10 @@ impl<'a> PreparedMessage<'a> {
         from_mta: bool,
     ) -> Result<PreparedMessage<'a>, Failure> {
         if spooled.length() == 0 {
-            return Err(Failure::new(FailureReason::BadMessage, "there is no message: what came is empty"));
+            return Err(Failure::new(
+                FailureReason::BadMessage,
+                "there is no message: standard input is empty",
+            ));
         }
         let head = spooled.in_memory();
         let from_line = leading_from_line(head);

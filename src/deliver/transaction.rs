@@ -317,7 +317,7 @@ fn open_maildir(path: &Path) -> Result<Dir, Failure> {
     });
     opened.map_err(|error| match error.is(std::io::ErrorKind::NotFound) {
         true => {
-            let text = format!("{}: there is no such Maildir; deliver --create makes it", display_path(path));
+            let text = format!("{}: no such Maildir; use --create to create it", display_path(path));
             Failure::new(FailureReason::Configuration, text)
         }
         false => error.into(),

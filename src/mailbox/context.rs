@@ -146,7 +146,7 @@ impl LockMethod {
             "fcntl" => Ok(LockMethod::Fcntl),
             "flock" => Ok(LockMethod::Flock),
             other => Err(format!(
-                "`{}` is no way to lock; known are dotlock, fcntl and flock, and none alone",
+                "unknown lock `{}`; use dotlock, fcntl and flock, or none alone",
                 escape(other.as_bytes())
             )),
         }

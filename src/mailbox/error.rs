@@ -286,9 +286,9 @@ impl Error {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Error::NotAMailbox { hint, .. } => hint.as_deref(),
-            Error::Manifest { .. } => {
-                Some("restore it from a backup, or move it away: then names alone say what is there already")
-            }
+            Error::Manifest { .. } => Some(
+                "restore it from a backup, or move it away: existing mail is then recognised by file names only",
+            ),
             Error::InsufficientSpace { .. } => {
                 Some("free some space or name another destination; nothing was written")
             }

@@ -126,7 +126,7 @@ pub(crate) struct RepeatedFindings([Option<(u64, PathBuf)>; 5]);
 impl RepeatedFindings {
     /// The text about one message, and the text about several, after their number.
     const CODES: [(Code, &str, &str); 5] = [
-        (Code::MaildirFlagsInNew, "lies in new/ and has flags", "messages in new/ have flags"),
+        (Code::MaildirFlagsInNew, "in new/, but has flags", "messages in new/ have flags"),
         (
             Code::MaildirMtime,
             "has another modification time than the date in its name",
@@ -200,7 +200,7 @@ impl FileCheck {
             }
         };
         if !meta.is_file() {
-            let what = if meta.is_dir() { "is a directory" } else { "is no regular file" };
+            let what = if meta.is_dir() { "is a directory" } else { "is not a regular file" };
             self.note(Code::MaildirNotAFile, &path, format!("{what}; nothing in it was looked at"));
             return;
         }

@@ -60,7 +60,7 @@ pub(crate) fn check_folders(root: &Path, list: &FolderList, findings: &mut Vec<F
                     Finding::new(Code::FolderMoved, message).in_file(root.join(now))
                 }
                 (None, _) if !files::exists(&path) => {
-                    let message = "was converted, and is gone with its mail and its manifest";
+                    let message = "gone with its mail and its manifest";
                     let finding = Finding::new(Code::FolderDeleted, message).in_file(path);
                     finding.with_hint("convert --new-source brings it back, if the source is there")
                 }
@@ -73,7 +73,7 @@ pub(crate) fn check_folders(root: &Path, list: &FolderList, findings: &mut Vec<F
                 // The check of the folder reports what is left of it.
                 (None, None) if files::exists(path.join(FILE_NAME)) => continue,
                 (None, None) => {
-                    let message = "is gone: nothing proves that the mail of this folder is complete";
+                    let message = "missing, so mail of this folder may be missing unnoticed";
                     Finding::new(Code::ManifestGone, message).in_file(path.join(FILE_NAME))
                 }
                 (None, Some(_)) => {

@@ -311,7 +311,7 @@ impl MaildirCheck {
             {
                 // A temporary file of another program may be gone by now.
                 if files::symlink_metadata(&path).is_ok() {
-                    let text = "is nothing that is known beside cur/; if it is mail, no reader shows it";
+                    let text = "unknown file next to cur/; mail programs do not show it";
                     self.note(Code::MaildirForeignFile, path, text);
                 }
             }
@@ -471,7 +471,7 @@ impl MaildirCheck {
         }
         let idle = now - meta.atime().max(meta.mtime());
         if idle > STALE {
-            let message = format!("{} bytes that nobody has touched for {} hours", meta.len(), idle / 3600);
+            let message = format!("{} bytes, not accessed for {} hours", meta.len(), idle / 3600);
             let finding = Finding::new(Code::MaildirStaleTmp, message).in_file(path);
             self.note_repairable(
                 finding,
@@ -546,7 +546,7 @@ impl MaildirCheck {
     ) {
         let is_damaged = self.findings.iter().any(|f| f.code == Code::ManifestDamaged);
         if manifests.is_empty() && !is_damaged && messages.iter().any(manifest::has_converted_name) {
-            let message = "is not here, and messages were converted: nothing proves that these are all";
+            let message = "missing, so mail may be missing unnoticed";
             self.note(Code::ManifestMissing, root.join(FILE_NAME), message);
         }
     }

@@ -158,7 +158,7 @@ fn a_route_is_explained_and_not_taken() {
         line 6: forwards to a@b.example
         line 7: from here on only forwards
         line 8: forwards to c@d\r; the CR at its end belongs to it: was this file saved with CRLF?
-        line 9: nothing that is known; passed over
+        line 9: unknown; skipped
     "#]],
     );
     account.explains(

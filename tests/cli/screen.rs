@@ -59,7 +59,7 @@ fn steady(line: &str) -> String {
 fn the_report_of_a_tree_fits_the_terminal_and_adds_up() {
     let scratch = account();
     let report = expect![[r#"
-        1 other file or link passed over: without mail; -v lists them
+        1 other file or link skipped: without mail; -v lists them
         folder        found  to write  already  skipped  from
         INBOX             3         3        0        0  Inbox
         INBOX/Travel     12        12        0        0  Inbox.sbd/Travel
@@ -74,7 +74,7 @@ fn the_report_of_a_tree_fits_the_terminal_and_adds_up() {
     "#]];
     shows(&scratch, 80, &["-n", "Mail", "Maildir"], &report);
     let report = expect![[r#"
-        1 other file or link passed over: without mail; -v lists them
+        1 other file or link skipped: without mail; -v lists them
         folder        found  written  already  skipped  from
         INBOX             3        3        0        0  Inbox
         INBOX/Travel     12       12        0        0  Inbox.sbd/Travel
@@ -88,7 +88,7 @@ fn the_report_of_a_tree_fits_the_terminal_and_adds_up() {
     "#]];
     shows(&scratch, 80, &["Mail", "Maildir"], &report);
     let report = expect![[r#"
-        1 other file or link passed over: without mail; -v lists them
+        1 other file or link skipped: without mail; -v lists them
         folder        found  written  already  skipped  from
         INBOX             3        0        3        0  Inbox
         INBOX/Travel     12        0       12        0  Inbox.sbd/Travel
@@ -124,7 +124,7 @@ fn a_broken_mailbox_has_its_findings_in_columns_with_what_to_do() {
         0 read, 2 unread; 2009-01-05.
         2 dates without a zone were taken as UTC (--from-zone names another zone).
         one is a Maildir; done in TIME.
-        Act on the errors above; the same command again writes only what is missing.
+        See the errors above; the same command again writes only what is missing.
     "#]];
     shows(&scratch, 80, &["broken.mbox", "one"], &report);
     let report = expect![[r#"
@@ -140,7 +140,7 @@ fn a_broken_mailbox_has_its_findings_in_columns_with_what_to_do() {
         0 read, 2 unread; 2009-01-05.
         2 dates without a zone were taken as UTC (--from-zone names another zone).
         two is a Maildir; done in TIME.
-        Act on the errors above; the same command again writes only what is missing.
+        See the errors above; the same command again writes only what is missing.
     "#]];
     shows(&scratch, 120, &["broken.mbox", "two"], &report);
 }

@@ -862,14 +862,14 @@ fn a_damaged_mailbox_is_reported_as_fits_the_output() {
                             [mbox-junk]
                             look at the line that is reported; the manifest keeps these
                             bytes, and convert --exact restores them
-          line 5   warning  a second From_ line directly below the first: no message of
-                            its own  [mbox-doubled-from]
+          line 5   warning  a second From_ line directly after the first; it does not
+                            begin a message  [mbox-doubled-from]
           line 18  warning  Content-Length 9 does not end at a separator (byte 601); it
                             was ignored  [mbox-content-length]
-          line 22  warning  a header follows, but the line is no known form of a From_
-                            line: left in the body  [mbox-from-in-body]
-                            to decide differently, edit the list of mailferry inspect
-                            --boundaries for convert --boundaries FILE
+          line 22  warning  a header follows, but the line is not a known form of From_
+                            line; left in the body  [mbox-from-in-body]
+                            to change this, edit the output of mailferry inspect
+                            --boundaries, and use convert --boundaries FILE
           line 24  warning  no blank line before this From_ line; it has a date and a
                             header follows, so a message begins here
                             [mbox-no-blank-line]
@@ -883,11 +883,11 @@ fn a_damaged_mailbox_is_reported_as_fits_the_output() {
         broken.mbox: mboxrd, 4 messages, 1,104 bytes
           line 1   error    76 bytes that belong to no message; they are not converted  [mbox-junk]
                             look at the line that is reported; the manifest keeps these bytes, and convert --exact restores them
-          line 5   warning  a second From_ line directly below the first: no message of its own  [mbox-doubled-from]
+          line 5   warning  a second From_ line directly after the first; it does not begin a message  [mbox-doubled-from]
           line 18  warning  Content-Length 9 does not end at a separator (byte 601); it was ignored  [mbox-content-length]
-          line 22  warning  a header follows, but the line is no known form of a From_ line: left in the body
+          line 22  warning  a header follows, but the line is not a known form of From_ line; left in the body
                             [mbox-from-in-body]
-                            to decide differently, edit the list of mailferry inspect --boundaries for convert --boundaries FILE
+                            to change this, edit the output of mailferry inspect --boundaries, and use convert --boundaries FILE
           line 24  warning  no blank line before this From_ line; it has a date and a header follows, so a message begins here
                             [mbox-no-blank-line]
           line 32  error    the file ends inside the header of this message  [mbox-header-cut]

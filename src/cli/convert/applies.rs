@@ -141,7 +141,7 @@ fn reason(id: &str, taken: Jobs, jobs: Jobs) -> &'static str {
         ("manifest", TREE) => "is not for folders: each folder keeps its own; convert that mailbox by itself",
         ("boundaries", TREE) => "is not for folders: it is for one mbox; convert that mailbox by itself",
         _ if jobs & TO_MAILDIR != 0 && taken & TO_MAILDIR == 0 => {
-            "is for an mbox; into a Maildir messages only ever go beside others"
+            "is for an mbox; a Maildir is only added to"
         }
         _ if jobs & TO_MAILDIR != 0 => "is for an mbox as the source; a Maildir is copied as it is",
         _ if taken & TO_MBOX == 0 => "is for what goes into a Maildir, not into an mbox",

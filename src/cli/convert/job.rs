@@ -237,7 +237,8 @@ fn refuse_within(sources: &[MailboxArg]) -> Result<()> {
         };
         if let Some((around, _)) = real.iter().enumerate().find(is_around) {
             let around = display_path(&sources[around].path);
-            let reason = format!("lies in {around}, which is a source, too; its mail would be there twice");
+            let reason =
+                format!("is inside {around}, which is also a source; its mail would be converted twice");
             return refuse(&sources[n], &reason);
         }
     }
@@ -254,7 +255,7 @@ fn refuse_inside(source: &MailboxArg, destination: &MailboxArg) -> Result<()> {
     match (existing, tree) {
         (Some(existing), Some(tree)) if existing.starts_with(&tree) => {
             let tree = display_path(&tree);
-            let reason = format!("lies in {tree}, the tree that is converted; name a place outside of it");
+            let reason = format!("is inside {tree}, the source; name a destination outside it");
             refuse(destination, &reason)
         }
         _ => Ok(()),

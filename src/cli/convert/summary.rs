@@ -164,7 +164,7 @@ impl Summary<'_> {
     /// Names the command that comes next.
     fn next_line(&self) -> Option<String> {
         if self.has_errors {
-            let again = "Act on the errors above; the same command again writes only what is missing.";
+            let again = "See the errors above; the same command again writes only what is missing.";
             return Some(again.to_owned());
         }
         if self.args.dry_run {
@@ -179,6 +179,8 @@ impl Summary<'_> {
         };
         let verify = match self.written {
             Written::Stream(_) => None,
+            // The mbox has other mail too.
+            Written::Mbox(_) if self.args.append => None,
             Written::Maildir(_) | Written::Maildirs(_) if !self.args.no_manifest => {
                 Some(format!("mailferry verify {destination}"))
             }

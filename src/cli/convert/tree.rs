@@ -191,7 +191,7 @@ impl TreeReport {
             (1, _) => "1 of them may hold mail, see above".to_owned(),
             (n, _) => format!("{} of them may hold mail, see above", grouped(n as u64)),
         };
-        (skipped > 0).then(|| format!("{files} passed over: {mail}"))
+        (skipped > 0).then(|| format!("{files} skipped: {mail}"))
     }
 
     /// Returns the table as JSON.

@@ -93,30 +93,30 @@ impl From<Exit> for ExitCode {
 /// The exit codes in `--help`.
 pub(crate) const HELP: &str = "\
 Exit codes:
-  0  all of it done; nothing lost, nothing damaged
-  1  finished, but mail was skipped, damaged or different: every case is listed
-     (with --strict warnings count too)
-  2  usage
-  3  could not run or finish; nothing half-published
+  0  done; nothing is lost, nothing is damaged
+  1  finished, but mail was skipped, damaged or different: each case is listed
+     (with --strict, warnings count too)
+  2  a wrong option or argument
+  3  could not run or finish; no half-written mailbox is visible
   4  interrupted; the same command continues";
 
 /// The exit codes in `deliver --help`.
 pub(crate) const DELIVERY_HELP: &str = "\
-Exit codes (sysexits(3)); on failure the first line begins with an enhanced status code, by which Postfix goes:
+Exit codes (sysexits(3)); on failure the first line begins with an enhanced status code, which Postfix uses:
   0   the message is safe on disk
-  65  there is no message, or the mailbox's format cannot hold it
+  65  there is no message, or the format of the mailbox cannot contain it
   67  no such recipient
-  69  refused for good: too large, looping, or a program says so
+  69  permanently refused: too large, looping, or refused by a program
   75  try again later: I/O, disk full, locked, a missing mailbox, a wrong option, a bug
   77  over quota
-With --exit-codes qmail: 0, 100 for what is for good, 111 for what is not.";
+With --exit-codes qmail: 0, 100 for permanent failures, 111 for temporary ones.";
 
 /// The exit codes in `inject --help`.
 pub(crate) const INJECTION_HELP: &str = "\
 Exit codes (sysexits(3)); on failure the first line begins with an enhanced status code:
-  0   the next hop has taken the message for every recipient
-  64  usage
-  65  there is no message, no recipient, or a field or an address that cannot be read
-  69  refused for good, for some recipients at least: they are named
-  75  try again later, for some recipients at least: I/O, the next hop is down, there is none; a bug
-With --exit-codes qmail: 0, 100 for what is for good, 111 for what is not.";
+  0   the next hop accepted the message for every recipient
+  64  a wrong option or argument
+  65  there is no message or no recipient, or a field or address cannot be parsed
+  69  permanently refused for at least one recipient, who is named
+  75  try again later, for at least one recipient: I/O, the next hop is missing or down, a bug
+With --exit-codes qmail: 0, 100 for permanent failures, 111 for temporary ones.";

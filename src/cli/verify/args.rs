@@ -19,40 +19,42 @@ use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::{Cancel, Error, Result};
 use crate::verify;
 
-/// Say whether mailboxes are sound, and whether they still hold the mail that was converted
+/// Check mailboxes for damage, and that converted mail is complete
 ///
-/// An mbox: where messages begin and on what evidence, lengths that lie, junk, NULs, damaged headers, a
-/// cut end. A Maildir, and the folders in it: directories, modes, names, sizes, tmp/, mbox remains, the
-/// quota's sums. A Maildir with a manifest: every message that was converted, unchanged, moved,
-/// re-flagged, changed or gone, without the source. Any other directory: every mailbox that lies in it.
-/// Nothing is changed, but by --repair.
+/// In an mbox: where messages begin, wrong lengths, junk, NULs, damaged headers, a truncated end. In a Maildir and its
+/// folders: directories, modes, names, sizes, tmp/, the quota. With a manifest: whether each converted message is
+/// unchanged, moved, re-flagged, changed or gone, even without the source. In any other directory: every mailbox.
+/// Only --repair changes anything.
 #[derive(Args, Debug)]
 #[command(after_help = help())]
 pub(crate) struct VerifyArgs {
-    /// mboxes, Maildirs, directories with such in them, or - for an mbox on standard input
+    /// mbox, Maildir or directory of mailboxes; - is standard input
     #[arg(required = true, value_name = "MAILBOX")]
     pub(super) mailboxes: Vec<OsString>,
-    /// Look at the structure only: framing, names, sizes, modes; not at what messages contain
+    /// Check the structure only, not the contents of messages
     #[arg(long)]
     pub(super) quick: bool,
-    /// Instead: is it the same mail as in OTHER, message by message, whatever the two lie in? Several
-    /// mailboxes are taken together. Where both sides have folders it has to be the same in each; a single
-    /// mailbox is compared with all folders together. --into and --map are as convert was given them
+    /// Compare with the mail in OTHER, message by message
+    ///
+    /// The formats may differ. Several mailboxes are taken together. If both sides have folders, each folder is
+    /// compared; a single mailbox is compared with all folders together. The options for folders are as for convert.
     #[arg(long, value_name = "OTHER", conflicts_with_all = ["quick", "manifest", "source", "repair"])]
     pub(super) against: Option<OsString>,
     #[command(flatten)]
     pub(super) compare: compare::CompareArgs,
-    /// The manifest of the Maildir; default: mailferry.manifest in it
+    /// Manifest of the Maildir [default: mailferry.manifest in it]
     #[arg(long, value_name = "PATH")]
     pub(super) manifest: Option<PathBuf>,
-    /// Where the source that was converted lies now; default: where the manifest says
+    /// Present path of the converted source [default: as in the manifest]
     #[arg(long, value_name = "PATH")]
     pub(super) source: Option<PathBuf>,
-    /// Mend what can be mended without touching a message: missing directories, modes, the end of an
-    /// mbox; stale files of tmp/ are moved to mailferry-lost/
+    /// Fix what can be fixed without touching a message
+    ///
+    /// Creates missing directories, corrects modes, and adds a missing newline or blank line at the end of an mbox.
+    /// Stale files in tmp/ are moved to mailferry-lost/.
     #[arg(long)]
     pub(super) repair: bool,
-    /// Write nothing: with --repair, report what it would do
+    /// Write nothing; with --repair, report what would be done
     #[arg(short = 'n', long)]
     pub(super) dry_run: bool,
     #[command(flatten)]

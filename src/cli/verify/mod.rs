@@ -179,7 +179,7 @@ impl Run<'_> {
                 self.verdict = format!("{} could not be verified.", display_path(Path::new(one)));
             }
             [_] => return Ok(self.exit()),
-            _ => self.verdict = counts.verdict("") + ".",
+            _ => self.verdict = counts.verdict("", true) + ".",
         }
         self.reporter.line(&self.verdict);
         Ok(self.exit())
@@ -247,7 +247,7 @@ impl Run<'_> {
         all.errors += not_read + counts.failed;
         let verdict = format!(
             "{}; {}{}{}.",
-            counts.verdict(&format!(" in {}", display_path(root))),
+            counts.verdict(&format!(" in {}", display_path(root)), not_read == 0),
             format_size(self.totals.messages - messages, self.totals.bytes - bytes),
             listed_faults
                 .as_ref()

@@ -54,13 +54,14 @@ impl MailboxCounts {
         self.sound + self.damaged + self.warned + self.failed
     }
 
-    /// Returns the verdict without its full stop. `place` says where the mailboxes are, and begins with a blank.
-    pub(super) fn verdict(self, place: &str) -> String {
+    /// Returns the verdict without its full stop. `place` says where the mailboxes are, and begins with a blank. `is_all`
+    /// is false if something else that may be mail was not read.
+    pub(super) fn verdict(self, place: &str, is_all: bool) -> String {
         let all = match self.all() {
             1 => "1 mailbox".to_owned(),
             all => format!("{} mailboxes", grouped(all)),
         };
-        if self.sound == self.all() {
+        if is_all && self.sound == self.all() {
             return format!("No damage found in {all}{place}");
         }
         let counts = [

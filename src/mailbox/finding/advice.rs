@@ -173,7 +173,7 @@ impl Code {
             ),
             Code::MessageGone => advice(
                 "It was deleted after the conversion.",
-                "Nothing, if the user deleted it. Otherwise take it from a backup, or use the source.",
+                "Ignore this if the user deleted it. Otherwise restore it from a backup or the source.",
             ),
             Code::MessageChanged => {
                 advice("A program or a disk error changed it.", "Compare it with a backup or the source.")

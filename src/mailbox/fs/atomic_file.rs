@@ -105,9 +105,8 @@ impl Drop for AtomicFile {
 }
 
 /// What to do about a directory that is missing above a new mailbox.
-pub(crate) const MISSING_PARENT: &str =
-    "does not exist, and the new mailbox would be in it; create it with --parents";
-const EXISTS: &str = "exists; --force replaces it";
+pub(crate) const MISSING_PARENT: &str = "no such directory; use --parents to create it";
+const EXISTS: &str = "already exists; use --force to replace it";
 
 fn refuse(path: &Path, reason: &str) -> Error {
     Error::Destination { path: path.to_owned(), reason: reason.into() }

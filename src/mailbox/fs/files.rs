@@ -383,7 +383,7 @@ pub(crate) fn read_regular(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     };
     let meta = file.metadata()?;
     if !meta.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     if holes::exceed(&file, meta.len(), 1 << 20)? {
         return Err(io::Error::other("it is a sparse file"));

@@ -45,7 +45,7 @@ pub(crate) fn check_destination(path: &Path) -> Result<DestinationState> {
     };
     let refuse = |reason: &str| Err(Error::Destination { path: path.to_owned(), reason: reason.into() });
     if !meta.is_dir() {
-        return refuse("exists and is no directory; a Maildir is a directory, name another destination");
+        return refuse("exists and is not a directory; name another destination, or mbox:PATH for an mbox");
     }
     let dir = Dir::open(path)?;
     // Listed first: a delivery that creates the Maildir at this moment creates tmp/ and new/ before maildirfolder.
@@ -63,9 +63,7 @@ pub(crate) fn check_destination(path: &Path) -> Result<DestinationState> {
             _ => false,
         };
         if !is_empty {
-            return refuse(
-                "is a directory with other things in it and no Maildir; name one, or a new directory inside it",
-            );
+            return refuse("is not a Maildir, and not empty; name a Maildir, or a new directory inside it");
         }
     }
     Ok(DestinationState::EmptyDirectory)

@@ -335,7 +335,7 @@ impl Quota {
     fn read_text(&self, file: &File) -> Result<(Vec<u8>, std::fs::Metadata)> {
         let meta = file.metadata().map_err(Error::io("look at", self.path()))?;
         if !meta.is_file() {
-            let reason = "is no regular file, and can hold no quota; remove it".into();
+            let reason = "is not a regular file and cannot contain a quota; remove it".into();
             return Err(Error::Destination { path: self.path(), reason });
         }
         let mut text = Vec::new();

@@ -280,7 +280,7 @@ fn open(path: &Path, create: bool) -> Result<Option<File>> {
     });
     match opened {
         Ok(Some(file)) => refuse_foreign_mbox(path, &file).map(|()| Some(file)),
-        Ok(None) => Err(refuse("is no regular file; nothing can be appended to it")),
+        Ok(None) => Err(refuse("is not a regular file; nothing can be appended to it")),
         Err(e) if create && e.kind() == io::ErrorKind::NotFound && files::is_symlink(path) => {
             Err(refuse("is a symbolic link to a file that does not exist"))
         }

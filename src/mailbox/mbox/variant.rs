@@ -84,7 +84,7 @@ pub(crate) fn judge(evidence: Evidence) -> (Variant, String) {
         (0, 0) => (
             Variant::Mboxrd,
             format!(
-                "{} quoted once and none deeper; mboxo and mboxrd read them alike",
+                "{} quoted once, none deeper: mboxo would give the same messages",
                 grouped_plural(quoted_once, "line")
             ),
         ),

@@ -369,12 +369,12 @@ impl<'a> ManifestCheck<'a> {
         self.matches.push(n);
         if Some(file.folder) != target.folder {
             let folder = display_path(&self.files.folders[file.folder]);
-            let text = format!("was converted into {}, and lies in {folder} now", display_path(&target.path));
+            let text = format!("moved from {} to {folder}", display_path(&target.path));
             self.note(Code::MessageMoved, path.clone(), text);
             state.moved = true;
         } else if file.entry.subdir == Subdir::New && !(record.flags.is_empty() && record.keywords.is_empty())
         {
-            let text = "was converted into cur/, and lies in new/ now".into();
+            let text = "moved from cur/ to new/".into();
             self.note(Code::MessageMoved, path.clone(), text);
             state.moved = true;
         }
@@ -439,7 +439,7 @@ impl<'a> ManifestCheck<'a> {
             if required {
                 let how = match self.options.depth {
                     Depth::Contents => "is gone",
-                    Depth::Structure => "is gone, or has another name now, which its contents would tell",
+                    Depth::Structure => "is gone or renamed; a check without --quick shows which",
                 };
                 let (at, source) = (record.at, section.header.source.escaped());
                 let path = target.path.join(OsStr::from_bytes(name));
@@ -542,17 +542,14 @@ fn describe_change(record: &MessageRecord, file: &MessageFile) -> String {
     let before = file.parsed().field(b'S');
     match before {
         Some(before) if file.size < before => {
-            format!("is not what was converted: cut off after {} of {before} bytes, or rewritten", file.size)
+            format!("changed since conversion: cut off after {} of {before} bytes, or rewritten", file.size)
         }
         Some(before) if file.size > before => {
-            format!("is not what was converted: {} bytes, and had {before}", file.size)
+            format!("changed since conversion: {} bytes, was {before}", file.size)
         }
         _ => {
             let expected = blake3::Hash::from_bytes(record.file_digest().0).to_hex();
-            format!(
-                "is not what was converted: as many bytes, but not the same (BLAKE3 was {}…)",
-                &expected[..16]
-            )
+            format!("changed since conversion: the same size, other bytes (BLAKE3 was {}…)", &expected[..16])
         }
     }
 }

@@ -141,9 +141,9 @@ impl ChangedMessage<'_> {
         self.finding.offset = Some(at as u64);
         self.finding.line = Some(mapped::count_byte(b'\n', &file[..at]) as u64 + 1);
         let message = match before == now {
-            true => format!("is not what was converted: other bytes from {at} on"),
+            true => format!("changed since conversion: differs from byte {at}"),
             false => {
-                format!("is not what was converted: other from byte {at} on, {now} bytes and had {before}")
+                format!("changed since conversion: differs from byte {at} ({now} bytes, was {before})")
             }
         };
         self.finding.message = message.into();

@@ -34,9 +34,10 @@ pub(super) fn about_override(decision: &Decision, user_verdict: Option<Verdict>)
 pub(super) fn about_row(row: u8, decision: &Decision, facts: &FileFacts) -> Option<Finding> {
     let Decision { candidate, verdict, .. } = decision;
     let (code, message) = match (row, verdict) {
-        (1, _) => {
-            (Code::MboxDoubledFrom, "a second From_ line directly below the first: no message of its own")
-        }
+        (1, _) => (
+            Code::MboxDoubledFrom,
+            "a second From_ line directly after the first; it does not begin a message",
+        ),
         (2, _) if candidate.is_confident() => {
             let message = covered(facts.open_length.as_ref());
             return Some(Finding::at(Code::MboxCoveredFrom, candidate.offset, message));
@@ -85,7 +86,7 @@ pub(super) fn about_row(row: u8, decision: &Decision, facts: &FileFacts) -> Opti
         ),
         (11, _) if candidate.next == NextLine::Header => (
             Code::MboxFromInBody,
-            "a header follows, but the line is no known form of a From_ line: left in the body",
+            "a header follows, but the line is not a known form of From_ line; left in the body",
         ),
         _ => return None,
     };
@@ -104,7 +105,7 @@ pub(super) fn about_glued(offset: u64) -> Finding {
 
 /// The remedy for a wrong verdict.
 const OVERRULE: &str =
-    "to decide differently, edit the list of mailferry inspect --boundaries for convert --boundaries FILE";
+    "to change this, edit the output of mailferry inspect --boundaries, and use convert --boundaries FILE";
 
 fn undated(reason: Option<UndatedReason>) -> &'static str {
     match reason {
