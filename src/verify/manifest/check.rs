@@ -83,9 +83,10 @@ struct FileIndex<'a> {
     keywords: Vec<KeywordTable>,
     by_path: HashMap<&'a Path, usize>,
     by_name: HashMap<&'a [u8], Vec<usize>>,
-    /// Files whose name is in no manifest.
+    /// Files whose name is in no manifest and is not one that convert gives. A source may have a message several times,
+    /// each with its own name: one of these is not another one renamed.
     unnamed: HashMap<Digest, Vec<usize>>,
-    /// The same files, by folder.
+    /// Files whose name is in no manifest, by folder.
     unnamed_in: Vec<Vec<usize>>,
 }
 
@@ -106,7 +107,7 @@ impl<'a> FileIndex<'a> {
                 by_name.entry(base).or_default().push(n);
             } else {
                 unnamed_in[message.folder].push(n);
-                for digest in message.digests() {
+                for digest in message.digests().filter(|_| !has_converted_name(message)) {
                     unnamed.entry(digest).or_default().push(n);
                 }
             }
@@ -480,11 +481,11 @@ impl<'a> ManifestCheck<'a> {
         for &n in files.unnamed_in[self.manifest.folder].iter().filter(|n| !taken.contains(n)) {
             let path = self.path(n);
             match self.file(n).digests().find_map(|digest| self.by_digest.get(&digest)) {
+                _ if has_converted_name(self.file(n)) => unrecorded.push(path),
                 Some(name) => {
                     let text = format!("is a second copy of {}", escape(name));
                     self.findings.push(Finding::new(Code::MessageCopied, text).in_file(path));
                 }
-                None if has_converted_name(self.file(n)) => unrecorded.push(path),
                 None => {
                     added += 1;
                     first = Some(first.map_or(path.clone(), |first| first.min(path)));
