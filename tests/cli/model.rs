@@ -20,6 +20,9 @@
 //! A mailbox whose conversion was killed is unfinished. `--exact` refuses it, even if an earlier section
 //! describes an earlier state, and reports how to finish it.
 //!
+//! Each run spells its paths differently. At the end the manifest is cut at a line. What a whole section names
+//! and is gone stays gone, and a file that no section names any more is used before another is written.
+//!
 //! The model reads from the manifest, in the format of mailferry-manifest(5), which mailbox a file belongs to.
 //! It predicts by itself how many there are and whether they are settled.
 
@@ -129,11 +132,14 @@ enum Step {
     },
     Convert {
         mailboxes: Vec<usize>,
+        /// How the paths are spelled.
+        spelling: usize,
         jobs: usize,
     },
     /// A conversion with one worker, killed at the n-th system call of this name, if there are that many.
     Kill {
         mailboxes: Vec<usize>,
+        spelling: usize,
         call: &'static str,
         nth: usize,
     },
@@ -167,9 +173,16 @@ fn step() -> impl Strategy<Value = Step> {
         1 => nth().prop_map(|message| Step::Move { message }),
         1 => (nth(), flags).prop_map(|(message, flags)| Step::Flag { message, flags }),
         4 => nth().prop_map(|message| Step::Delete { message }),
-        6 => (mailboxes(), 1..4usize).prop_map(|(mailboxes, jobs)| Step::Convert { mailboxes, jobs }),
-        6 => (mailboxes(), prop::sample::select(&CALLS[..]), 0..120usize)
-            .prop_map(|(mailboxes, (call, first), nth)| Step::Kill { mailboxes, call, nth: 1 + nth % first }),
+        6 => (mailboxes(), nth(), 1..4usize)
+            .prop_map(|(mailboxes, spelling, jobs)| Step::Convert { mailboxes, spelling, jobs }),
+        6 => (mailboxes(), nth(), prop::sample::select(&CALLS[..]), 0..120usize).prop_map(
+            |(mailboxes, spelling, (call, first), nth)| Step::Kill {
+                mailboxes,
+                spelling,
+                call,
+                nth: 1 + nth % first,
+            }
+        ),
     ]
 }
 
@@ -272,6 +285,7 @@ impl Model {
         let (mailboxes, files) = (Vec::new(), BTreeMap::new());
         let mut model = Model { setup: Setup::new(), mailboxes, files, next: 0, labels, strace };
         fs::create_dir(model.setup.path("outside")).unwrap();
+        std::os::unix::fs::symlink(".", model.setup.path("link")).unwrap();
         model.begin(&[]);
         model
     }
@@ -408,8 +422,13 @@ impl Model {
                     fs::rename(&message.path, folder.join("cur").join(name)).unwrap();
                 }
             }
-            Step::Convert { mailboxes, jobs } => self.convert(&self.chosen(mailboxes), *jobs),
-            Step::Kill { mailboxes, call, nth } => self.kill(&self.chosen(mailboxes), call, *nth),
+            Step::Convert { mailboxes, spelling, jobs } => {
+                self.convert(&self.chosen(mailboxes), *spelling, *jobs);
+            }
+            Step::Kill { mailboxes, spelling, call, nth } => {
+                let chosen = self.chosen(mailboxes);
+                self.kill(&self.arguments(&chosen, *spelling), &chosen, call, *nth);
+            }
         }
     }
 
@@ -444,26 +463,114 @@ impl Model {
         self.mailboxes[mailbox].numbers().into_iter().map(due).collect()
     }
 
-    fn paths(&self, chosen: &[usize]) -> Vec<&Path> {
-        chosen.iter().map(|&n| &*self.mailboxes[n].path).collect()
+    /// Returns the options and paths of a conversion, each path spelled differently.
+    fn arguments(&self, chosen: &[usize], spelling: usize) -> Vec<PathBuf> {
+        let dir = self.setup.scratch.path();
+        let name = |n: usize| self.mailboxes[n].path.file_name().unwrap().to_str().unwrap();
+        let sources = chosen.iter().map(|&n| spelled(dir, name(n), spelling + n, false));
+        let maildir = spelled(dir, "Maildir", spelling / 2, true);
+        self.options().iter().map(PathBuf::from).chain(sources).chain([maildir]).collect()
     }
 
-    fn convert(&mut self, chosen: &[usize], jobs: usize) {
+    fn run(&self, arguments: &[PathBuf], jobs: usize) -> Run {
+        let mut command = convert_command(["--lock=none".to_owned(), format!("-j{jobs}")]);
+        command.args(arguments).current_dir(self.setup.scratch.path());
+        run(command)
+    }
+
+    fn convert(&mut self, chosen: &[usize], spelling: usize, jobs: usize) {
         let before = self.mail_files();
         let sections = self.sections();
-        let jobs = format!("-j{jobs}");
-        let options = [self.options(), &[&jobs]].concat();
-        let run = self.setup.try_convert(&options, &self.paths(chosen)).exits(0);
+        let run = self.run(&self.arguments(chosen, spelling), jobs).exits(0);
         self.finished(chosen, &run, &before, &sections);
+        self.again(chosen, spelling + 1);
+        self.verify();
+    }
+
+    /// Runs a conversion again that was just done, with other spellings.
+    fn again(&self, chosen: &[usize], spelling: usize) {
         let state = tree(self.setup.scratch.path());
         let needed = chosen.iter().map(|&n| self.mailboxes[n].now.len() as u64).sum::<u64>();
-        let again = self.setup.convert(&options, &self.paths(chosen));
-        assert_eq!(again, [0, needed, 0], "the same command again");
+        let again = self.run(&self.arguments(chosen, spelling), 1).exits(0).summary();
+        let counts = ["written", "already_present", "duplicates"].map(|key| count(&again, key));
+        assert_eq!(counts, [0, needed, 0], "the same command again");
         assert!(tree(self.setup.scratch.path()) == state, "the same command again touches nothing");
         (0..self.mailboxes.len()).for_each(|n| self.restores(n));
     }
 
-    fn kill(&mut self, chosen: &[usize], call: &str, nth: usize) {
+    /// Asserts that two spellings of one path are refused.
+    fn refuses_twice(&self, spelling: usize) {
+        let (dir, state) = (self.setup.scratch.path(), tree(self.setup.scratch.path()));
+        let [one, other] = [0, 1].map(|n| spelled(dir, "one", spelling + n, false));
+        self.run(&[one, other, self.setup.maildir()], 1).exits(2);
+        assert!(tree(self.setup.scratch.path()) == state, "nothing is touched");
+    }
+
+    /// Asserts that `verify` reports what is gone, unfinished and in no section, and nothing else.
+    fn verify(&self) {
+        let (sections, shown) = (self.sections(), self.messages());
+        let there: BTreeSet<&str> = shown.iter().map(Message::base).collect();
+        let (mut all, mut gone, mut unfinished) = (BTreeSet::new(), BTreeSet::new(), 0);
+        for (n, section) in sections.iter().enumerate() {
+            let is_newest = newest(&sections, section.mailbox).is_some_and(|(newest, _)| newest == n);
+            let names = section.names.iter().map(|(name, _)| &**name);
+            all.extend(names.clone());
+            match is_newest && !section.closed {
+                true => unfinished += 1,
+                false => gone.extend(names.filter(|name| !there.contains(name))),
+            }
+        }
+        let is_unrecorded = there.iter().any(|name| !all.contains(name));
+        let run = run(mailferry(["verify".as_ref(), "--json".as_ref(), self.setup.maildir().as_os_str()]));
+        let findings = run.findings();
+        let with = |code: &str| findings.iter().filter(|finding| finding["code"] == code).count();
+        let found = (with("message-gone"), with("conversion-unfinished"), with("message-unrecorded") > 0);
+        assert_eq!(found, (gone.len(), unfinished, is_unrecorded), "{}", run.text());
+        let expected = ["message-gone", "conversion-unfinished", "message-unrecorded"];
+        assert!(run.complaints().iter().all(|code| expected.contains(&&**code)), "{}", run.text());
+        run.exits(i32::from(gone.len() + unfinished > 0));
+    }
+
+    /// Cuts the manifest at a line, and converts all mailboxes, which are unchanged since their conversion. Mail
+    /// that a whole section names stays deleted, and what is there is not written again.
+    fn cut(&mut self, at: usize) {
+        let text = fs::read_to_string(self.setup.manifest()).unwrap();
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        fs::write(self.setup.manifest(), lines[..1 + at % lines.len()].concat()).unwrap();
+        self.verify();
+        let sections = self.sections();
+        let is_open = |n: usize| newest(&sections, n).is_some_and(|(_, section)| !section.closed);
+        for n in (0..self.mailboxes.len()).filter(|&n| is_open(n)) {
+            self.mailboxes[n].unfinished = true;
+            self.restores(n);
+            self.mailboxes[n].unfinished = false;
+        }
+        let closed = || sections.iter().filter(|section| section.closed);
+        let is_settled = |name: &str| closed().any(|s| s.names.iter().any(|(other, _)| other == name));
+        let before = self.mail_files();
+        let all: Vec<usize> = (0..self.mailboxes.len()).collect();
+        self.run(&self.arguments(&all, at), 2).exits(0);
+        let after = self.mail_files();
+        assert!(before.iter().all(|(path, state)| after.get(path) == Some(state)), "what was there");
+        let (sections, shown) = (self.sections(), self.messages());
+        let there: BTreeSet<&str> = shown.iter().map(Message::base).collect();
+        for &n in &all {
+            let (_, section) = newest(&sections, n).unwrap();
+            let is_complete = |name: &str| there.contains(name) || is_settled(name);
+            assert!(section.names.iter().all(|(name, _)| is_complete(name)), "nothing is missing");
+            let names: BTreeSet<&str> = section.names.iter().map(|(name, _)| &**name).collect();
+            assert_eq!(names.len(), self.mailboxes[n].now.len(), "every message has its name");
+        }
+        let is_new = |m: &&Message| !before.contains_key(m.path.strip_prefix(self.setup.maildir()).unwrap());
+        let is_recorded =
+            |name: &str| sections.iter().any(|s| s.names.iter().any(|(other, _)| other == name));
+        let unused: BTreeSet<&[u8]> =
+            shown.iter().filter(|m| !is_recorded(m.base())).map(|m| &m.bytes[..]).collect();
+        assert!(!shown.iter().filter(is_new).any(|m| unused.contains(&m.bytes[..])), "what is there is used");
+        self.again(&all, at + 1);
+    }
+
+    fn kill(&mut self, paths: &[PathBuf], chosen: &[usize], call: &str, nth: usize) {
         let before = self.mail_files();
         let sections = self.sections();
         let arguments = ["convert", "--json", "--lock=none", "-j1"];
@@ -472,7 +579,7 @@ impl Model {
         let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject, BINARY];
         let mut command =
             if self.strace { wrapped("exec \"$@\"", strace, arguments) } else { mailferry(arguments) };
-        command.args(self.options()).args(self.paths(chosen)).arg(self.setup.maildir());
+        command.args(paths).current_dir(self.setup.scratch.path());
         let run = if self.strace { run(command) } else { killed_after(command, nth) };
         match run.code {
             Some(0) => self.finished(chosen, &run, &before, &sections),
@@ -516,7 +623,7 @@ impl Model {
         }
         let mut expected: Vec<_> =
             self.mailboxes.iter().map(|m| m.path.file_name().unwrap().to_str().unwrap()).collect();
-        expected.extend(["Maildir", "outside"]);
+        expected.extend(["Maildir", "link", "outside"]);
         expected.sort();
         assert_eq!(names(self.setup.scratch.path()), expected);
     }
@@ -710,12 +817,14 @@ fn killed_after(mut command: std::process::Command, moment: usize) -> Run {
     Run::of(child.wait_with_output().unwrap())
 }
 
-fn play(labels: bool, steps: &[Step], strace: bool) {
+fn play(labels: bool, steps: &[Step], cut: usize, strace: bool) {
     let mut model = Model::new(labels, strace);
     steps.iter().for_each(|step| model.take(step));
     // After any sequence of steps a conversion succeeds.
     let all: Vec<usize> = (0..model.mailboxes.len()).collect();
-    model.convert(&all, 2);
+    model.convert(&all, 0, 2);
+    model.refuses_twice(cut);
+    model.cut(cut);
 }
 
 /// Each case runs dozens of processes. So there are hundreds of cases at most, not thousands as for
@@ -734,16 +843,16 @@ pub(crate) fn config() -> ProptestConfig {
 fn any_sequence_of_events_gives_what_the_model_predicts() {
     let strace = have_strace();
     // Half of the cases begin with a Maildir: a new one gets all messages at once.
-    let steps = (any::<(bool, bool)>(), prop::collection::vec(step(), 1..=12));
-    let steps = steps.prop_map(|((labels, existing), mut steps)| {
+    let steps = (any::<(bool, bool)>(), prop::collection::vec(step(), 1..=12), 0..1000usize);
+    let steps = steps.prop_map(|((labels, existing), mut steps, cut)| {
         if existing {
-            steps.insert(0, Step::Convert { mailboxes: vec![0], jobs: 1 });
+            steps.insert(0, Step::Convert { mailboxes: vec![0], spelling: 0, jobs: 1 });
         }
-        (labels, steps)
+        (labels, steps, cut)
     });
     TestRunner::new(config())
-        .run(&steps, |(labels, steps)| {
-            play(labels, &steps, strace);
+        .run(&steps, |(labels, steps, cut)| {
+            play(labels, &steps, cut, strace);
             Ok(())
         })
         .unwrap_or_else(|failure| panic!("{failure}"));

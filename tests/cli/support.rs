@@ -531,6 +531,18 @@ pub(crate) fn mail_with(n: u32, status: &str) -> String {
     )
 }
 
+/// Spellings of a path. The directory has the link `link` to itself.
+const SPELLINGS: [&str; 6] =
+    ["{dir}/{name}", "{name}", "./{name}", "../{base}/{name}", "link/{name}", "{name}/"];
+
+/// Returns a spelling of the path of a directory or file in this directory, from which the program is run. Only
+/// that of a directory may end in a slash.
+pub(crate) fn spelled(dir: &Path, name: &str, nth: usize, is_dir: bool) -> PathBuf {
+    let (base, dir) = (dir.file_name().unwrap().to_str().unwrap(), dir.to_str().unwrap());
+    let spelling = SPELLINGS[nth % (SPELLINGS.len() - usize::from(!is_dir))];
+    spelling.replace("{dir}", dir).replace("{base}", base).replace("{name}", name).into()
+}
+
 pub(crate) const MANIFEST: &str = "mailferry.manifest";
 
 /// A scratch directory with a Maildir that conversions write to.

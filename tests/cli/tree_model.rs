@@ -18,9 +18,6 @@ use crate::support::*;
 
 /// The mailboxes of the tree. The first one is never moved or deleted: it is the root in one of the layouts.
 const MAILBOXES: [&str; 4] = ["INBOX", "A", "B", "Lists/C"];
-/// Spellings of a path, as seen from its directory.
-const SPELLINGS: [&str; 6] =
-    ["{dir}/{name}", "{name}", "./{name}", "{name}/", "../{base}/{name}", "link/{name}"];
 /// The codes that the model predicts.
 const CODES: [&str; 5] =
     ["folder-deleted", "folder-moved", "message-gone", "message-moved", "message-unrecorded"];
@@ -40,7 +37,8 @@ enum Step {
     Delete {
         message: usize,
     },
-    /// The user moves a message to another folder.
+    /// The user moves a message to another folder, in the layout maildir++. In the layout fs, `verify` checks each
+    /// folder by itself.
     Move {
         message: usize,
         folder: usize,
@@ -280,21 +278,11 @@ impl Model {
         }
     }
 
-    fn spelled(&self, name: &str, spelling: usize) -> String {
-        let dir = self.dir.path();
-        let base = dir.file_name().unwrap().to_str().unwrap();
-        let spelling = SPELLINGS[spelling % SPELLINGS.len()];
-        spelling.replace("{dir}", dir.to_str().unwrap()).replace("{base}", base).replace("{name}", name)
-    }
-
     /// Returns the arguments of a conversion. Source and destination are spelled differently.
-    fn arguments(&self, spelling: usize) -> Vec<String> {
+    fn arguments(&self, spelling: usize) -> Vec<PathBuf> {
+        let spelled = |name, nth| spelled(self.dir.path(), name, nth, true);
         let layout = format!("--layout={}", self.layout);
-        vec![
-            layout,
-            self.spelled("Mail", spelling),
-            self.spelled("Out", spelling / SPELLINGS.len() + spelling),
-        ]
+        vec![layout.into(), spelled("Mail", spelling), spelled("Out", spelling / 2 + 1)]
     }
 
     fn convert(&mut self, spelling: usize) {
