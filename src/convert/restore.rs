@@ -135,6 +135,9 @@ fn choose<'a, 'b>(
         None if newest.iter().all(|o| o.header.source == newest[0].header.source) && !newest.is_empty() => {
             newest[newest.len() - 1]
         }
+        None if newest.is_empty() => {
+            return Err(refuse("has no source of its own; name the folder that has it".to_owned()));
+        }
         None => {
             return Err(refuse(format!(
                 "has {} sources; choose one with --source: {}",

@@ -468,7 +468,7 @@ fn a_destination_without_folders_is_refused_early() {
     fs::create_dir(setup.maildir().join(".Work")).unwrap();
     fs::write(setup.maildir().join(".Work/photograph.jpg"), "").unwrap();
     let state = lasting(setup.scratch.path());
-    refused(setup.maildir(), 3, &[".Work", "other things in it"]);
+    refused(setup.maildir(), 3, &[".Work", "is not a Maildir, and not empty"]);
     assert!(lasting(setup.scratch.path()) == state);
 }
 

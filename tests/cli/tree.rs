@@ -463,7 +463,7 @@ fn a_fifo_named_like_a_list_does_not_block() {
     for list in ["mailferry.manifest", "maildirsize"] {
         run(mailferry([OsStr::new("verify"), maildir.as_ref()]))
             .exits(3)
-            .complains(&[list, "no regular file"]);
+            .complains(&[list, "not a regular file"]);
         fs::remove_file(maildir.join(list)).unwrap();
     }
 }
@@ -575,7 +575,7 @@ fn a_file_inside_a_source_is_not_another_source() {
         root.join("sub/../sub/b"),
     ] {
         let both = [&root, &other, &out].map(|path| path.to_str().unwrap());
-        run(convert_command(both)).exits(2).complains(&["there twice"]);
+        run(convert_command(both)).exits(2).complains(&["converted twice"]);
     }
     assert!(!out.exists());
 }
@@ -741,7 +741,7 @@ fn a_tree_is_not_converted_into_itself() {
     for inside in ["new", "new/deeper", "."] {
         let to = tree.root().join(inside);
         let run = tree.convert_to(&[], to.to_str().unwrap()).exits(2);
-        run.complains(&["lies in", "outside"]);
+        run.complains(&["is inside", "outside"]);
     }
     assert_eq!(names(&tree.root()), ["one"]);
 }

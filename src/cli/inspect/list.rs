@@ -51,8 +51,8 @@ impl Listing<'_> {
         let warnings = count(findings, |severity| severity >= Severity::Warning);
         let path = display_path(self.source.path());
         reporter.note(&format!(
-            "{path}: {} messages, {} ({})",
-            grouped(self.mbox.messages().len() as u64),
+            "{path}: {}, {} ({})",
+            grouped_plural(self.mbox.messages().len() as u64, "message"),
             self.mbox.variant,
             self.mbox.evidence
         ));

@@ -95,6 +95,6 @@ pub(crate) fn find_nested_folders(maildir: &Path) -> Result<Option<Finding>> {
     folders.extend(stray_mail(maildir).iter().map(|path| escape(path.as_os_str().as_bytes())));
     Ok((!folders.is_empty()).then(|| {
         let message = format!("its folders are not converted with it: {}", folders.join(", "));
-        Finding::new(Code::FoldersLeft, message).with_hint("convert each by itself")
+        Finding::new(Code::FoldersLeft, message).with_hint("use mbox:DIR/ as the destination to include them")
     }))
 }

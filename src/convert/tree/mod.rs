@@ -19,7 +19,7 @@ use crate::convert::{DestinationOptions, ExportOptions, ImportOptions, Report, T
 use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::fs::{Dir, files, ignore_poison, parent_of};
 use crate::mailbox::maildir::destination::check_destination;
-use crate::mailbox::maildir::{DestinationState, create};
+use crate::mailbox::maildir::{DestinationState, create, detect};
 use crate::mailbox::tree::{Layout, MailboxKind};
 use crate::mailbox::{Context, Error, Finding, Phase, Result, display_path};
 use folder::{FolderConversion, FolderEvents, StopAll};
@@ -128,6 +128,12 @@ impl Conversion<'_> {
         if is_maildir || !files::is_dir(root) {
             let state = check_destination(root)?;
             debug_assert!(is_maildir || state == DestinationState::Nothing);
+        }
+        // Its mail would be converted again, into the folder INBOX.
+        if self.options.layout == Layout::Fs && detect::is_maildir(root)? {
+            let reason = "is a Maildir, and the layout fs has its Maildirs below a directory; leave out --layout fs, or \
+                          name another directory";
+            return Err(Error::destination(root, reason.to_owned()));
         }
         if !files::exists(root) {
             let dir = Dir::open(nearest_dir(parent_of(root)))?;

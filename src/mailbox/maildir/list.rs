@@ -111,6 +111,9 @@ pub(crate) fn unreadable_finding(why: Unreadable) -> Finding {
         Unreadable::Encrypted => {
             (Code::MessageCompressed, "is encrypted by Dovecot: it was not read".to_owned())
         }
+        Unreadable::Foreign(format) => {
+            (Code::MessageCompressed, format!("{}: it was not read", format.reason()))
+        }
         Unreadable::CompressedTwice => {
             (Code::MessageCompressed, "is compressed twice: it was not read".to_owned())
         }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::lines::{BOM, line_end};
+use super::lines::{BOM, begins_from_line, line_end};
 use crate::mailbox::message::header;
 use crate::mailbox::source::format::is_binary;
 
@@ -59,7 +59,7 @@ pub(crate) fn locate(text: &[u8]) -> BareMessage {
         next = end;
     }
     let mut start = at;
-    while text[start..].starts_with(b"From ") {
+    while begins_from_line(&text[start..]) {
         start = line_end(text, start);
     }
     BareMessage { at, start }
@@ -90,7 +90,7 @@ fn find_header(text: &[u8]) -> Option<usize> {
                 return (!is_store).then_some(at);
             }
         }
-        if !is_blank(line) && !line.starts_with(b"From ") && !line.starts_with(b">From ") {
+        if !is_blank(line) && !begins_from_line(line) && !line.starts_with(b">From ") {
             lines += 1;
             // A script or a web page may have an example of a header.
             let is_code = line.starts_with(b"#!/") || line.starts_with(b"<");

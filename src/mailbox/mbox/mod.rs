@@ -13,7 +13,7 @@ mod glued;
 mod header_block;
 mod header_edit;
 mod length;
-mod lines;
+pub(crate) mod lines;
 pub(crate) mod quote;
 pub(crate) mod read;
 pub(crate) mod scan;

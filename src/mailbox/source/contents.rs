@@ -10,6 +10,7 @@ use rustix::buffer::spare_capacity;
 use rustix::io::retry_on_intr;
 
 use super::Compression;
+use super::format::ForeignFormat;
 use super::mapped::{ForwardReader, MappedFile};
 use crate::mailbox::fs::{durable, holes};
 use crate::mailbox::{Cancel, Error, Result};
@@ -57,6 +58,8 @@ pub(crate) enum Unreadable {
     Lz4,
     /// Dovecot's mail_crypt plugin.
     Encrypted,
+    /// Compressed in a way that is not read.
+    Foreign(ForeignFormat),
     /// It decompresses to what is compressed again.
     CompressedTwice,
     /// Its compressed data is damaged or ends early.
@@ -72,7 +75,17 @@ impl StoredForm {
             Some(compression) => StoredForm::Compressed(compression),
             None if head.starts_with(b"Dovecot-LZ4\r*\x9b\xc5") => StoredForm::Unreadable(Unreadable::Lz4),
             None if head.starts_with(b"CRYPTED\x03\x07") => StoredForm::Unreadable(Unreadable::Encrypted),
-            None => StoredForm::Plain,
+            // Nearly every message begins with a letter.
+            None if head
+                .first()
+                .is_none_or(|byte| byte.is_ascii_alphabetic() && *byte != b'x' && *byte != b'L') =>
+            {
+                StoredForm::Plain
+            }
+            None => match ForeignFormat::recognize(head).filter(|format| format.is_compression()) {
+                Some(format) => StoredForm::Unreadable(Unreadable::Foreign(format)),
+                None => StoredForm::Plain,
+            },
         }
     }
 }

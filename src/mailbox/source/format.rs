@@ -65,6 +65,10 @@ const MAGIC_NUMBERS: &[(&[u8], &str, Option<&str>)] = &[
     (b"\x04\x22\x4d\x18", "compressed with lz4", Some("unpack it first: lz4 -d")),
     (b"\x02\x21\x4c\x18", "compressed with lz4", Some("unpack it first: lz4 -d")),
     (b"\xff\x06\0\0sNaPpY", "compressed with snappy", UNPACK),
+    (b"\x78\x01", "compressed with zlib", UNPACK),
+    (b"\x78\x9c", "compressed with zlib", UNPACK),
+    (b"\x78\xda", "compressed with zlib", UNPACK),
+    (b"LRZI", "compressed with lrzip", Some("unpack it first: lrzip -d")),
     (b"\x1f\x9d", "compressed with compress", Some("unpack it first: uncompress")),
     (b"\x1f\x1e", "compressed with pack", Some("unpack it first: gzip -d")),
     (b"\x1f\xa0", "compressed with compress -H", Some("unpack it first: gzip -d")),
@@ -101,6 +105,11 @@ impl ForeignFormat {
     pub(crate) fn recognize_decoded(head: &[u8]) -> Option<ForeignFormat> {
         let twice = ForeignFormat { name: "compressed twice", hint: Some("unpack it once first") };
         Compression::detect(head).map(|_| twice).or_else(|| ForeignFormat::recognize(head))
+    }
+
+    /// Reports whether it is a way of compression.
+    pub(crate) fn is_compression(self) -> bool {
+        self.name.starts_with("compressed ")
     }
 
     /// Returns a phrase about the file.

@@ -21,9 +21,11 @@ pub(crate) fn names_a_message(name: &[u8]) -> bool {
     ends_in(name, &MESSAGE) || is_removed(Path::new(OsStr::from_bytes(name)))
 }
 
-/// Reports whether a file of this name contains mail, whatever it looks like.
+/// Reports whether a file of this name contains mail, whatever it looks like. Another extension may follow, as in
+/// `inbox.mbox.gpg`.
 pub(crate) fn promises_mail(name: &[u8]) -> bool {
-    ends_in(name, &MAIL) || is_removed(Path::new(OsStr::from_bytes(name)))
+    let inner = name.iter().rposition(|&b| b == b'.').map_or(name, |point| &name[..point]);
+    ends_in(name, &MAIL) || ends_in(inner, &MAIL) || is_removed(Path::new(OsStr::from_bytes(name)))
 }
 
 /// Reports whether a name is a number, as MH names messages. Years are names of mailboxes, too.
@@ -50,7 +52,7 @@ mod tests {
         for name in ["a.eml", "A.EML", "b.msg.gz", "x.emlx", ",3", "#41"] {
             assert!(names_a_message(name.as_bytes()) && promises_mail(name.as_bytes()), "{name}");
         }
-        for name in ["a.mbox", "Old.PST", "in.mbx.xz"] {
+        for name in ["a.mbox", "Old.PST", "in.mbx.xz", "in.mbox.gpg", "a.eml.br"] {
             assert!(!names_a_message(name.as_bytes()) && promises_mail(name.as_bytes()), "{name}");
         }
         for name in ["3", "Inbox", ".eml", ",x", "#", "emlx", "a.txt"] {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::mailbox::fs::files;
 use crate::mailbox::mbox::bare::looks_like_message;
+use crate::mailbox::mbox::lines::begins_from_line;
 use crate::mailbox::mbox::read::{self, ContentGuess, MboxHead, NotAMailbox};
 use crate::mailbox::mbox::{ReadOptions, ScanHooks};
 use crate::mailbox::source::format::ForeignFormat;
@@ -82,7 +83,7 @@ fn with_lf(mut text: Vec<u8>) -> Vec<u8> {
 }
 
 fn begins_with_from_line(text: &[u8]) -> bool {
-    text.trim_ascii_start().starts_with(b"From ")
+    begins_from_line(text.trim_ascii_start())
 }
 
 /// Reads all of a file in whose first part there is no mail.
