@@ -183,7 +183,7 @@ fn what_is_no_mbox_is_refused_by_name_and_left_alone() {
     let scratch = scratch();
     let fifo = scratch.path().join("fifo");
     assert!(have("mkfifo", &[fifo.to_str().unwrap()]));
-    deliver(&[], fifo.to_str().unwrap(), "Subject: x\n\n").exits(75).complains(&["4.3.5 ", "no regular"]);
+    deliver(&[], fifo.to_str().unwrap(), "Subject: x\n\n").exits(75).complains(&["4.3.5 ", "not a regular"]);
 }
 
 #[test]

@@ -411,7 +411,7 @@ mod tests {
         }
         let temp = tempfile::tempdir().unwrap();
         let refused = |path: &Path, create| deliver(path, create, "A: 1\n", false).unwrap_err().to_string();
-        assert!(refused(temp.path(), true).contains("no regular file"));
+        assert!(refused(temp.path(), true).contains("not a regular file"));
         assert!(refused(&temp.path().join("none"), false).contains("cannot open: no such file"));
         assert!(refused(&temp.path().join("none/none"), true).contains("no such file"));
         std::os::unix::fs::symlink("nowhere", temp.path().join("link")).unwrap();
