@@ -118,10 +118,10 @@ fn a_destination_that_cannot_be_one_is_refused_by_name() {
     fs::write(at("letters/to-ada.odt"), "PK").unwrap();
     std::os::unix::fs::symlink("nowhere", at("dangling")).unwrap();
     for (destination, words) in [
-        ("file", &["file", "no directory"][..]),
-        ("letters", &["letters", "no Maildir"]),
+        ("file", &["file", "not a directory"][..]),
+        ("letters", &["letters", "not a Maildir"]),
         ("dangling", &["dangling", "symbolic link"]),
-        ("absent/Maildir", &["absent", "does not exist"]),
+        ("absent/Maildir", &["absent", "no such directory"]),
         ("file/Maildir", &["file", "directory"]),
     ] {
         refused(convert_command([&source, &at(destination)]), scratch.path(), words);
