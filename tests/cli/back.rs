@@ -720,12 +720,14 @@ fn tempting() -> impl Strategy<Value = Vec<Vec<u8>>> {
         "Subject: in the body",
     ]);
     let field = proptest::sample::select(&["", "X-UID: 7\n", "X-IMAPbase: 1 9\n", "Content-Length: 5\n"]);
-    let message = (field, proptest::collection::vec(line, 0..6));
-    let message = message.prop_map(|(field, body)| {
+    let message_parts = (field, proptest::collection::vec(line, 0..6));
+    // The subjects differ: a message that is read with other bytes could otherwise equal another one.
+    let message = |(n, (field, body)): (usize, (&str, Vec<&str>))| {
         let body: String = body.iter().map(|line| format!("{line}\n")).collect();
-        format!("From: a@example.org\nSubject: s\n{field}\n{body}").into_bytes()
-    });
-    proptest::collection::vec(message, 1..5)
+        format!("From: a@example.org\nSubject: {n}\n{field}\n{body}").into_bytes()
+    };
+    let messages = proptest::collection::vec(message_parts, 1..5);
+    messages.prop_map(move |messages| messages.into_iter().enumerate().map(message).collect())
 }
 
 /// Counts the messages by their lasting bytes, whatever their names are.
