@@ -105,24 +105,22 @@ impl NoMessage {
 /// Returns the finding about a message whose contents cannot be read.
 pub(crate) fn unreadable_finding(why: Unreadable) -> Finding {
     let (code, text) = match why {
-        Unreadable::Lz4 => {
-            (Code::MessageCompressed, "is compressed with Dovecot's lz4: it was not read".to_owned())
-        }
-        Unreadable::Encrypted => {
-            (Code::MessageCompressed, "is encrypted by Dovecot: it was not read".to_owned())
-        }
-        Unreadable::Foreign(format) => {
-            (Code::MessageCompressed, format!("{}: it was not read", format.reason()))
+        Unreadable::Wrapped(format) => {
+            let finding = Finding::new(Code::MessageCompressed, format!("was not read: {}", format.reason()));
+            return match format.hint() {
+                Some(hint) => finding.with_hint(hint),
+                None => finding,
+            };
         }
         Unreadable::CompressedTwice => {
-            (Code::MessageCompressed, "is compressed twice: it was not read".to_owned())
+            (Code::MessageCompressed, "is compressed twice, so it was not read".to_owned())
         }
         Unreadable::Damaged(compression) => {
-            let text = format!("has damaged {} data: it was not read", compression.name());
+            let text = format!("has damaged {} data, so it was not read", compression.name());
             (Code::DamagedCompression, text)
         }
         Unreadable::TooLarge => {
-            let text = "decompresses to more than 1 GiB more than its size: it was not read";
+            let text = "decompresses to more than 1 GiB more than its size, so it was not read";
             (Code::FileSparse, text.to_owned())
         }
     };

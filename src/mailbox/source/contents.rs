@@ -54,12 +54,8 @@ pub(crate) enum StoredForm {
 /// The reason that the contents of a message cannot be read, though its file can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unreadable {
-    /// Dovecot's own form of lz4.
-    Lz4,
-    /// Dovecot's mail_crypt plugin.
-    Encrypted,
-    /// Compressed in a way that is not read.
-    Foreign(ForeignFormat),
+    /// Compressed or encrypted in a way that is not read, such as Dovecot's lz4 and mail_crypt.
+    Wrapped(ForeignFormat),
     /// It decompresses to what is compressed again.
     CompressedTwice,
     /// Its compressed data is damaged or ends early.
@@ -71,22 +67,9 @@ pub(crate) enum Unreadable {
 impl StoredForm {
     /// Recognizes the form by the first bytes of a file.
     pub(crate) fn of(head: &[u8]) -> StoredForm {
-        match Compression::detect(head) {
-            Some(compression) => StoredForm::Compressed(compression),
-            None if head.starts_with(b"Dovecot-LZ4\r*\x9b\xc5") => StoredForm::Unreadable(Unreadable::Lz4),
-            None if head.starts_with(b"CRYPTED\x03\x07") => StoredForm::Unreadable(Unreadable::Encrypted),
-            // Nearly every message begins with a letter.
-            None if head
-                .first()
-                .is_none_or(|byte| byte.is_ascii_alphabetic() && *byte != b'x' && *byte != b'L') =>
-            {
-                StoredForm::Plain
-            }
-            None => match ForeignFormat::recognize(head).filter(|format| format.is_compression()) {
-                Some(format) => StoredForm::Unreadable(Unreadable::Foreign(format)),
-                None => StoredForm::Plain,
-            },
-        }
+        let wrapped = || ForeignFormat::recognize_wrapping(head).map(Unreadable::Wrapped);
+        let compressed = Compression::detect(head).map(StoredForm::Compressed);
+        compressed.or_else(|| wrapped().map(StoredForm::Unreadable)).unwrap_or(StoredForm::Plain)
     }
 }
 
@@ -297,9 +280,11 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_named_and_its_bytes_stay() {
         let packed = gzip(b"Subject: x\n\nbody\n");
+        let wrapped = |stored: &[u8]| Unreadable::Wrapped(ForeignFormat::recognize(stored).unwrap());
+        let [lz4, crypt] = [&b"Dovecot-LZ4\r*\x9b\xc5\0\0\0\x10"[..], b"CRYPTED\x03\x07\x02\x01"];
         for (stored, want) in [
-            (&b"Dovecot-LZ4\r*\x9b\xc5\0\0\0\x10"[..], Unreadable::Lz4),
-            (b"CRYPTED\x03\x07\x02\x01", Unreadable::Encrypted),
+            (lz4, wrapped(lz4)),
+            (crypt, wrapped(crypt)),
             (&packed[..packed.len() - 9], Unreadable::Damaged(Compression::Gzip)),
             (&gzip(&packed), Unreadable::CompressedTwice),
         ] {

@@ -22,6 +22,24 @@ pub(crate) struct ForeignFormat {
     hint: Option<&'static str>,
 }
 
+/// The formats that one message or a whole mailbox is wrapped in, and that are not unwrapped.
+const WRAPPINGS: &[(&[u8], &str, Option<&str>)] = &[
+    (b"CRYPTED\x03\x07", "a file that Dovecot has encrypted", Some("read it with doveadm")),
+    (b"Dovecot-LZ4\r*\x9b\xc5", "compressed with Dovecot's lz4", Some("read it with doveadm")),
+    (b"LZIP\x01", "compressed with lzip", Some("unpack it first: lzip -d")),
+    (b"\x89LZO\0\r\n\x1a\n", "compressed with lzop", Some("unpack it first: lzop -d")),
+    (b"\x04\x22\x4d\x18", "compressed with lz4", Some("unpack it first: lz4 -d")),
+    (b"\x02\x21\x4c\x18", "compressed with lz4", Some("unpack it first: lz4 -d")),
+    (b"\xff\x06\0\0sNaPpY", "compressed with snappy", UNPACK),
+    (b"\x78\x01", "compressed with zlib", UNPACK),
+    (b"\x78\x9c", "compressed with zlib", UNPACK),
+    (b"\x78\xda", "compressed with zlib", UNPACK),
+    (b"LRZI\0", "compressed with lrzip", Some("unpack it first: lrzip -d")),
+    (b"\x1f\x9d", "compressed with compress", Some("unpack it first: uncompress")),
+    (b"\x1f\x1e", "compressed with pack", Some("unpack it first: gzip -d")),
+    (b"\x1f\xa0", "compressed with compress -H", Some("unpack it first: gzip -d")),
+];
+
 const MAGIC_NUMBERS: &[(&[u8], &str, Option<&str>)] = &[
     (b"BABYL OPTIONS", "a Babyl file", Some("convert it to mbox with Emacs: M-x unrmail")),
     (b"*mbx*\r\n", "a UW-IMAP mbx file", MAILUTIL),
@@ -40,8 +58,6 @@ const MAGIC_NUMBERS: &[(&[u8], &str, Option<&str>)] = &[
         Some("open it with Outlook Express 5, and convert the DBX file"),
     ),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Outlook msg file", Some("convert it with msgconvert")),
-    (b"CRYPTED\x03\x07", "a file that Dovecot has encrypted", Some("read it with doveadm")),
-    (b"Dovecot-LZ4\r*\x9b\xc5", "compressed with Dovecot's lz4", Some("read it with doveadm")),
     (b"070701", "a cpio archive", UNPACK),
     (b"070702", "a cpio archive", UNPACK),
     (b"070707", "a cpio archive", UNPACK),
@@ -60,18 +76,6 @@ const MAGIC_NUMBERS: &[(&[u8], &str, Option<&str>)] = &[
     (b"StuffIt ", "a StuffIt archive", UNPACK),
     (b"SIT!", "a StuffIt archive", UNPACK),
     (b"hsqs", "a squashfs image", UNPACK),
-    (b"LZIP\x01", "compressed with lzip", Some("unpack it first: lzip -d")),
-    (b"\x89LZO\0\r\n\x1a\n", "compressed with lzop", Some("unpack it first: lzop -d")),
-    (b"\x04\x22\x4d\x18", "compressed with lz4", Some("unpack it first: lz4 -d")),
-    (b"\x02\x21\x4c\x18", "compressed with lz4", Some("unpack it first: lz4 -d")),
-    (b"\xff\x06\0\0sNaPpY", "compressed with snappy", UNPACK),
-    (b"\x78\x01", "compressed with zlib", UNPACK),
-    (b"\x78\x9c", "compressed with zlib", UNPACK),
-    (b"\x78\xda", "compressed with zlib", UNPACK),
-    (b"LRZI", "compressed with lrzip", Some("unpack it first: lrzip -d")),
-    (b"\x1f\x9d", "compressed with compress", Some("unpack it first: uncompress")),
-    (b"\x1f\x1e", "compressed with pack", Some("unpack it first: gzip -d")),
-    (b"\x1f\xa0", "compressed with compress -H", Some("unpack it first: gzip -d")),
     (b"\x89PNG", "a PNG image", None),
     (b"\xff\xd8\xff", "a JPEG image", None),
     (b"GIF8", "a GIF image", None),
@@ -87,7 +91,6 @@ const TESTS: &[(Test, &str, Option<&str>)] = &[
     (is_tar, "a tar archive", UNPACK),
     (is_binary_cpio, "a cpio archive", UNPACK),
     (is_lha, "an lha archive", UNPACK),
-    (is_lzma, "compressed with lzma", Some("unpack it first: xz -d --format=lzma")),
     (is_dbox, "a Dovecot dbox file", Some("convert its user's mail with doveadm backup maildir:DIR")),
     (is_mtx, "a UW-IMAP mtx or tenex file", MAILUTIL),
 ];
@@ -95,21 +98,25 @@ const TESTS: &[(Test, &str, Option<&str>)] = &[
 impl ForeignFormat {
     /// Recognizes a format by the first bytes of a file, uncompressed; [`FORMAT_HEAD`] bytes are enough.
     pub(crate) fn recognize(head: &[u8]) -> Option<ForeignFormat> {
-        let by_number = || MAGIC_NUMBERS.iter().find(|(magic, ..)| head.starts_with(magic));
-        let by_test = || TESTS.iter().find(|(test, ..)| test(head)).map(|&(_, name, hint)| (name, hint));
-        let (name, hint) = by_number().map(|&(_, name, hint)| (name, hint)).or_else(by_test)?;
-        Some(ForeignFormat { name, hint })
+        let by_number = || find_number(MAGIC_NUMBERS, head);
+        let by_test = || TESTS.iter().find(|(test, ..)| test(head));
+        let by_test = || by_test().map(|&(_, name, hint)| ForeignFormat { name, hint });
+        ForeignFormat::recognize_wrapping(head).or_else(by_number).or_else(by_test)
+    }
+
+    /// Recognizes the compression or encryption of one message, by its first 13 bytes.
+    pub(crate) fn recognize_wrapping(head: &[u8]) -> Option<ForeignFormat> {
+        let lzma = ForeignFormat {
+            name: "compressed with lzma",
+            hint: Some("unpack it first: xz -d --format=lzma"),
+        };
+        find_number(WRAPPINGS, head).or_else(|| is_lzma(head).then_some(lzma))
     }
 
     /// Recognizes a format by the first bytes that a decoder gives. A second layer of compression is one.
     pub(crate) fn recognize_decoded(head: &[u8]) -> Option<ForeignFormat> {
         let twice = ForeignFormat { name: "compressed twice", hint: Some("unpack it once first") };
         Compression::detect(head).map(|_| twice).or_else(|| ForeignFormat::recognize(head))
-    }
-
-    /// Reports whether it is a way of compression.
-    pub(crate) fn is_compression(self) -> bool {
-        self.name.starts_with("compressed ")
     }
 
     /// Returns a phrase about the file.
@@ -127,6 +134,11 @@ impl ForeignFormat {
         let hint = self.hint.map(str::to_owned);
         Error::NotAMailbox { path: path.to_owned(), reason: self.reason(), hint }
     }
+}
+
+fn find_number(table: &[(&[u8], &'static str, Option<&'static str>)], head: &[u8]) -> Option<ForeignFormat> {
+    let &(_, name, hint) = table.iter().find(|(magic, ..)| head.starts_with(magic))?;
+    Some(ForeignFormat { name, hint })
 }
 
 /// Reports whether bytes are not text: more than one in fifty is a control character. NULs alone are a hole that a
