@@ -473,15 +473,11 @@ fn a_listing_that_was_disturbed_is_made_again() {
     }
 }
 
-/// A message that a reader moves to another folder is not gone, whichever of the two folders is listed first.
-#[test]
-fn a_message_that_moves_to_another_folder_during_verify_is_not_gone() {
-    if !have_strace() {
-        return;
-    }
+/// Converts an mbox `in` into a Maildir `A`, moves every second message to a folder of it, and returns the folder.
+fn converted_with_folder(count: usize) -> (Mailbox, PathBuf) {
     let mailbox = Mailbox::new(0);
     let mbox: String =
-        (0..40).map(|n| format!("From a Mon Jan  5 10:{n:02}:00 2009\n{}\n", message(n))).collect();
+        (0..count).map(|n| format!("From a Mon Jan  5 10:{n:02}:00 2009\n{}\n", message(n))).collect();
     fs::write(mailbox.path("in"), mbox).unwrap();
     mailbox.run(&["convert", "-q", "in", "A"]).exits(0);
     let folder = mailbox.path("A/.Folder");
@@ -490,6 +486,16 @@ fn a_message_that_moves_to_another_folder_during_verify_is_not_gone() {
     for (n, message) in messages(&mailbox.path("A")).iter().enumerate().filter(|(n, _)| n % 2 == 0) {
         fs::rename(&message.path, folder.join("cur").join(format!("{}:2,{n}", message.base()))).unwrap();
     }
+    (mailbox, folder)
+}
+
+/// A message that a reader moves to another folder is not gone, whichever of the two folders is listed first.
+#[test]
+fn a_message_that_moves_to_another_folder_during_verify_is_not_gone() {
+    if !have_strace() {
+        return;
+    }
+    let (mailbox, folder) = converted_with_folder(40);
     for when in 1..8 {
         let (a, b) = match when % 2 {
             0 => (mailbox.path("A/cur"), folder.join("cur")),
@@ -513,17 +519,7 @@ fn a_message_that_moves_during_a_comparison_is_neither_missing_nor_extra() {
     if !have_strace() {
         return;
     }
-    let mailbox = Mailbox::new(0);
-    let mbox: String =
-        (0..20).map(|n| format!("From a Mon Jan  5 10:{n:02}:00 2009\n{}\n", message(n))).collect();
-    fs::write(mailbox.path("in"), mbox).unwrap();
-    mailbox.run(&["convert", "-q", "in", "A"]).exits(0);
-    let folder = mailbox.path("A/.Folder");
-    ["new", "cur", "tmp"].iter().for_each(|name| fs::create_dir_all(folder.join(name)).unwrap());
-    fs::write(folder.join("maildirfolder"), "").unwrap();
-    for (n, message) in messages(&mailbox.path("A")).iter().enumerate().filter(|(n, _)| n % 2 == 0) {
-        fs::rename(&message.path, folder.join("cur").join(format!("{}:2,{n}", message.base()))).unwrap();
-    }
+    let (mailbox, folder) = converted_with_folder(20);
     mailbox.run(&["convert", "-q", "A", "maildir:B"]).exits(0);
     let path = |name: &str| mailbox.path(name).display().to_string();
     for other in ["in", "B"] {
