@@ -6,6 +6,7 @@
 // Tests print, and read the environment and the clock.
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
+mod account;
 mod against;
 mod back;
 mod boundaries;
@@ -41,6 +42,7 @@ mod linux_mips;
 mod live;
 mod lmtp;
 mod maildir_detect;
+mod mbsync;
 mod metadata;
 mod model;
 mod mta;
@@ -60,5 +62,6 @@ mod tree;
 mod tree_model;
 mod tree_verify;
 mod trial;
+mod uids_real;
 mod verify;
 mod wire;

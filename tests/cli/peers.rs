@@ -14,8 +14,9 @@ use std::process::{Command, Stdio};
 
 use crate::support::*;
 
-/// Dovecot's IMAP server on standard input and output, as its login process starts it.
+/// Dovecot's servers on standard input and output, as its login processes start them.
 const IMAP: &str = "/usr/lib/dovecot/imap";
+const POP3: &str = "/usr/lib/dovecot/pop3";
 
 pub(crate) const NOBODY: u32 = 65534;
 
@@ -130,7 +131,7 @@ pub(crate) fn peer(program: &str, home: &Path) -> Command {
 /// A message as Dovecot shows it.
 #[derive(Debug)]
 pub(crate) struct Shown {
-    uid: u32,
+    pub uid: u32,
     /// The name of its file without the info, in a Maildir.
     pub guid: String,
     pub flags: BTreeSet<String>,
@@ -157,6 +158,13 @@ pub(crate) fn have_dovecot() -> bool {
     true
 }
 
+pub(crate) fn have_pop3() -> bool {
+    if !Path::new(POP3).exists() {
+        skip!("Dovecot's POP3 server is not here");
+    }
+    true
+}
+
 impl Dovecot {
     pub(crate) fn over(location: &str, home: &Path) -> Dovecot {
         let configuration = home.join("dovecot.conf");
@@ -171,19 +179,60 @@ impl Dovecot {
 
     /// Adds the quota of the Maildir's file maildirsize.
     pub(crate) fn with_quota(self) -> Dovecot {
-        let settings = "mail_plugins = quota imap_quota\nplugin {\n  quota = maildir:User quota\n}\n";
+        self.with("mail_plugins = quota imap_quota\nplugin {\n  quota = maildir:User quota\n}\n")
+    }
+
+    /// Adds the plugin that undoes the escapes in names, which may contain the separator of the layout.
+    pub(crate) fn with_listescape(self) -> Dovecot {
+        self.with_slashes().with("mail_plugins = listescape\n")
+    }
+
+    /// Sets a separator between folder levels that all formats have in common.
+    pub(crate) fn with_slashes(self) -> Dovecot {
+        self.with("namespace inbox {\n  inbox = yes\n  separator = /\n}\n")
+    }
+
+    /// Adds settings.
+    pub(crate) fn with(self, settings: &str) -> Dovecot {
         let before = fs::read_to_string(&self.configuration).unwrap();
         fs::write(&self.configuration, before + settings).unwrap();
         self
     }
 
-    /// Sets another separator between folder levels, for names that contain the one of the layout, and adds
-    /// the plugin that undoes the escapes in names.
-    pub(crate) fn with_listescape(self) -> Dovecot {
-        let settings = "mail_plugins = listescape\nnamespace inbox {\n  inbox = yes\n  separator = /\n}\n";
-        let before = fs::read_to_string(&self.configuration).unwrap();
-        fs::write(&self.configuration, before + settings).unwrap();
-        self
+    /// Returns the command that starts the IMAP server.
+    pub(crate) fn imap_command(&self) -> String {
+        format!("{IMAP} -c {}", self.configuration.display())
+    }
+
+    /// Returns the UIDVALIDITY and the UIDNEXT of a folder, which is not opened.
+    #[track_caller]
+    pub(crate) fn status(&self, folder: &str) -> [u32; 2] {
+        let folder = quoted(folder);
+        let session = format!("1 STATUS \"{folder}\" (UIDVALIDITY UIDNEXT)\r\n2 LOGOUT\r\n");
+        let replies = self.answers(&session);
+        let status = replies.iter().find(|reply| reply.text.starts_with("* STATUS ")).expect("a status");
+        ["UIDVALIDITY ", "UIDNEXT "].map(|name| {
+            let number = status.text.rsplit_once(name).expect("its value").1.split([' ', ')']).next();
+            number.and_then(|number| number.parse().ok()).expect("a number")
+        })
+    }
+
+    /// Returns the lines that follow the answers to these POP3 commands, which all succeed and have such lines.
+    #[track_caller]
+    pub(crate) fn pop3(&self, commands: &[&str]) -> Vec<String> {
+        let mut command = peer(POP3, &self.home);
+        command.arg("-c").arg(&self.configuration);
+        let session: String = commands.iter().chain(&["QUIT"]).map(|line| format!("{line}\r\n")).collect();
+        let run = conversation(command, &session).exits(0);
+        let text = run.text().replace("\r\n", "\n");
+        let answers: Vec<String> = text
+            .split_inclusive("\n.\n")
+            .filter_map(|answer| {
+                answer.strip_suffix(".\n")?.split_once('\n').map(|(_, lines)| lines.to_owned())
+            })
+            .collect();
+        assert_eq!(answers.len(), commands.len(), "{text}\n{}", run.stderr);
+        answers
     }
 
     /// Returns the answers of a session in which every command succeeds.
@@ -195,7 +244,9 @@ impl Dovecot {
         let complaints: Vec<&str> = run.stderr.lines().filter(|line| !line.contains(": Info: ")).collect();
         assert!(complaints.is_empty(), "{complaints:#?}");
         let replies = replies(&run.stdout);
-        for tag in 1..=session.lines().count() {
+        // Other lines of a session are those of messages.
+        let is_command = |line: &&str| line.split(' ').next().is_some_and(|tag| tag.parse::<u32>().is_ok());
+        for tag in 1..=session.lines().filter(is_command).count() {
             let is_ok = |reply: &Reply| reply.text.starts_with(&format!("{tag} OK "));
             assert!(replies.iter().any(is_ok), "{tag}: {:#?}", run.text());
         }
@@ -226,7 +277,7 @@ impl Dovecot {
     /// differ.
     #[track_caller]
     pub(crate) fn shows_in(&self, folder: &str) -> Vec<Shown> {
-        let folder = folder.replace('\\', "\\\\").replace('"', "\\\"");
+        let folder = quoted(folder);
         let session = format!(
             "1 SELECT \"{folder}\"\r\n\
              2 UID FETCH 1:* (UID X-GUID FLAGS INTERNALDATE RFC822.SIZE)\r\n\
@@ -241,6 +292,11 @@ impl Dovecot {
         assert_eq!(exists.unwrap().parse(), Ok(shown.len()), "{} bodies", bodies.len());
         shown
     }
+}
+
+/// Returns a name as it is written between quotes in IMAP.
+fn quoted(name: &str) -> String {
+    name.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 /// Runs a session to its end. A client that disconnects earlier does not get all answers.
