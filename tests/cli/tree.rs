@@ -295,6 +295,29 @@ fn a_tree_just_converted_is_the_same_mail_in_the_same_folders() {
     }
 }
 
+/// The subfolders of INBOX are those of the Maildir itself.
+#[test]
+fn a_maildir_comes_back_with_the_folders_below_its_inbox() {
+    let tree = Tree::new();
+    tree.maildir("", &[("cur/1.a:2,S", 1)]).maildir(".INBOX.Travel", &[("cur/2.a:2,S", 2)]);
+    tree.maildir(".INBOX.Travel.2005", &[("cur/3.a:2,FS", 3)]).maildir(".Sent", &[("cur/4.a:2,S", 4)]);
+    let (mboxes, again) = (tree.0.path().join("Mboxes"), tree.0.path().join("Again"));
+    tree.convert_to(&[], &format!("mbox:{}/", mboxes.display())).exits(0);
+    for file in ["INBOX", "INBOX.sbd/Travel", "INBOX.sbd/Travel.sbd/2005", "Sent"] {
+        assert!(mboxes.join(file).is_file(), "{file}: {:?}", names(&mboxes));
+    }
+    let mut back = convert_command([&mboxes]);
+    back.arg(&again);
+    let folders_again = folders(&run(back).exits(0));
+    assert_eq!(
+        folders_again.keys().collect::<Vec<_>>(),
+        ["INBOX", "INBOX/Travel", "INBOX/Travel/2005", "Sent"]
+    );
+    assert!(again.join(".INBOX.Travel.2005/cur").is_dir());
+    verified(&tree.root(), &again).exits(0);
+    verified(&tree.root(), &mboxes).exits(0);
+}
+
 #[test]
 fn one_bad_file_never_stops_the_rest() {
     let tree = everything();

@@ -168,15 +168,15 @@ fn marked(kept: &[u8], whole: &[u8]) -> Vec<u8> {
     [kept, b"~", &hash.as_bytes()[..8]].concat()
 }
 
-/// Finds the spelling of INBOX that becomes INBOX, unless a folder is INBOX already.
+/// Finds the spelling of INBOX that becomes INBOX. If a folder is INBOX already, a folder of that name is another one,
+/// but subfolders without such a parent are those of INBOX: `.INBOX.Travel` in a Maildir.
 fn spelling_of_inbox(folders: &[Folder]) -> Option<Vec<u8>> {
-    if folders.contains(&Folder::INBOX) {
-        return None;
-    }
+    let has_inbox = folders.contains(&Folder::INBOX);
+    let is_another = |level: &Vec<u8>| has_inbox && folders.iter().any(|f| f.0[..] == [&level[..]]);
     let spellings =
         folders.iter().filter_map(|folder| folder.0.first()).filter(|level| is_spelling_of_inbox(level));
     // INBOX sorts before Inbox, and Inbox before inbox.
-    spellings.min().cloned()
+    spellings.filter(|level| !is_another(level)).min().cloned()
 }
 
 /// Renames the folders that [`assign_names`] would make INBOX, and their children. Then the folders of a tree have
@@ -242,6 +242,22 @@ mod tests {
         );
         assert_eq!(directories(&["inbox/child", "inbox"], Layout::Fs), ["INBOX/child", "INBOX"]);
         assert_eq!(directories(&["", "inbox"], Layout::Fs), ["INBOX", "inbox (2)"]);
+    }
+
+    #[test]
+    fn a_maildir_keeps_the_folders_below_its_inbox() {
+        for (names, layout, expected) in [
+            (
+                &["", "INBOX/a", "INBOX/a/b"][..],
+                Layout::Mboxes,
+                &["INBOX", "INBOX.sbd/a", "INBOX.sbd/a.sbd/b"][..],
+            ),
+            (&["", "INBOX/a"], Layout::MaildirPlusPlus, &["", ".INBOX.a"]),
+            (&["", "Inbox/a"], Layout::Fs, &["INBOX", "INBOX/a"]),
+            (&["", "INBOX", "INBOX/a"], Layout::Mboxes, &["INBOX", "INBOX (2)", "INBOX (2).sbd/a"]),
+        ] {
+            assert_eq!(directories(names, layout), expected, "{layout:?}");
+        }
     }
 
     #[test]
