@@ -2,6 +2,10 @@
 //!
 //! Comments on fields and variants are the text of --help.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
 use clap::{Args, ValueEnum};
 
 use crate::mailbox::{Error, Result};
@@ -30,7 +34,7 @@ pub(crate) struct CommonArgs {
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = When::Auto, hide_short_help = true, help_heading = "Report")]
     pub(crate) progress: When,
     /// Number of worker threads [default: all cores]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
+    #[arg(short, long, value_name = "N", value_parser = number(1..=512_u16))]
     pub(crate) jobs: Option<u16>,
 }
 
@@ -41,6 +45,27 @@ impl CommonArgs {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs.into());
         pool.build_global().map_err(|e| Error::usage("--jobs", e.to_string()))
     }
+}
+
+/// Returns the parser of a number in a range.
+pub(crate) fn number<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String> + Clone
+where
+    T: FromStr + PartialOrd + Display + Clone,
+{
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| format!("a number from {} to {}", range.start(), range.end()))
+    }
+}
+
+/// Parses a time limit.
+pub(crate) fn seconds(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "a whole number of seconds, such as 30".to_owned())
+}
+
+/// Parses a size.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "a whole number of bytes, such as 1000000".to_owned())
 }
 
 /// When to use the features of a terminal.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::args::CommonArgs;
+use super::args::{CommonArgs, bytes, seconds};
 use super::dot_qmail::{self, DotQmailArgs, DotQmailJob};
 use super::identity::{self, Paths};
 use super::lmtp::{self, LmtpArgs};
@@ -72,7 +72,7 @@ pub(crate) struct DeliverArgs {
     #[arg(long, help_heading = "Mailbox")]
     once: bool,
     /// Refuse a message with more bytes
-    #[arg(long, value_name = "BYTES", help_heading = "Mailbox")]
+    #[arg(long, value_name = "BYTES", value_parser = bytes, help_heading = "Mailbox")]
     max_size: Option<u64>,
     /// File mode creation mask
     #[arg(long, value_name = "OCTAL", value_parser = parse_umask, default_value = "077", help_heading = "Mailbox")]
@@ -81,7 +81,7 @@ pub(crate) struct DeliverArgs {
     #[arg(long, value_name = "LIST", default_value = open::ALL_LOCKS, value_parser = open::parse_locks, help_heading = "Mailbox")]
     lock: Locks,
     /// How long to wait for a lock
-    #[arg(long, value_name = "SECS", default_value_t = 30, help_heading = "Mailbox")]
+    #[arg(long, value_name = "SECS", value_parser = seconds, default_value_t = 30, help_heading = "Mailbox")]
     lock_timeout: u64,
     /// Directory for messages of more than 8 MiB [default: $TMPDIR or /tmp]
     #[arg(long, value_name = "DIR", help_heading = "Mailbox")]
@@ -138,8 +138,9 @@ fn parse_folder(levels: &str) -> Result<Folder, String> {
 }
 
 fn parse_umask(text: &str) -> Result<u32, String> {
-    let mask = u32::from_str_radix(text, 8).ok().filter(|mask| *mask <= 0o777);
-    mask.ok_or_else(|| "an octal number up to 777".into())
+    // Mail that its owner cannot read is lost.
+    let mask = u32::from_str_radix(text, 8).ok().filter(|mask| *mask <= 0o077);
+    mask.ok_or_else(|| "an octal number from 0 to 077, such as 027".into())
 }
 
 /// Runs the command.

@@ -13,6 +13,7 @@ use super::identity::{self, Privilege};
 use super::inject_env::default_queue_program;
 use super::mailbox_arg::MailboxArg;
 use super::relay::relay_message;
+use crate::cli::args::seconds;
 use crate::cli::ui::Reporter;
 use crate::deliver::dot_qmail::delivery::{DotQmailDelivery, mailbox_line};
 use crate::deliver::dot_qmail::recipient::is_of_user;
@@ -55,7 +56,7 @@ pub(crate) struct DotQmailArgs {
     /// Time limit for a program or next hop [default: 900; with --protocol 300]
     ///
     /// Then its process group is killed. With --protocol, all deliveries of a message to one user have 30 seconds more.
-    #[arg(long, value_name = "SECS", help_heading = ".qmail files")]
+    #[arg(long, value_name = "SECS", value_parser = seconds, help_heading = ".qmail files")]
     pub program_timeout: Option<u64>,
     /// Next hop of forwarded mail; repeat it for fallbacks
     ///

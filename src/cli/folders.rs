@@ -41,11 +41,12 @@ impl FolderArgs {
 }
 
 fn parse_folder(text: &str) -> Result<Folder, String> {
-    Folder::parse(text.as_bytes()).map_err(|reason| format!("{text} {reason}"))
+    Folder::parse(text.as_bytes()).map_err(|reason| format!("{reason}; a folder is such as Archive/2019"))
 }
 
 fn parse_map(text: &str) -> Result<(Folder, Folder), String> {
-    let (from, to) = text.split_once('=').ok_or("a = is missing between the two folders")?;
+    let (from, to) =
+        text.split_once('=').ok_or("two folders with = between them, such as 'Sent Items=Sent'")?;
     Ok((parse_folder(from)?, parse_folder(to)?))
 }
 

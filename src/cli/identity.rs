@@ -325,13 +325,13 @@ pub(crate) fn parse_owner(text: &str) -> Result<Owner, String> {
     let uid = match (named, user.parse()) {
         (Some(account), _) => account.uid,
         (None, Ok(uid)) => uid,
-        (None, Err(_)) => return Err(format!("there is no user {user}")),
+        (None, Err(_)) => return Err("there is no such user".to_owned()),
     };
     let gid = match group {
         None | Some("") => None,
         Some(group) => match (group_of(group).map_err(unknown)?, group.parse()) {
             (Some(gid), _) | (None, Ok(gid)) => Some(gid),
-            (None, Err(_)) => return Err(format!("there is no group {group}")),
+            (None, Err(_)) => return Err("there is no such group".to_owned()),
         },
     };
     Ok(Owner { uid, gid })

@@ -12,7 +12,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
-use super::args::CommonArgs;
+use super::args::{CommonArgs, seconds};
 use super::inject_env::{EnvOverlay, InjectEnvironment, RecipientSource};
 use super::relay::{default_next_hops, relay_message};
 use super::ui::exit;
@@ -65,7 +65,7 @@ pub(super) struct InjectArgs {
     #[arg(long, value_name = "URL", value_parser = OsStringValueParser::new().try_map(parse_via), help_heading = "Next hop")]
     via: Vec<NextHop>,
     /// Time limit for a next hop
-    #[arg(long, value_name = "SECS", default_value_t = 900, help_heading = "Next hop")]
+    #[arg(long, value_name = "SECS", value_parser = seconds, default_value_t = 900, help_heading = "Next hop")]
     timeout: u64,
     /// Content of a new Message-ID
     #[arg(long, value_enum, value_name = "KIND", default_value_t = MessageId::Qmail, help_heading = "Message")]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::args::{bytes, seconds};
 use super::clock;
 use super::mailbox_arg::{Format, MailboxArg};
 use crate::cli::ui::ProgressDisplay;
@@ -26,13 +27,13 @@ pub(super) struct OpenArgs {
     #[arg(long, hide_short_help = true, value_name = "LIST", default_value = "dotlock,fcntl", value_parser = parse_locks, help_heading = "Source")]
     pub lock: Locks,
     /// Time limit for locks, in seconds
-    #[arg(long, hide_short_help = true, value_name = "SECS", default_value_t = 30, help_heading = "Source")]
+    #[arg(long, hide_short_help = true, value_name = "SECS", value_parser = seconds, default_value_t = 30, help_heading = "Source")]
     pub lock_timeout: u64,
     /// Directory to unpack compressed sources in [default: $TMPDIR, or /tmp]
     #[arg(long, hide_short_help = true, value_name = "DIR", help_heading = "Source")]
     pub spool_dir: Option<PathBuf>,
     /// Limit on the bytes unpacked there [default: free space less 64 MiB]
-    #[arg(long, hide_short_help = true, value_name = "BYTES", help_heading = "Source")]
+    #[arg(long, hide_short_help = true, value_name = "BYTES", value_parser = bytes, help_heading = "Source")]
     pub spool_limit: Option<u64>,
 }
 

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use crate::mailbox::maildir::MaildirReader;
 use crate::mailbox::mbox::{Extent, Mbox};
 use crate::mailbox::source::{Contents, Source};
+use crate::mailbox::text::grouped_plural;
 use crate::mailbox::{Context, Error, Finding, Result};
 
 /// Numbers of messages, from 1.
@@ -23,8 +24,7 @@ impl FromStr for MessageRange {
     /// Parses `N`, `N-M` or `N-`.
     fn from_str(text: &str) -> Result<MessageRange, String> {
         let number = |text: &str| {
-            text.parse::<usize>()
-                .map_err(|_| format!("{text:?} is not a number of a message, such as 17 or 17-20"))
+            text.parse::<usize>().map_err(|_| "a message or a range, such as 17, 17-20 or 17-".to_owned())
         };
         let range = match text.split_once('-') {
             None => {
@@ -46,9 +46,10 @@ impl MessageRange {
     fn indices(&self, count: usize, path: &Path) -> Result<RangeInclusive<usize>> {
         let last = self.last.unwrap_or(count);
         match [self.first, last].into_iter().find(|number| !(1..=count).contains(number)) {
-            Some(number) => {
-                Err(Error::unsupported(path, format!("has {count} messages, no number {number}")))
-            }
+            Some(number) => Err(Error::unsupported(
+                path,
+                format!("has {}, no number {number}", grouped_plural(count as u64, "message")),
+            )),
             None => Ok(self.first - 1..=last - 1),
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::{Error, Result, escape};
+use super::{Error, Result};
 
 /// Everything an operation needs besides its options.
 #[derive(Clone, Copy)]
@@ -130,7 +130,7 @@ impl LockOptions {
         LockOptions { methods: Vec::new(), timeout: Duration::ZERO, pid: 0, host: String::new() }
     }
 
-    /// Reads a list such as `dotlock,fcntl`, or `none`. The error is a sentence about the word.
+    /// Reads a list such as `dotlock,fcntl`, or `none`. The error names the right values.
     pub fn parse_list(text: &str) -> Result<Vec<LockMethod>, String> {
         if text == "none" {
             return Ok(Vec::new());
@@ -145,10 +145,7 @@ impl LockMethod {
             "dotlock" => Ok(LockMethod::Dotlock),
             "fcntl" => Ok(LockMethod::Fcntl),
             "flock" => Ok(LockMethod::Flock),
-            other => Err(format!(
-                "unknown lock `{}`; use dotlock, fcntl and flock, or none alone",
-                escape(other.as_bytes())
-            )),
+            _ => Err("a list of dotlock, fcntl and flock with commas, or none".to_owned()),
         }
     }
 }

@@ -48,14 +48,14 @@ impl NextHop {
     /// # Errors
     /// A sentence that says what is wrong.
     pub(crate) fn parse(url: &OsStr) -> Result<NextHop, String> {
-        let unknown = || format!("none of {URLS}");
+        let unknown = || format!("one of {URLS}");
         let url = url.as_bytes();
         let colon = memchr::memchr(b':', url).ok_or_else(unknown)?;
         let (scheme, rest) = (&url[..colon], &url[colon + 1..]);
         let path = || match rest {
-            [] => Err("there is no path behind the colon".to_owned()),
-            [b'/', b'/', ..] => Err("one slash begins the path; a host has no business here".to_owned()),
-            path if path.contains(&0) => Err("a path with a NUL".to_owned()),
+            [] => Err("the path after the colon is missing".to_owned()),
+            [b'/', b'/', ..] => Err("a path begins with one slash and has no host before it".to_owned()),
+            path if path.contains(&0) => Err("a path cannot contain a NUL".to_owned()),
             path => Ok(PathBuf::from(OsStr::from_bytes(path))),
         };
         // A name without a slash would be searched in $PATH.
@@ -80,23 +80,23 @@ impl NextHop {
 impl Host {
     /// Parses `//host:port`. An IPv6 address is in brackets.
     fn parse(rest: &[u8], default: Option<u16>) -> Result<Host, String> {
-        let text = std::str::from_utf8(rest).map_err(|_| "a host that is no text")?;
-        let text = text.strip_prefix("//").ok_or("two slashes begin the host")?;
+        let text = std::str::from_utf8(rest).map_err(|_| "the host is not UTF-8")?;
+        let text = text.strip_prefix("//").ok_or("two slashes are missing before the host")?;
         let (name, port) = match text.strip_prefix('[') {
-            Some(rest) => rest.split_once(']').ok_or("a [ without its ]")?,
+            Some(rest) => rest.split_once(']').ok_or("the ] after the address is missing")?,
             None => text.split_at(text.find(':').unwrap_or(text.len())),
         };
         let is_name = |c: char| c.is_ascii_alphanumeric() || "-._:%".contains(c);
         if name.is_empty() || !name.chars().all(is_name) {
-            return Err("no host, or one with a character that no host has".to_owned());
+            return Err("the host is missing, or has a character that no host name has".to_owned());
         }
         let port = match port.strip_prefix(':') {
             Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
                 digits.parse().ok().filter(|&port| port > 0).ok_or("a port is a number from 1 to 65535")?
             }
             Some(_) => return Err("a port is a number from 1 to 65535".to_owned()),
-            None if port.is_empty() => default.ok_or("a port is needed: lmtp://HOST:PORT")?,
-            None => return Err("nothing may follow the host but its port".to_owned()),
+            None if port.is_empty() => default.ok_or("the port is missing: lmtp://HOST:PORT")?,
+            None => return Err("only a port can follow the host".to_owned()),
         };
         Ok(Host { name: name.to_owned(), port })
     }

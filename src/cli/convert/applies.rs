@@ -136,6 +136,7 @@ impl GivenOptions {
 /// Says why an option that is for the jobs `taken` is not for `jobs`.
 fn reason(id: &str, taken: Jobs, jobs: Jobs) -> &'static str {
     match (id, jobs) {
+        _ if taken == RESTORE => "is for --exact",
         (_, RESTORE) => "has no meaning with --exact, which gives back the bytes that were converted",
         (_, STREAM) => "is for a file, and the destination is standard output",
         ("manifest", TREE) => "is not for folders: each folder keeps its own; convert that mailbox by itself",

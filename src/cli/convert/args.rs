@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
 use super::applies::GivenOptions;
 use super::parents;
@@ -86,7 +87,7 @@ pub(crate) struct ConvertArgs {
     #[arg(long, value_name = "ZONE", value_parser = parse_zone, help_heading = MESSAGES)]
     pub(super) from_zone: Option<jiff::tz::TimeZone>,
     /// Last part of the names of messages
-    #[arg(long, value_name = "WORD", default_value = "mailferry", hide_short_help = true, help_heading = DESTINATION)]
+    #[arg(long, value_name = "WORD", value_parser = NonEmptyStringValueParser::new(), default_value = "mailferry", hide_short_help = true, help_heading = DESTINATION)]
     pub(super) host: String,
     /// Character before the flags in a name, for file systems without colons
     #[arg(long, value_name = "CHAR", default_value = ":", value_parser = [":", ";", "!"], hide_short_help = true, help_heading = DESTINATION)]
@@ -199,17 +200,22 @@ fn parse_mode(text: &str) -> Result<u32, String> {
 }
 
 fn parse_zone(text: &str) -> Result<jiff::tz::TimeZone, String> {
-    let zone = match jiff::fmt::temporal::DateTimeParser::new().parse_time_zone(text) {
-        Ok(zone) => Ok(zone),
-        // +0100 without the colon is what mail writes.
-        Err(first) => match text.len() {
-            5 => jiff::fmt::temporal::DateTimeParser::new()
-                .parse_time_zone(format!("{}:{}", &text[..3], &text[3..]))
-                .map_err(|_| first),
-            _ => Err(first),
-        },
+    // +0100 without the colon is what mail writes.
+    let with_colon = match text.as_bytes() {
+        [b'+' | b'-', digits @ ..] if digits.len() == 4 && digits.iter().all(u8::is_ascii_digit) => {
+            format!("{}:{}", &text[..3], &text[3..])
+        }
+        _ => text.to_owned(),
     };
-    zone.map_err(|e| e.to_string())
+    let zone = jiff::fmt::temporal::DateTimeParser::new().parse_time_zone(with_colon).ok();
+    let is_of_a_day = |zone: &jiff::tz::TimeZone| match zone.to_fixed_offset() {
+        Ok(offset) => offset.seconds().abs() < 24 * 3600,
+        Err(_) => true,
+    };
+    zone.filter(is_of_a_day).ok_or_else(|| match jiff::tz::db().is_definitively_empty() {
+        true => "an offset such as +0100, or UTC; this system has no names of zones".to_owned(),
+        false => "a name such as Europe/Berlin, an offset such as +0100, or UTC".to_owned(),
+    })
 }
 
 /// Where the folders of a tree go.

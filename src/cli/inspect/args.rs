@@ -6,7 +6,7 @@ use std::path::Path;
 
 use clap::Args;
 
-use crate::cli::args::CommonArgs;
+use crate::cli::args::{CommonArgs, number};
 use crate::cli::mailbox_arg::MailboxArg;
 use crate::cli::open::OpenArgs;
 use crate::cli::sandbox::SandboxArgs;
@@ -42,7 +42,7 @@ pub(crate) struct InspectArgs {
     #[arg(long, value_enum, value_name = "GROUP", requires = "stats", help_heading = "Counts")]
     pub(super) by: Option<GroupBy>,
     /// Show only the N largest groups
-    #[arg(long, value_name = "N", requires = "stats", help_heading = "Counts")]
+    #[arg(long, value_name = "N", value_parser = number(1..=1_000_000_usize), requires = "stats", help_heading = "Counts")]
     pub(super) top: Option<usize>,
     /// Show how many messages other readers see, and at which lines they differ
     #[arg(long, conflicts_with_all = ["messages", "boundaries", "stats"], help_heading = "Counts")]

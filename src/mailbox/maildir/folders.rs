@@ -49,14 +49,14 @@ pub(crate) fn decode(level: &[u8]) -> Result<String, String> {
 
 /// Decodes the text between `&` and `-`: big-endian UTF-16 in base64.
 fn shifted(base64: &[u8]) -> Result<String, String> {
-    let bytes = BASE64.decode(base64).map_err(|_| "has bad base64 behind an &")?;
+    let bytes = BASE64.decode(base64).map_err(|_| "has bad base64 after an &")?;
     let (pairs, odd) = bytes.as_chunks::<2>();
     if !odd.is_empty() {
-        return Err("has half a character behind an &".into());
+        return Err("has half a character after an &".into());
     }
     let text: String = char::decode_utf16(pairs.iter().map(|pair| u16::from_be_bytes(*pair)))
         .collect::<Result<_, _>>()
-        .map_err(|_| "has half a surrogate pair behind an &")?;
+        .map_err(|_| "has half a surrogate pair after an &")?;
     match text.chars().any(|c| matches!(c, ' '..='~')) {
         true => Err("has plain characters in base64".into()),
         false => Ok(text),
@@ -92,26 +92,27 @@ fn is_plain(c: char) -> bool {
 /// phrase that says what is wrong with the name.
 pub(crate) fn directory_of(levels: &str) -> Result<OsString, String> {
     if levels.eq_ignore_ascii_case("INBOX") {
-        return Err("is the Maildir itself, which has no other name".into());
+        return Err("INBOX is the Maildir itself; leave the option out".into());
     }
     let mut directory = String::new();
     for level in levels.split('.') {
         if level.is_empty() {
-            return Err("has a level without a name; levels have one dot between them".into());
+            return Err("a level has no name; a folder is such as Lists.qmail".into());
         }
         if level.contains('/') {
-            return Err(
-                "has a /, which no folder can have in its name; levels have a dot between them".into()
-            );
+            return Err("a / cannot be in a name; a dot separates levels, such as Lists.qmail".into());
         }
         if level.chars().any(char::is_control) {
-            return Err("has control characters".into());
+            return Err("control characters cannot be in a name".into());
         }
         directory.push('.');
         directory.push_str(&encode(level));
     }
     if directory.len() > LONGEST {
-        return Err(format!("is too long: {} bytes as a directory, {LONGEST} are possible", directory.len()));
+        return Err(format!(
+            "its directory would have a name of {} bytes; at most {LONGEST} are possible",
+            directory.len()
+        ));
     }
     Ok(directory.into())
 }

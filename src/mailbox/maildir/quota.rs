@@ -117,7 +117,7 @@ impl Limits {
     /// Parses the value of an option: `1000S,10C`, or either alone.
     ///
     /// # Errors
-    /// A sentence for the user.
+    /// A phrase that names the right values.
     pub(crate) fn parse(text: &str) -> Result<Limits, String> {
         let mut limits = Limits::default();
         let mut seen = HashSet::new();
@@ -125,12 +125,12 @@ impl Limits {
             let (slot, digits) = match (part.strip_suffix('S'), part.strip_suffix('C')) {
                 (Some(digits), _) => (&mut limits.bytes, digits),
                 (_, Some(digits)) => (&mut limits.messages, digits),
-                _ => return Err(unclear(text, part)),
+                _ => return Err(unclear()),
             };
             if !digits.bytes().all(|b| b.is_ascii_digit()) || !seen.insert(part.ends_with('S')) {
-                return Err(unclear(text, part));
+                return Err(unclear());
             }
-            let number: i64 = digits.parse().map_err(|_| unclear(text, part))?;
+            let number: i64 = digits.parse().map_err(|_| unclear())?;
             *slot = Some(number.unsigned_abs()).filter(|&n| n > 0);
         }
         Ok(limits)
@@ -481,8 +481,8 @@ fn parts(line: &[u8]) -> impl Iterator<Item = Part<'_>> {
     })
 }
 
-fn unclear(text: &str, part: &str) -> String {
-    format!("`{part}` in `{text}` is no limit; a quota is written 1000S,10C: bytes, messages or both")
+fn unclear() -> String {
+    "a number of bytes, of messages, or both, such as 1000000S,500C".to_owned()
 }
 
 /// Returns the Maildir that has this one as a folder, and the folder's name. The file maildirfolder marks a folder.

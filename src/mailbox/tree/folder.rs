@@ -60,7 +60,7 @@ impl Folder {
         let separator = if text.contains(&b'/') { b'/' } else { b'.' };
         let levels: Vec<Vec<u8>> = text.split(|&b| b == separator).map(<[u8]>::to_vec).collect();
         match levels.iter().any(Vec::is_empty) {
-            true => Err("has a level without a name"),
+            true => Err("a level has no name"),
             false => Ok(Folder(levels)),
         }
     }
