@@ -39,10 +39,11 @@ impl Conversion<'_> {
                 versions[n] = self.version(&entries[n]);
                 let (again, error) = self.convert_batch(&entries[n..=n]);
                 again.into_iter().for_each(|again| outcome.folders[n].add_again(again));
+                self.list_folders(&entries[n..=n], listed)?;
                 error.map_or(Ok(()), Err)?;
             }
         }
-        self.list_folders(entries, listed)
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -94,6 +95,20 @@ impl Root {
 }
 
 impl Root {
+    /// Returns what a normalized path names below this one. [`Path::strip_prefix`] would take most of a lookup's time.
+    fn strip<'a>(&self, path: &'a Path) -> Option<&'a Path> {
+        let strip = |root: &Path| {
+            let root = root.as_os_str().as_bytes();
+            match path.as_os_str().as_bytes().strip_prefix(root)? {
+                [] => Some(Path::new("")),
+                [b'/', rest @ ..] => Some(Path::new(OsStr::from_bytes(rest))),
+                rest if root.ends_with(b"/") => Some(Path::new(OsStr::from_bytes(rest))),
+                _ => None,
+            }
+        };
+        strip(&self.named).or_else(|| strip(&self.real))
+    }
+
     /// Opens the directory that `below` leads to, if it is one.
     fn open_inside(&self) -> Option<Arc<OwnedFd>> {
         let (base, names) = (Arc::clone(&self.base), self.below.clone());
@@ -173,16 +188,11 @@ struct Location {
 /// Finds the handle for a path; `None` if the process was never root.
 fn locate(path: &Path) -> io::Result<Option<Location>> {
     let Some(roots) = ROOTS.get() else { return Ok(None) };
-    let whole = roots.directory.join(path);
-    let depth = |root: &&Root| root.real.components().count();
-    let below = |root: &Root| {
-        let rest = whole.strip_prefix(&root.named).or_else(|_| whole.strip_prefix(&root.real)).ok()?;
-        Some(rest.to_owned())
-    };
-    let Some(root) = roots.list.iter().filter(|root| below(root).is_some()).max_by_key(depth) else {
+    let whole = normalize(roots.directory.join(path));
+    let below = roots.list.iter().filter_map(|root| Some((root, root.strip(&whole)?)));
+    let Some((root, rest)) = below.max_by_key(|(root, _)| root.real.as_os_str().len()) else {
         return elsewhere(&whole).map(Some);
     };
-    let rest = below(root).unwrap_or_default();
     let mut names = Vec::new();
     for component in rest.components() {
         match component {
@@ -212,6 +222,16 @@ fn locate(path: &Path) -> io::Result<Option<Location>> {
     };
     let is_root_itself = rest.as_os_str().is_empty();
     Ok(Some(Location { base, names, real, rights: root.rights.clone(), is_root_itself }))
+}
+
+/// Removes `.` and double slashes, so that paths can be compared byte by byte.
+fn normalize(path: PathBuf) -> PathBuf {
+    let bytes = path.as_os_str().as_bytes();
+    let has = |part: &[u8]| memchr::memmem::find(bytes, part).is_some();
+    match has(b"//") || has(b"/./") || bytes.ends_with(b"/.") {
+        true => path.components().collect(),
+        false => path,
+    }
 }
 
 /// Looks up a path that was not named on the command line, such as a directory for temporary files.

@@ -34,6 +34,9 @@ pub(crate) enum DirectoryKind {
 
 /// Finds out what a directory is. Symbolic links are followed.
 pub(crate) fn detect(path: &Path) -> DirectoryKind {
+    if !files::is_dir(path) {
+        return DirectoryKind::Other;
+    }
     let directories = SUBDIRECTORIES.map(|name| path.join(name));
     let present: Vec<&PathBuf> = directories.iter().filter(|directory| files::is_dir(directory)).collect();
     match present[..] {

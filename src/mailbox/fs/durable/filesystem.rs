@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use rustix::fs::StatVfs;
 
@@ -87,7 +88,10 @@ fn magic(fd: impl AsFd) -> Option<u32> {
 
 pub(super) fn kernel_reports_syncfs_errors() -> bool {
     // This file of the kernel says the same to every process.
-    std::fs::read("/proc/sys/kernel/osrelease").is_ok_and(|release| is_at_least(&release, 5, 8))
+    static ANSWER: LazyLock<bool> = LazyLock::new(|| {
+        std::fs::read("/proc/sys/kernel/osrelease").is_ok_and(|release| is_at_least(&release, 5, 8))
+    });
+    *ANSWER
 }
 
 pub(super) fn is_at_least(release: &[u8], least_major: u32, least_minor: u32) -> bool {
