@@ -21,12 +21,12 @@ pub(crate) struct Commit<'a, S> {
 
 impl<S: SectionSource> Commit<'_, S> {
     /// Writes, flushes and publishes. The sections are open in the manifest before the first message is visible,
-    /// and are closed after the last one is safe.
+    /// and are closed after the last one is safe. Returns false if the lists of UIDs had to stay as they were.
     pub(crate) fn run(
         &self,
         mut writer: MaildirWriter,
         manifest: Option<ManifestAppender>,
-    ) -> Result<(), Abort> {
+    ) -> Result<bool, Abort> {
         let events = self.context.events;
         let sizes = self.sources.iter().flat_map(|s| (0..s.chunk_count()).map(|n| s.chunk_size(n).0));
         let bytes = sizes.sum();
@@ -72,12 +72,12 @@ impl<S: SectionSource> Commit<'_, S> {
         if let Some(manifest) = manifest.as_mut().filter(|_| done.is_ok() || published > 0) {
             manifest.commit();
         }
-        let closed = done.and_then(|()| match &mut manifest {
-            Some(manifest) => {
+        let closed = done.and_then(|has_uid_lists| {
+            if let Some(manifest) = &mut manifest {
                 footers.drain(..).try_for_each(|footer| manifest.append(&to_line(&footer)))?;
-                writer.flush_manifest(manifest)
+                writer.flush_manifest(manifest)?;
             }
-            None => Ok(()),
+            Ok(has_uid_lists)
         });
         closed.map_err(|error| Abort { error, published })
     }

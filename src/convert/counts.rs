@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 use std::path::PathBuf;
 
 use super::planned::Disposition;
-use super::{MailStats, Plan, PlannedMessage};
+use super::{MailStats, Plan, PlannedMessage, UidCounts};
 use crate::mailbox::manifest::{ByteCounts, SectionFooter};
 use crate::mailbox::mbox::Mbox;
 use crate::mailbox::message::Origin;
@@ -37,6 +37,8 @@ pub(crate) struct Totals {
     pub(crate) bytes_needed: u64,
     /// The messages written.
     pub(crate) mail: MailStats,
+    /// Their UIDs.
+    pub(crate) uids: UidCounts,
 }
 
 impl Totals {
@@ -120,6 +122,7 @@ impl AddAssign<&Totals> for Totals {
         self.links += other.links;
         self.bytes_needed += other.bytes_needed;
         self.mail += &other.mail;
+        self.uids += other.uids;
     }
 }
 

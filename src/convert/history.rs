@@ -83,6 +83,19 @@ impl<'a> History<'a> {
         Err(Error::destination(&file.path, reason))
     }
 
+    /// Returns the hashes of a list of UIDs as the last run left it, and as a killed run may have left it.
+    pub(crate) fn uid_list_digests(&self, name: &str) -> Vec<Digest> {
+        let mut sections = self.manifest.sections.iter().rev();
+        let mut digests = Vec::new();
+        for section in &mut sections {
+            digests.extend(section.header.uid_lists.get(name));
+            if section.footer.is_some() && !digests.is_empty() {
+                break;
+            }
+        }
+        digests
+    }
+
     /// Brings the manifest and the Maildir's name to stable storage: a killed run may have left this undone.
     pub(crate) fn sync(&self, options: &DestinationOptions<'_>) -> Result<()> {
         if options.fsync == Fsync::None || options.dry_run {

@@ -12,8 +12,9 @@ use super::resume::{adopt_stage, match_lines};
 use super::section_writer::SectionWriter;
 use super::{
     Abort, Commit, Destination, Fingerprint, FolderCount, FolderIndex, History, Identity, ImportOptions,
-    Input, KeywordLetters, LabelFolders, NameTable, OpenDestination, Outcome, Plan, PlanOptions,
-    PlannedMessage, PlannedSource, Report, ResumePoint, Totals, labels,
+    Input, KeywordLetters, LabelFolders, ListBuilder, NameTable, NumberedMessage, OpenDestination, Outcome,
+    Plan, PlanOptions, PlannedMessage, PlannedSource, Report, ResumePoint, Totals, UidPlan, UidPolicy,
+    labels,
 };
 use crate::mailbox::maildir::{KeywordTable, Leftover, MaildirWriter, write};
 use crate::mailbox::manifest::{Digest, ManifestLocation};
@@ -87,7 +88,8 @@ impl<'a> Import<'a> {
         let planned = self.plan_sources(&sources, &history, &mut names)?;
         names.forget_names();
         let folders = std::mem::take(&mut names.folders);
-        let totals = self.count(&sources, &planned);
+        let mut uids = self.plan_uids(&planned, &destination, &history)?;
+        let totals = Totals { uids: uids.counts, ..self.count(&sources, &planned) };
         let table = match &opened {
             Some(opened) => assign_keywords(&opened.writer, &names, context)?,
             None => preview_keywords(&names, options)?,
@@ -101,6 +103,7 @@ impl<'a> Import<'a> {
         let Some(OpenDestination { _manifest_lock, mut writer, leftover }) = opened else {
             let sizes = planned.iter().flat_map(|p| &p.plan.messages).map(PlannedMessage::size_to_write);
             let bytes_needed = destination.check_free_space(path, sizes.chain(folder_sizes))?;
+            self.report_uids(uids);
             inputs.iter().try_for_each(|input| input.source.check_unchanged())?;
             return Ok((Totals { bytes_needed, ..totals }, folder_counts));
         };
@@ -113,7 +116,11 @@ impl<'a> Import<'a> {
             info_separator: options.destination.info_separator,
         };
         let mut sections = self.sections(&sources, &planned, run);
-        sections.iter_mut().for_each(|section| section.set_previous(history.manifest.hash));
+        let digests = uids.digests();
+        for section in &mut sections {
+            section.set_previous(history.manifest.hash);
+            section.set_uid_lists(&digests);
+        }
         let identities: Vec<Identity> = planned.iter().map(|planned| planned.identity).collect();
         let resume = match &leftover {
             Leftover::Stage(text) => adopt_stage(&writer, text, &sections, folders.count())?,
@@ -125,9 +132,14 @@ impl<'a> Import<'a> {
             planned.plan.messages[first..].iter().map(PlannedMessage::size_to_write)
         });
         destination.check_free_space(path, missing.chain(folder_sizes))?;
+        uids.hand_over(&mut writer, &leftover, &options.destination, context)?;
         let manifest = options.destination.manifest.open(writer.root(), resume.end)?;
         let commit = Commit { sources: &sections, resume: &resume, options: &options.destination, context };
-        commit.run(writer, manifest)?;
+        if !commit.run(writer, manifest)? {
+            uids.lose_lists(path);
+        }
+        let totals = Totals { uids: uids.counts, ..totals };
+        self.report_uids(uids);
         Ok((totals, folder_counts))
     }
 
@@ -246,6 +258,49 @@ impl<'a> Import<'a> {
             plans.push(IdentifiedPlan { plan, identity, fingerprint });
         }
         Ok(plans)
+    }
+
+    /// Builds the list of UIDs: of the messages in the Maildir itself, since each folder has UIDs of its own.
+    fn plan_uids(
+        &self,
+        planned: &[IdentifiedPlan],
+        destination: &Destination,
+        history: &History<'_>,
+    ) -> Result<UidPlan> {
+        let Import { options: ImportOptions { destination: options, .. }, context, .. } = *self;
+        let first = planned.iter().position(|planned| planned.plan.uids.is_some());
+        let Some(first) = first.filter(|_| options.uids.policy != UidPolicy::New) else {
+            return Ok(UidPlan::default());
+        };
+        let mut builder = ListBuilder::open(options.path, &destination.state, history, options.uids)?;
+        // The source whose UIDs the folder gets comes first.
+        let first = if builder.has_list() { 0 } else { first };
+        let (before, from_first) = planned.split_at(first);
+        let rest = from_first.iter().skip(1);
+        for planned in from_first.iter().take(1).chain(before).chain(rest) {
+            let Plan { messages, uids, .. } = &planned.plan;
+            let is_placed = |message: &&PlannedMessage| {
+                matches!(message.disposition, Disposition::Write | Disposition::Present)
+            };
+            let (inside, elsewhere): (Vec<_>, Vec<_>) =
+                messages.iter().filter(is_placed).partition(|message| message.folders().contains(&0));
+            if uids.is_some() {
+                let lost = elsewhere.iter().filter(|message| message.disposition == Disposition::Write);
+                builder.elsewhere += lost.count() as u64;
+            }
+            let numbered = inside.iter().map(|message| NumberedMessage {
+                name: if message.has_name() { message.base_name(context.host) } else { Vec::new() },
+                uid: message.uid,
+                is_written: message.disposition == Disposition::Write,
+                fields: Box::default(),
+            });
+            builder.add(uids.as_ref(), numbered);
+        }
+        builder.finish(options.path, options.uids, Vec::new())
+    }
+
+    fn report_uids(&mut self, uids: UidPlan) {
+        self.reports.iter_mut().take(1).for_each(|report| report.findings.extend(uids.findings.clone()));
     }
 
     fn count(&self, sources: &[ReadSource<'_>], planned: &[IdentifiedPlan]) -> Totals {

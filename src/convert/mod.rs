@@ -27,6 +27,8 @@ mod resume;
 mod section;
 mod section_writer;
 pub(crate) mod tree;
+mod uid_lists;
+mod uid_options;
 
 pub(crate) use commit::Commit;
 pub(crate) use counts::{FolderCount, Totals};
@@ -48,3 +50,5 @@ pub(crate) use report::Abort;
 pub(crate) use report::{Input, Outcome, Report};
 pub(crate) use resume::{ResumePoint, SectionProgress};
 pub(crate) use section::{CheckedChunk, SectionSource, StagedFile};
+pub(crate) use uid_lists::{ListBuilder, NumberedMessage, UidPlan};
+pub(crate) use uid_options::{SourceUids, UidCounts, UidFormat, UidOptions, UidPolicy};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Dedupe, RenderOptions};
+use super::{Dedupe, RenderOptions, UidOptions};
 use crate::mailbox::Context;
 use crate::mailbox::fs::Modes;
 use crate::mailbox::fs::sync_group::SyncGroup;
@@ -27,6 +27,7 @@ pub(crate) struct DestinationOptions<'a> {
     pub(crate) sync_group: Option<&'a Arc<SyncGroup>>,
     /// The path below the root of a tree, for a folder that the root's manifest lists.
     pub(crate) folder: Option<&'a Path>,
+    pub(crate) uids: UidOptions,
 }
 
 /// Options of an import of mboxes into a Maildir.

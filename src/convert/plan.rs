@@ -8,7 +8,9 @@ use super::assumptions::{Assumptions, FlagFields, FlagStats};
 use super::dedupe::{MessageDigests, content_digest};
 use super::planned::{Disposition, FolderPlacement};
 use super::render::render;
-use super::{Dedupe, MailStats, NameTable, PlannedMessage, PreviousMessages, RenderOptions, Rendered};
+use super::{
+    Dedupe, MailStats, NameTable, PlannedMessage, PreviousMessages, RenderOptions, Rendered, SourceUids,
+};
 use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::maildir::{Unique, keywords};
 use crate::mailbox::manifest::Digest;
@@ -16,6 +18,7 @@ use crate::mailbox::mbox::{Extent, Mbox, from_line};
 use crate::mailbox::message::{
     DateFields, DateRules, DeletedPolicy, Eol, FromLineDates, FromLineStats, Origin, OriginCheck,
     PackedStamp, StatusFields, header, received,
+    uids::{self, UidSequence},
 };
 use crate::mailbox::source::Source;
 use crate::mailbox::{Code, Finding, Result};
@@ -28,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) findings: Vec<Finding>,
     /// What was assumed about them.
     pub(crate) assumed: MailStats,
+    /// The UIDs of the source. Then each message has one.
+    pub(crate) uids: Option<SourceUids>,
 }
 
 /// Messages that a worker takes at once: few enough to spread evenly, and so many that releasing their pages
@@ -122,7 +127,20 @@ pub(crate) fn plan(
     }
     findings.extend(names.folders.take_findings());
     let assumed = assumptions.stats(render.deleted, &rules, &from_dates);
-    Ok(Plan { messages, findings, assumed })
+    let uids = number_messages(mbox, &mut messages);
+    Ok(Plan { messages, findings, assumed, uids })
+}
+
+/// Gives each message its UID, as a server would, if the first message has the UIDs of the mailbox.
+fn number_messages(mbox: &Mbox<'_>, messages: &mut [PlannedMessage]) -> Option<SourceUids> {
+    let base = mbox.uid_base()?;
+    let is_uw = mbox.pseudo_message().is_some();
+    let mut sequence = UidSequence::new(base.last);
+    for message in messages.iter_mut().filter(|message| message.disposition != Disposition::Pseudo) {
+        let wanted = Some(message.uid).filter(|&uid| uid > 0);
+        message.uid = sequence.take(wanted)?;
+    }
+    Some(SourceUids { validity: base.validity, next: sequence.next(), fields: Vec::new(), is_uw })
 }
 
 /// The part of planning that looks at each message by itself, on several threads.
@@ -252,7 +270,12 @@ impl Analysis<'_> {
             status.add(&field, options.labels);
             flag_fields.add(&field);
             dates.read_field(&field);
-            planned.has_volatile_fields |= header::is_volatile(&field);
+            if header::is_volatile(&field) {
+                planned.has_volatile_fields = true;
+                if planned.uid == 0 && field.is("X-UID") {
+                    planned.uid = uids::parse_uid(field.value).unwrap_or(0);
+                }
+            }
         }
         let rendered = render(message, &fields.split(), mbox.variant.quoting(), options);
         (planned.size, planned.wire_size) = rendered.sizes(mbox.has_cr || options.eol == Eol::Crlf);

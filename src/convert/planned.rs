@@ -85,6 +85,8 @@ pub(crate) struct PlannedMessage {
     pub(crate) quotes: u32,
     /// How many line ends are changed.
     pub(crate) eols: u32,
+    /// Its UID in the source; 0 for none.
+    pub(crate) uid: u32,
     /// It has fields that mail readers rewrite.
     pub(crate) has_volatile_fields: bool,
     pub(crate) disposition: Disposition,
@@ -155,6 +157,11 @@ impl PlannedMessage {
     /// Returns the size of its file, if it is written.
     pub(crate) fn size_to_write(&self) -> Option<u64> {
         (self.disposition == Disposition::Write).then_some(self.size)
+    }
+
+    /// Reports whether it was planned with a name.
+    pub(crate) fn has_name(&self) -> bool {
+        self.unique.is_some() || self.existing_name().is_some()
     }
 
     /// Returns its name up to the info: the existing one, or a new one that ends with `host`.

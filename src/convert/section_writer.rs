@@ -1,7 +1,7 @@
 //! The manifest's section of one mbox, line by line as its messages are written.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use data_encoding::BASE64;
@@ -66,6 +66,7 @@ impl<'a> SectionWriter<'a> {
             labels: (render.labels != usual.labels).then(|| render.labels.name().into()),
             deleted: (render.deleted != usual.deleted).then(|| render.deleted.name().into()),
             headers: (render.headers != usual.headers).then(|| render.headers.name().into()),
+            uid_lists: BTreeMap::new(),
         };
         SectionWriter { source, header: Some(header) }
     }
@@ -78,6 +79,13 @@ impl<'a> SectionWriter<'a> {
     pub(crate) fn set_follows(&mut self, follows: Option<usize>) {
         if let Some(header) = &mut self.header {
             header.follows = follows;
+        }
+    }
+
+    /// Sets the hashes of the lists of UIDs.
+    pub(crate) fn set_uid_lists(&mut self, lists: &BTreeMap<String, Digest>) {
+        if let Some(header) = &mut self.header {
+            header.uid_lists = lists.clone();
         }
     }
 

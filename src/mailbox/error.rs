@@ -153,6 +153,14 @@ pub enum Error {
         /// The part of the message that it cannot represent.
         reason: &'static str,
     },
+    /// UIDs that the user requires would not be kept. Found before anything is written.
+    #[error("{}: UIDs would not be kept: {reason}; use --uids keep to convert anyway", display_path(path))]
+    UidsNotKept {
+        /// The source, or the list of UIDs.
+        path: PathBuf,
+        /// The messages in question, and why.
+        reason: String,
+    },
     /// SIGINT, SIGTERM or SIGHUP.
     #[error("interrupted; nothing unfinished is visible; run the same command again to continue")]
     Interrupted,
@@ -230,6 +238,7 @@ impl Error {
             | Error::Manifest { .. }
             | Error::Unsupported { .. }
             | Error::Usage { .. }
+            | Error::UidsNotKept { .. }
             | Error::Unrepresentable { .. } => false,
         }
     }
@@ -250,6 +259,7 @@ impl Error {
             Error::Unsupported { .. } | Error::Usage { .. } | Error::Unrepresentable { .. } => {
                 Code::Unsupported
             }
+            Error::UidsNotKept { .. } => Code::UidsNotKept,
             Error::Interrupted | Error::InterruptedStage { .. } => Code::Interrupted,
         }
     }
@@ -270,6 +280,7 @@ impl Error {
             | Error::Manifest { path, .. }
             | Error::Unsupported { path, .. }
             | Error::Unrepresentable { path, .. }
+            | Error::UidsNotKept { path, .. }
             | Error::InterruptedStage { path } => Some(path),
             Error::Usage { .. } | Error::Interrupted => None,
         }

@@ -186,6 +186,7 @@ codes! {
         FolderRenamed "folder-renamed" Info "A folder could not keep its name.",
         SubscriptionLost "subscription-lost" Info "A subscribed folder does not exist.",
         FolderNotRestored "folder-not-restored" Warning "A folder was deleted since it was converted. Its source was not converted again.",
+        UidsNotKept "uids-not-kept" Warning "Messages get other UIDs than they had. IMAP and POP3 clients download them again.",
         IndexesLeft "indexes-left" Info "Lists and indexes of an IMAP server were not copied.",
         NameTaken "name-taken" Warning "The name of a message is taken in the destination. It was copied under another name.",
         BoundariesFile "boundaries-file" Error "The file of --boundaries is invalid.",

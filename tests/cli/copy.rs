@@ -143,14 +143,16 @@ fn a_new_maildir_keeps_names_flags_and_times() {
     let setup = CopySetup::new(&ODD);
     fs::write(setup.source().join("cur/.hidden"), "no message").unwrap();
     fs::write(setup.source().join("dovecot-keywords"), "0 $Label1\n1 Work\n").unwrap();
-    fs::write(setup.source().join("dovecot-uidlist"), "3 V1 N1\n").unwrap();
+    fs::write(setup.source().join("dovecot.index.log"), "index").unwrap();
     let before = tree(&setup.source());
     let run = setup.try_copy(&[]).exits(0);
     assert_eq!(tree(&setup.source()), before);
     assert_eq!((count(&run.summary(), "written"), run.complaints().len()), (9, 0));
     let findings = run.findings();
     assert!(
-        findings.iter().any(|f| f["code"] == "indexes-left" && f["message"].to_string().contains("uidlist"))
+        findings
+            .iter()
+            .any(|f| f["code"] == "indexes-left" && f["message"].to_string().contains("index.log"))
     );
     let mut want = mail_in(&setup.source());
     for (was, is) in [

@@ -56,6 +56,8 @@ const TAKEN_BY: &[(&str, Jobs)] = &[
     ("source", RESTORE),
     ("force", TO_MBOX_FILE | RESTORE),
     ("append", TO_MBOX_FILE),
+    ("uids", TO_MAILDIR),
+    ("uid_format", TO_MAILDIR),
     ("owner", TO_FILES),
     ("parents", TO_FILES | RESTORE),
     ("mode", TO_FILES),

@@ -19,7 +19,10 @@ use crate::cli::open::{OpenArgs, Opener};
 use crate::cli::ui::exit;
 use crate::convert::export::OutputMode;
 use crate::convert::restore::{RestoreOptions, RestoreTarget, SourceSelector};
-use crate::convert::{Dedupe, DestinationOptions, ExportOptions, ImportOptions, Input, RenderOptions};
+use crate::convert::{
+    Dedupe, DestinationOptions, ExportOptions, ImportOptions, Input, RenderOptions, UidFormat, UidOptions,
+    UidPolicy,
+};
 use crate::mailbox::fs::Modes;
 use crate::mailbox::maildir::Fsync;
 use crate::mailbox::manifest::ManifestLocation;
@@ -125,6 +128,14 @@ pub(crate) struct ConvertArgs {
     /// Append to an existing mbox under its locks; undone on error
     #[arg(long, conflicts_with_all = ["force", "exact"])]
     pub(super) append: bool,
+    /// Treatment of the UIDs by which IMAP and POP3 clients know messages
+    ///
+    /// They are in X-UID fields and in the lists of Dovecot and Courier. With others, clients download all mail again.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = UidPolicy::Keep, hide_short_help = true, help_heading = MESSAGES)]
+    pub(super) uids: UidPolicy,
+    /// List of UIDs to write
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = UidFormat::Dovecot, hide_short_help = true, help_heading = DESTINATION)]
+    pub(super) uid_format: UidFormat,
     /// Owner (and group) of everything created; needs root for another user
     ///
     /// The command acts as this user. The destination must be the user's, or be missing in a directory of root's.
@@ -339,6 +350,7 @@ impl ConvertArgs {
             modes: self.modes(),
             sync_group: None,
             folder: None,
+            uids: UidOptions { policy: self.uids, format: self.uid_format },
         }
     }
 

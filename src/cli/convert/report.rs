@@ -217,6 +217,8 @@ impl<'a> ConvertReport<'a> {
             "bytes_not_reached": totals.bytes_not_reached,
             "line_ends_changed": totals.line_ends_changed,
             "links": totals.links,
+            "uids_kept": totals.uids.kept,
+            "uids_changed": totals.uids.changed,
         });
         merge(&mut object, FolderCounts::from(totals).json().into());
         object

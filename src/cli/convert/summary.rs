@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use super::ConvertArgs;
-use crate::convert::{DateRange, MailStats, Totals};
+use crate::convert::{DateRange, MailStats, Totals, UidCounts};
 use crate::mailbox::display_path;
 use crate::mailbox::mbox::Variant;
 use crate::mailbox::text::{grouped, grouped_plural, human_size, shell_quote};
@@ -50,6 +50,7 @@ impl Summary<'_> {
             lines.push(mail_line(self.totals, self.has_deleted_choice()));
         }
         lines.extend(self.assumptions());
+        lines.extend(self.uid_line());
         lines.push(self.destination_line());
         lines.extend(self.next_line());
         lines
@@ -126,6 +127,20 @@ impl Summary<'_> {
             }
         }
         lines
+    }
+
+    /// Says what clients notice.
+    fn uid_line(&self) -> Option<String> {
+        let UidCounts { kept, changed } = self.totals.uids;
+        match (kept, changed) {
+            (0, 0) => None,
+            (_, 0) => Some("UIDs kept: IMAP and POP3 clients download nothing again.".to_owned()),
+            (kept, changed) => Some(format!(
+                "{} kept; clients download {} again.",
+                grouped_plural(kept, "UID"),
+                grouped_plural(changed, "message")
+            )),
+        }
     }
 
     /// Names the destination, its folders, and the time; in a dry run the space and the time that the run will take.

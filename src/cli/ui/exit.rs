@@ -79,6 +79,7 @@ impl Exit {
             Error::Interrupted | Error::InterruptedStage { .. } => Exit::Interrupted,
             // The user wrote the list of boundaries by hand; it is part of the command.
             Error::Boundaries { .. } | Error::Usage { .. } => Exit::Usage,
+            Error::UidsNotKept { .. } => Exit::Flawed,
             _ => Exit::CouldNotFinish,
         }
     }

@@ -1,6 +1,6 @@
 //! Earlier copies of a Maildir, as the manifest records them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use crate::convert::History;
@@ -13,6 +13,8 @@ const PROGRAM: &str = concat!("mailferry ", env!("CARGO_PKG_VERSION"));
 pub(super) struct CopiedMessages {
     /// Their lengths, by base name in the source.
     lengths: HashMap<Vec<u8>, u64>,
+    /// The base names in the destination that differ, by base name in the source.
+    renamed: HashMap<Vec<u8>, Vec<u8>>,
     /// A section has to be written even if there is no new message.
     pub(super) is_open: bool,
     /// The open section that the one of this run replaces.
@@ -32,8 +34,14 @@ impl CopiedMessages {
         let is_own = |n: usize| outlines[n].header.is_maildir() && outlines[n].header.source.is_path(source);
         let own: Vec<usize> = (0..outlines.len()).filter(|&n| is_own(n)).collect();
         let is_closed = |n: usize| outlines[n].footer.is_some();
-        let copied = own.iter().filter(|&&n| is_closed(n)).flat_map(|&n| outlines[n].copied_names());
-        let lengths = copied.map(|copied| (copied.original.unwrap_or(copied.name).0, copied.len)).collect();
+        let (mut lengths, mut renamed) = (HashMap::new(), HashMap::new());
+        for copied in own.iter().filter(|&&n| is_closed(n)).flat_map(|&n| outlines[n].copied_names()) {
+            let name = copied.original.map_or(copied.name.clone(), |original| {
+                renamed.insert(original.0.clone(), copied.name.0.clone());
+                original
+            });
+            lengths.insert(name.0, copied.len);
+        }
         let replaced = manifest.superseded(|_| ());
         let open = own.iter().copied().rfind(|&n| !is_closed(n) && !replaced[n]);
         let (sections, end) = (outlines.len(), history.end());
@@ -48,17 +56,29 @@ impl CopiedMessages {
         };
         let is_open = open.is_some() || !own.iter().any(|&n| is_closed(n));
         let previous = manifest.hash_before(end as usize);
-        CopiedMessages { lengths, is_open, follows, previous, sections, end }
+        CopiedMessages { lengths, renamed, is_open, follows, previous, sections, end }
     }
 
     /// Returns the first line of the section of this run. `folder` is the path below the root of a tree.
-    pub(super) fn header(&self, source: &Path, folder: Option<&Path>) -> Vec<u8> {
+    pub(super) fn header(
+        &self,
+        source: &Path,
+        folder: Option<&Path>,
+        uid_lists: BTreeMap<String, Digest>,
+    ) -> Vec<u8> {
         to_line(&SectionHeader {
+            uid_lists,
             follows: self.follows,
             previous: self.previous,
             folder: folder.map(Bytes::of_path),
             ..SectionHeader::for_maildir(PROGRAM, source)
         })
+    }
+
+    /// Returns the base name of a copied message in the destination.
+    pub(super) fn name_there<'a>(&'a self, entry: &'a Entry) -> &'a [u8] {
+        let base = entry.parsed().base;
+        self.renamed.get(base).map_or(base, |name| name)
     }
 
     /// Returns the length of a message that was copied.

@@ -13,6 +13,7 @@ mod plan;
 mod section;
 mod source;
 mod tally;
+mod uids;
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -20,7 +21,7 @@ use std::sync::Mutex;
 use super::resume::adopt_stage;
 use crate::convert::{
     Abort, Commit, Destination, DestinationOptions, FolderCount, History, OpenDestination, Outcome, Report,
-    ResumePoint, Totals,
+    ResumePoint, Totals, UidPlan,
 };
 use crate::mailbox::fs::Dir;
 use crate::mailbox::maildir::{DestinationState, KeywordTable, Leftover, MaildirWriter, write};
@@ -32,6 +33,7 @@ use plan::{CopyPlan, Planner};
 use section::CopySection;
 use source::SourceMaildir;
 use tally::CopyTally;
+use uids::{Copied, SourceList};
 
 /// Copies a Maildir without its folders. If it fails, nothing new is visible in the destination, except, in a
 /// Maildir that existed, the messages that the totals count as written.
@@ -68,7 +70,8 @@ impl Copy<'_> {
             self.findings.push(Finding::new(Code::SourceKnown, text));
             return Ok(totals);
         }
-        self.findings.extend(source::index_finding(source)?);
+        let list = SourceList::read(source, options.uids.policy)?;
+        self.findings.extend(source::index_finding(source, options.uids.policy)?);
         let (destination, opened) = destination.open(options, context)?;
         let history = History::parse(destination.manifest.as_ref())?;
         history.check_destination(options, &destination.state)?;
@@ -76,6 +79,8 @@ impl Copy<'_> {
         let planner = Planner { source: &maildir, copied: &copied, history: &history, options, context };
         let plan = planner.plan(&destination.state, &mut self.findings)?;
         self.bytes = plan.bytes();
+        let present = Copied { source: &maildir, earlier: &copied, plan: &plan };
+        let mut uids = list.plan(present, &destination, &history, options)?;
         let mapping = self.map_letters(&plan, &destination, opened.as_ref().map(|opened| &opened.writer))?;
         let section = |header| CopySection {
             source: &maildir,
@@ -86,27 +91,31 @@ impl Copy<'_> {
             header,
             done: Mutex::default(),
         };
-        let Some(OpenDestination { _manifest_lock, writer, leftover }) = opened else {
+        let Some(OpenDestination { _manifest_lock, mut writer, leftover }) = opened else {
             let bytes_needed = destination.check_free_space(options.path, plan.sizes(0))?;
             let tally = section(None).preview()?;
-            return Ok(Totals { bytes_needed, ..self.finish(tally, &plan) });
+            return Ok(Totals { bytes_needed, ..self.finish(tally, &plan, uids) });
         };
-        let is_recorded =
-            options.manifest != ManifestLocation::None && (copied.is_open || !plan.messages.is_empty());
-        let sections = [section(is_recorded.then(|| copied.header(&name, options.folder)))];
+        let is_recorded = options.manifest != ManifestLocation::None
+            && (copied.is_open || !plan.messages.is_empty() || uids.has_changes());
+        let header = || copied.header(&name, options.folder, uids.digests());
+        let sections = [section(is_recorded.then(header))];
         let resume = match &leftover {
             Leftover::Stage(text) => adopt_stage(&writer, text, &sections, 1)?,
             _ => ResumePoint::new_sections(1, copied.sections, copied.end),
         };
         self.findings.extend(resume.finding(&leftover));
         destination.check_free_space(options.path, plan.sizes(resume.progress[0].chunks))?;
+        uids.hand_over(&mut writer, &leftover, options, context)?;
         let manifest = match is_recorded {
             true => options.manifest.open(writer.root(), resume.end)?,
             false => None,
         };
-        Commit { sources: &sections, resume: &resume, options, context }.run(writer, manifest)?;
+        if !(Commit { sources: &sections, resume: &resume, options, context }.run(writer, manifest)?) {
+            uids.lose_lists(options.path);
+        }
         let [section] = sections;
-        Ok(self.finish(section.into_tally(), &plan))
+        Ok(self.finish(section.into_tally(), &plan, uids))
     }
 
     /// If every message was copied before there is nothing to do. Then nothing is touched, not even a lock.
@@ -128,8 +137,14 @@ impl Copy<'_> {
             return Ok(None);
         }
         history.check_destination(options, &destination.state)?;
-        history.sync(options)?;
         let plan = CopyPlan::of_known(&lengths);
+        let present = Copied { source, earlier: &copied, plan: &plan };
+        let list = SourceList::read(self.source, options.uids.policy)?;
+        // The server of the source may have numbered messages since.
+        if list.plan(present, destination, &history, options)?.has_changes() {
+            return Ok(None);
+        }
+        history.sync(options)?;
         Ok(Some(CopyTally::default().totals(&plan)))
     }
 
@@ -158,11 +173,11 @@ impl Copy<'_> {
         Ok(LetterMapping::new(&own, table))
     }
 
-    fn finish(&mut self, mut tally: CopyTally, plan: &CopyPlan) -> Totals {
+    fn finish(&mut self, mut tally: CopyTally, plan: &CopyPlan, uids: UidPlan) -> Totals {
         plan.skipped.iter().for_each(|finding| tally.skip(finding.clone()));
         let totals = tally.totals(plan);
-        self.findings.extend(tally.into_findings());
-        totals
+        self.findings.extend(tally.into_findings().chain(uids.findings));
+        Totals { uids: uids.counts, ..totals }
     }
 }
 
@@ -182,6 +197,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::convert::UidOptions;
     use crate::mailbox::context::{Cancel, Events, LockOptions, Phase};
     use crate::mailbox::maildir::list;
     use crate::mailbox::maildir::write::Fsync;
@@ -218,6 +234,7 @@ mod tests {
             modes: Default::default(),
             sync_group: None,
             folder: None,
+            uids: UidOptions::default(),
         };
         let locks = LockOptions { methods: Vec::new(), timeout: Duration::ZERO, pid: 1, host: String::new() };
         let events = WhenWriting(|| {

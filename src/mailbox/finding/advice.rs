@@ -362,6 +362,10 @@ impl Code {
                 "What a user deletes does not come back.",
                 "Nothing, if that is expected. convert --new-source converts it again.",
             ),
+            Code::UidsNotKept => advice(
+                "Another program has numbered the messages of the destination, or several mailboxes went into one folder.",
+                "Convert into a new Maildir to keep the UIDs, or let clients download the messages again.",
+            ),
             Code::IndexesLeft => advice("The server creates its own.", "Nothing."),
             Code::NameTaken => advice("Two messages have one base name.", "Nothing."),
             Code::BoundariesFile => advice(

@@ -47,7 +47,7 @@ pub(crate) struct MailboxLock {
     // be released. The fields are dropped in this order.
     file: File,
     flocked: bool,
-    _dotlock: Option<Dotlock>,
+    dotlock: Option<Dotlock>,
 }
 
 /// Locks the mailbox `path`, open as `file`, and returns findings about locks that were left out.
@@ -93,7 +93,7 @@ pub(crate) fn acquire_with(
         });
         dotlock = tolerate(lock, mode, cannot_write, Code::LockUnwritable, &mut findings)?;
     }
-    let mut guard = MailboxLock { file: open()?, flocked: false, _dotlock: dotlock };
+    let mut guard = MailboxLock { file: open()?, flocked: false, dotlock };
     let mut fcntl = None;
     if asked(LockMethod::Fcntl) {
         let lock = fcntl_acquire(path, &guard.file, mode, &patience);
@@ -112,6 +112,14 @@ pub(crate) fn acquire_with(
 }
 
 impl MailboxLock {
+    /// Sets the time of the dot-lock to now: other programs take an old one for stale.
+    pub(crate) fn touch(&self) {
+        if let Some(dotlock) = &self.dotlock {
+            // A lock that cannot be refreshed is still held.
+            let _ = dotlock.dir.touch(&dotlock.name);
+        }
+    }
+
     /// Returns the same open file that was locked. Closing it before the lock is dropped would release an fcntl
     /// lock.
     pub(crate) fn file(&self) -> io::Result<File> {
@@ -570,7 +578,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dotlock_excludes_and_goes_away() {
+    fn adotlock_excludes_and_goes_away() {
         let (_temp, path) = mailbox();
         let lockfile = path.with_extension("lock");
         let (guard, findings) = lock(&path, LockMode::Read, &[LockMethod::Dotlock]).unwrap();
@@ -586,7 +594,7 @@ mod tests {
     }
 
     #[test]
-    fn all_names_of_a_mailbox_have_one_dotlock_beside_the_file() {
+    fn all_names_of_a_mailbox_have_onedotlock_beside_the_file() {
         let (temp, path) = mailbox();
         fs::create_dir(temp.path().join("elsewhere")).unwrap();
         let link = temp.path().join("elsewhere/link");
@@ -600,7 +608,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dotlock_is_waited_for() {
+    fn adotlock_is_waited_for() {
         let (_temp, path) = mailbox();
         let (guard, _) = lock(&path, LockMode::Write, &[LockMethod::Dotlock]).unwrap();
         let patient = LockOptions { timeout: Duration::from_secs(20), ..wanted(&[LockMethod::Dotlock]) };
@@ -614,7 +622,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_dotlock_of_a_dead_mailferry_here_is_removed() {
+    fn only_adotlock_of_a_dead_mailferry_here_is_removed() {
         let (_temp, path) = mailbox();
         let lockfile = path.with_extension("lock");
         let dead = dead_pid();
@@ -663,7 +671,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dotlock_that_another_put_in_place_of_ours_stays() {
+    fn adotlock_that_another_put_in_place_of_ours_stays() {
         let (_temp, path) = mailbox();
         let (guard, _) = lock(&path, LockMode::Read, &[LockMethod::Dotlock]).unwrap();
         let lockfile = path.with_extension("lock");
@@ -674,7 +682,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dotlock_that_cannot_be_written_stops_only_writers() {
+    fn adotlock_that_cannot_be_written_stops_only_writers() {
         let temp = tempfile::tempdir().unwrap();
         // The only refusal that root gets, too: the name with .lock is too long.
         let path = temp.path().join("n".repeat(255));

@@ -11,6 +11,7 @@ pub(crate) mod name;
 pub(crate) mod quota;
 mod status;
 pub(crate) mod subdir;
+pub(crate) mod uids;
 pub(crate) mod write;
 
 pub(crate) use destination::DestinationState;

@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 
 use super::keywords::{self, SharedKeywords};
 use super::quota::Quota;
-use super::{DestinationState, KeywordSet, KeywordTable, Subdir, name};
+use super::uids::pending::{PendingUidLists, UidListLock, UidListWrite};
+use super::{DestinationState, KeywordSet, KeywordTable, Subdir, name, uids};
 use crate::mailbox::fs::foreign::{refuse_foreign_links, refuse_foreign_maildir};
 use crate::mailbox::fs::lock::{self, DirLock};
 use crate::mailbox::fs::modes::DIR_MODE;
@@ -105,6 +106,8 @@ pub(crate) struct MaildirWriter {
     /// Messages that are not published.
     held: AtomicU64,
     folders: Folders,
+    /// The lists that appear with the messages.
+    uid_lists: Option<PendingUidLists>,
 }
 
 /// The folders of the Maildir that get messages.
@@ -295,6 +298,7 @@ impl MaildirWriter {
             creating: Mutex::new(()),
             held: AtomicU64::new(0),
             folders: Folders::default(),
+            uid_lists: None,
         };
         Ok((filling, left))
     }
@@ -402,6 +406,7 @@ impl MaildirWriter {
             creating: Mutex::new(()),
             held: AtomicU64::new(0),
             folders: Folders::default(),
+            uid_lists: None,
         })
     }
 
@@ -436,6 +441,21 @@ impl MaildirWriter {
                 shared.add(keywords, in_use)
             }
         }
+    }
+
+    /// Sets the lists of UIDs that appear with the messages.
+    pub(crate) fn set_uid_lists(&mut self, lists: PendingUidLists) -> Result<()> {
+        match &self.kind {
+            Kind::Staged(staged) => lists.stage(&staged.root, self.modes.file_mode(), self.flushes_each())?,
+            Kind::InPlace { .. } => self.uid_lists = Some(lists),
+        }
+        Ok(())
+    }
+
+    /// Removes the lists of UIDs that a killed run wrote into the stage.
+    pub(crate) fn remove_staged_uid_lists(&self) -> Result<()> {
+        let Kind::Staged(staged) = &self.kind else { return Ok(()) };
+        uids::FILE_NAMES.iter().try_for_each(|name| staged.root.unlink_if_exists(OsStr::new(name)))
     }
 
     /// Writes messages under names that no reader sees yet. Several threads may call this at once.
@@ -667,8 +687,8 @@ impl MaildirWriter {
 
     /// Publishes everything that was flushed, and returns when the names are on stable storage. An error leaves no
     /// partial message; `published` counts those that are visible anyway. The Maildir stays locked until this
-    /// writer is dropped.
-    pub(crate) fn commit(&mut self, published: &mut u64) -> Result<()> {
+    /// writer is dropped. Returns false if another program has changed a list of UIDs: then the lists stay as they are.
+    pub(crate) fn commit(&mut self, published: &mut u64) -> Result<bool> {
         let flush = self.fsync != Fsync::None;
         let group = self.together.clone().filter(|_| self.group().is_some());
         match &mut self.kind {
@@ -677,16 +697,23 @@ impl MaildirWriter {
                 staged.publish(flush && group.is_none())?;
                 *published = self.held.load(Ordering::Relaxed);
                 match group {
-                    Some(together) => together.flush(&staged.parent),
-                    None if flush => staged.parent.sync(),
-                    None => Ok(()),
+                    Some(together) => together.flush(&staged.parent)?,
+                    None if flush => staged.parent.sync()?,
+                    None => {}
                 }
+                Ok(true)
             }
             Kind::InPlace { tmp, waiting, created, cancel, .. } => {
                 let waiting = ignore_poison(waiting.get_mut());
                 created.create_folders(&self.folders, flush)?;
+                let mode = self.modes.file_mode();
+                let write = UidListWrite { root: &created.root, tmp, mode, flush, cancel };
+                // Held until all messages are visible.
+                let mut uid_lock: Option<Option<UidListLock>> =
+                    self.uid_lists.as_ref().map(|lists| lists.replace(&write)).transpose()?;
                 while let Some(message) = waiting.last() {
                     cancel.check()?;
+                    uid_lock.iter_mut().flatten().for_each(UidListLock::refresh);
                     let name = Cow::Borrowed(message.to_be());
                     let (to, name) = match (message.folder, message.place) {
                         (0, Subdir::New) => (&self.new, name),
@@ -713,7 +740,7 @@ impl MaildirWriter {
                     created.root.sync()?;
                 }
                 count_anew(&created.root);
-                Ok(())
+                Ok(!matches!(uid_lock, Some(None)))
             }
         }
     }
@@ -902,7 +929,7 @@ fn remove_left(tmp: &Dir) -> Result<()> {
 
 /// Reports whether a name has the form that only a conversion uses.
 fn is_ours(name: &OsStr) -> bool {
-    if name == keywords::PARTIAL_NAME {
+    if name == keywords::PARTIAL_NAME || uids::is_partial(name) {
         return true;
     }
     let parsed = name::parse(name.as_bytes());

@@ -1,6 +1,7 @@
 //! The lines of a manifest.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -153,6 +154,9 @@ pub(crate) struct SectionHeader {
     /// From `--headers`, if not `keep`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers: Option<String>,
+    /// The hashes of the lists of UIDs after the run, by file name. Only a list with this hash is extended.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub uid_lists: BTreeMap<String, Digest>,
 }
 
 /// A message of the source. They are in file order.

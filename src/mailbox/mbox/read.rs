@@ -13,6 +13,7 @@ use super::scan_hooks::ScanHooks;
 use super::variant::{Evidence, Variant, judge};
 use super::verdict::{Boundaries, BoundaryOptions, Extent, Overrides};
 use crate::mailbox::message::status::{self, StatusFields, gmail::LabelSurvey};
+use crate::mailbox::message::uids::UidBase;
 use crate::mailbox::message::{has_hole, header};
 use crate::mailbox::source::Source;
 use crate::mailbox::source::format::{ForeignFormat, is_binary};
@@ -175,6 +176,15 @@ impl<'a> Mbox<'a> {
     pub(crate) fn pseudo_message(&self) -> Option<&Extent> {
         let header = |extent: &Extent| header::split(extent.message(self.text)).header;
         self.messages().first().filter(|first| status::is_pseudo_message(header(first)))
+    }
+
+    /// Returns the UIDs of the mailbox, from the first message, be it the pseudo message or not. The first field counts,
+    /// as in Dovecot and UW-IMAP.
+    pub(crate) fn uid_base(&self) -> Option<UidBase> {
+        let first = self.messages().first().filter(|_| self.variant != Variant::Rfc822)?;
+        let mut fields = header::fields(header::split(first.message(self.text)).header);
+        let field = fields.find(|field| field.is("X-IMAPbase") || field.is("X-IMAP"))?;
+        UidBase::parse(field.value)
     }
 
     /// Completes what the header says by what the file says. Whether a message is read may depend on the Gmail labels

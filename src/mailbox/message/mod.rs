@@ -10,6 +10,7 @@ pub(crate) mod line_ends;
 mod policy;
 pub(crate) mod received;
 pub(crate) mod status;
+pub(crate) mod uids;
 
 pub(crate) use date::Stamp;
 pub(crate) use flags::Flags;

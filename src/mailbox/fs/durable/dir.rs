@@ -274,6 +274,17 @@ impl Dir {
         })
     }
 
+    /// Sets the times of a file to now.
+    pub(crate) fn touch(&self, name: &OsStr) -> Result<()> {
+        use rustix::fs::{Timespec, Timestamps, UTIME_NOW};
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let times = Timestamps { last_access: now, last_modification: now };
+        let touch = move |dir: BorrowedFd<'_>, name: &OsStr| {
+            rustix::fs::utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW)
+        };
+        self.on(name, touch).map_err(failed("set the time of", self.join(name)))
+    }
+
     /// Changes the mode of a file or a directory in this one, which must still be `examined`. A symbolic link is
     /// refused, since it may lead to another user's file.
     pub(crate) fn set_mode(&self, name: &OsStr, examined: FileId, mode: u32) -> Result<()> {

@@ -1,0 +1,76 @@
+//! Options about UIDs, and counts of them.
+
+use crate::mailbox::maildir::uids::{COURIER_NAME, LIST_NAME};
+
+/// The treatment of UIDs.
+// The doc comments of the variants are the help of --uids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub(crate) enum UidPolicy {
+    /// Keep them where possible, and warn otherwise
+    #[default]
+    Keep,
+    /// Let the server give new ones
+    New,
+    /// Keep them, or write nothing
+    Require,
+}
+
+/// The form of the list of UIDs.
+// The doc comments of the variants are the help of --uid-format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub(crate) enum UidFormat {
+    /// dovecot-uidlist
+    #[default]
+    Dovecot,
+    /// courierimapuiddb
+    Courier,
+    /// Both lists
+    Both,
+}
+
+/// Options about UIDs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct UidOptions {
+    pub(crate) policy: UidPolicy,
+    pub(crate) format: UidFormat,
+}
+
+impl UidFormat {
+    /// Returns the names of the lists.
+    pub(crate) fn file_names(self) -> &'static [&'static str] {
+        match self {
+            UidFormat::Dovecot => &[LIST_NAME],
+            UidFormat::Courier => &[COURIER_NAME],
+            UidFormat::Both => &[LIST_NAME, COURIER_NAME],
+        }
+    }
+}
+
+/// The UIDs of a source, without those of its messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SourceUids {
+    pub(crate) validity: u32,
+    /// UIDNEXT.
+    pub(crate) next: u32,
+    /// Further fields of the header of Dovecot's list.
+    pub(crate) fields: Vec<u8>,
+    /// The server was UW-IMAP, whose POP3 server makes other UIDLs of the UIDs than Dovecot's.
+    pub(crate) is_uw: bool,
+}
+
+/// Messages that were written, by what became of their UIDs.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UidCounts {
+    pub(crate) kept: u64,
+    /// Messages that had other UIDs.
+    pub(crate) changed: u64,
+}
+
+impl std::ops::AddAssign for UidCounts {
+    fn add_assign(&mut self, other: UidCounts) {
+        self.kept += other.kept;
+        self.changed += other.changed;
+    }
+}

@@ -1,0 +1,144 @@
+//! Lists of UIDs that appear with the messages of a run.
+//!
+//! In a Maildir that servers use, the lists are replaced under Dovecot's lock, and before the first message is visible.
+//! Dovecot numbers a message without an entry. It accepts an entry without a file, because messages are expunged. So
+//! neither a kill nor a server that waits for the lock gives a message another UID.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use super::{LIST_NAME, PARTIAL_SUFFIX, UidListChange};
+use crate::mailbox::context::LockMethod;
+use crate::mailbox::fs::lock::{self, LockMode, MailboxLock};
+use crate::mailbox::fs::{Dir, durable};
+use crate::mailbox::{Cancel, Error, LockOptions, Result};
+
+/// Dovecot takes over a lock that is two minutes old.
+const REFRESH: Duration = Duration::from_secs(20);
+
+/// The lists to write, and how to lock them.
+#[derive(Debug)]
+pub(crate) struct PendingUidLists {
+    changes: Vec<UidListChange>,
+    locks: LockOptions,
+    /// The run fails if another program has changed a list.
+    is_required: bool,
+}
+
+/// The directories and the options of a write.
+pub(crate) struct UidListWrite<'a> {
+    pub root: &'a Dir,
+    pub tmp: &'a Dir,
+    pub mode: u32,
+    /// Bring the list to stable storage before it is visible.
+    pub flush: bool,
+    pub cancel: &'a Cancel,
+}
+
+/// Dovecot's lock, held while messages become visible.
+#[derive(Debug)]
+pub(crate) struct UidListLock {
+    lock: MailboxLock,
+    refreshed: Instant,
+}
+
+impl PendingUidLists {
+    pub(crate) fn new(
+        changes: Vec<UidListChange>,
+        locks: &LockOptions,
+        is_required: bool,
+    ) -> PendingUidLists {
+        // Servers take no other lock for it.
+        let locks = LockOptions { methods: vec![LockMethod::Dotlock], ..locks.clone() };
+        PendingUidLists { changes, locks, is_required }
+    }
+
+    /// Writes the lists into a Maildir that no server sees yet, in the place of those of a killed run.
+    pub(crate) fn stage(&self, root: &Dir, mode: u32, flush: bool) -> Result<()> {
+        for UidListChange { name, after, .. } in &self.changes {
+            root.unlink_if_exists(OsStr::new(name))?;
+            let file = root.create_with(OsStr::new(name), mode, after)?;
+            if flush {
+                durable::sync_file(&file).map_err(Error::io("flush", root.path().join(name)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the lock and replaces the lists. Returns None if another program has changed one meanwhile: then none is
+    /// touched.
+    ///
+    /// # Errors
+    /// [`Error::UidsNotKept`] for such a list if the UIDs are required, [`Error::Locked`], [`Error::Interrupted`],
+    /// [`Error::Io`].
+    pub(crate) fn replace(&self, write: &UidListWrite<'_>) -> Result<Option<UidListLock>> {
+        let UidListWrite { root, cancel, .. } = *write;
+        let path = root.path().join(LIST_NAME);
+        // The lock is that of the file, which may not exist yet.
+        let open =
+            || root.as_fd().try_clone_to_owned().map(File::from).map_err(Error::io("open", root.path()));
+        let (lock, _) = lock::acquire_with(&path, open, LockMode::Write, &self.locks, cancel)?;
+        for UidListChange { name, before, .. } in &self.changes {
+            if read(root, name)? != *before {
+                let path = root.path().join(name);
+                return if self.is_required { Err(changed_meanwhile(path)) } else { Ok(None) };
+            }
+        }
+        for change in self.changes.iter().filter(|change| change.before.as_ref() != Some(&change.after)) {
+            write.replace(change)?;
+        }
+        Ok(Some(UidListLock { lock, refreshed: Instant::now() }))
+    }
+}
+
+impl UidListWrite<'_> {
+    fn replace(&self, change: &UidListChange) -> Result<()> {
+        let UidListWrite { root, tmp, mode, flush, .. } = *self;
+        let mut partial = OsString::from(change.name);
+        partial.push(PARTIAL_SUFFIX);
+        // A killed run may have left one over.
+        tmp.unlink_if_exists(&partial)?;
+        let written = tmp.create_with(&partial, mode, &change.after).and_then(|file| match flush {
+            true => durable::sync_file(&file).map_err(Error::io("flush", tmp.path().join(&partial))),
+            false => Ok(()),
+        });
+        let done = written.and_then(|()| tmp.replace_in(&partial, root, OsStr::new(change.name)));
+        done.inspect_err(|_| {
+            // The first error is reported.
+            let _ = tmp.unlink_if_exists(&partial);
+        })
+    }
+}
+
+impl UidListLock {
+    /// Keeps servers from taking the lock over, if it is time.
+    pub(crate) fn refresh(&mut self) {
+        if self.refreshed.elapsed() > REFRESH {
+            self.lock.touch();
+            self.refreshed = Instant::now();
+        }
+    }
+}
+
+fn changed_meanwhile(path: std::path::PathBuf) -> Error {
+    Error::UidsNotKept { path, reason: "another program changed it during the run".into() }
+}
+
+/// Reads a list in a Maildir; None if there is none.
+pub(crate) fn read(root: &Dir, name: &str) -> Result<Option<Vec<u8>>> {
+    let file = match root.open_file(OsStr::new(name)) {
+        Err(error) if error.is(io::ErrorKind::NotFound) => return Ok(None),
+        file => file?,
+    };
+    let path = root.path().join(name);
+    let meta = file.metadata().map_err(Error::io("look at", &path))?;
+    if !meta.is_file() {
+        return Err(Error::io("read", &path)(io::Error::other("it is not a regular file")));
+    }
+    let mut text = Vec::new();
+    (&file).take(meta.len()).read_to_end(&mut text).map_err(Error::io("read", &path))?;
+    Ok(Some(text))
+}
