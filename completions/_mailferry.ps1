@@ -49,6 +49,8 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             [CompletionResult]::new('--dedupe', '--dedupe', [CompletionResultType]::ParameterName, 'Leave out messages that the destination has already')
             [CompletionResult]::new('--manifest', '--manifest', [CompletionResultType]::ParameterName, 'File of the manifest; default: mailferry.manifest in the Maildir')
             [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'Source to restore, by its path or number, if there are several')
+            [CompletionResult]::new('--uids', '--uids', [CompletionResultType]::ParameterName, 'Treatment of the UIDs by which IMAP and POP3 clients know messages')
+            [CompletionResult]::new('--uid-format', '--uid-format', [CompletionResultType]::ParameterName, 'List of UIDs to write')
             [CompletionResult]::new('--owner', '--owner', [CompletionResultType]::ParameterName, 'Owner (and group) of everything created; needs root for another user')
             [CompletionResult]::new('--mode', '--mode', [CompletionResultType]::ParameterName, 'Mode of the files created; their readers may enter the directories')
             [CompletionResult]::new('--layout', '--layout', [CompletionResultType]::ParameterName, 'Directories of folders: .A.B in the Maildir, or A/B [default: maildir++]')

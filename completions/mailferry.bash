@@ -99,7 +99,7 @@ _mailferry() {
             return 0
             ;;
         mailferry__subcmd__convert)
-            opts="-n -p -0 -q -v -j -h -V --dry-run --fsync --eol --labels --deleted --headers --date --from-zone --host --info-sep --boundaries --dedupe --new-source --manifest --no-manifest --exact --source --force --append --owner --mode --parents --live --layout --into --map --follow --files-from --null --lock --lock-timeout --spool-dir --spool-limit --json --quiet --verbose --strict --color --progress --jobs --help --version"
+            opts="-n -p -0 -q -v -j -h -V --dry-run --fsync --eol --labels --deleted --headers --date --from-zone --host --info-sep --boundaries --dedupe --new-source --manifest --no-manifest --exact --source --force --append --uids --uid-format --owner --mode --parents --live --layout --into --map --follow --files-from --null --lock --lock-timeout --spool-dir --spool-limit --json --quiet --verbose --strict --color --progress --jobs --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -155,6 +155,14 @@ _mailferry() {
                     ;;
                 --source)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --uids)
+                    COMPREPLY=($(compgen -W "keep new require" -- "${cur}"))
+                    return 0
+                    ;;
+                --uid-format)
+                    COMPREPLY=($(compgen -W "dovecot courier both" -- "${cur}"))
                     return 0
                     ;;
                 --owner)

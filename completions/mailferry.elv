@@ -45,6 +45,8 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand --dedupe 'Leave out messages that the destination has already'
             cand --manifest 'File of the manifest; default: mailferry.manifest in the Maildir'
             cand --source 'Source to restore, by its path or number, if there are several'
+            cand --uids 'Treatment of the UIDs by which IMAP and POP3 clients know messages'
+            cand --uid-format 'List of UIDs to write'
             cand --owner 'Owner (and group) of everything created; needs root for another user'
             cand --mode 'Mode of the files created; their readers may enter the directories'
             cand --layout 'Directories of folders: .A.B in the Maildir, or A/B [default: maildir++]'

@@ -63,6 +63,12 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l dedupe -
 message-id\t''"
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l manifest -d 'File of the manifest; default: mailferry.manifest in the Maildir' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l source -d 'Source to restore, by its path or number, if there are several' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l uids -d 'Treatment of the UIDs by which IMAP and POP3 clients know messages' -r -f -a "keep\t'Keep them where possible, and warn otherwise'
+new\t'Let the server give new ones'
+require\t'Keep them, or write nothing'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l uid-format -d 'List of UIDs to write' -r -f -a "dovecot\t'dovecot-uidlist'
+courier\t'courierimapuiddb'
+both\t'Both lists'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l owner -d 'Owner (and group) of everything created; needs root for another user' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l mode -d 'Mode of the files created; their readers may enter the directories' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l layout -d 'Directories of folders: .A.B in the Maildir, or A/B [default: maildir++]' -r -f -a "maildir++\t'Maildirs .A.B beside cur/, as Courier and Dovecot have them'
