@@ -80,17 +80,16 @@ pub(crate) fn plan(
     let from_dates = FromLineDates::new(&stats, &rules);
     let mut findings: Vec<Finding> = from_dates.finding().into_iter().collect();
     let mut assumptions = Assumptions::default();
-    for (planned, stamp) in messages.iter_mut().zip(stamps) {
-        if let Some(epoch) = from_dates.preferred(stamp, planned.origin, &rules) {
+    for (planned, stamp) in messages.iter_mut().zip(&stamps) {
+        if let Some(epoch) = from_dates.preferred(*stamp, planned.origin, &rules) {
             (planned.epoch, planned.origin) = (epoch, Origin::FromLine);
         }
-        assumptions.add_date(planned.origin, stamp);
     }
     names.begin_source(source.path(), &messages);
     let mut origins = OriginCheck::default();
     let mut unusual = unusual.into_iter().peekable();
     let pseudo_message = mbox.pseudo_message();
-    for (n, (extent, planned)) in mbox.messages().iter().zip(&mut messages).enumerate() {
+    for (n, ((extent, planned), stamp)) in mbox.messages().iter().zip(&mut messages).zip(stamps).enumerate() {
         let pseudo = pseudo_message == Some(extent);
         if pseudo {
             let text = "UW-IMAP's pseudo message: no mail, skipped";
@@ -101,7 +100,6 @@ pub(crate) fn plan(
         if let Some(labels) = unusual.labels {
             planned.set_placement(FolderPlacement::new(names.folders.for_labels(&labels)));
         }
-        assumptions.deleted += u64::from(unusual.deleted && !pseudo);
         if pseudo {
             planned.disposition = Disposition::Pseudo;
         } else if unusual.deleted && render.deleted == DeletedPolicy::Skip {
@@ -118,6 +116,13 @@ pub(crate) fn plan(
                 }
                 planned.set_keywords(keywords);
             }
+        }
+        // An earlier run has reported what it assumed about the others.
+        if matches!(planned.disposition, Disposition::Write | Disposition::Deleted) {
+            assumptions.deleted += u64::from(unusual.deleted);
+        }
+        if planned.disposition == Disposition::Write {
+            assumptions.add_date(planned.origin, stamp);
         }
     }
     findings.extend(origins.finding());

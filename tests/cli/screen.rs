@@ -59,7 +59,7 @@ fn steady(line: &str) -> String {
 fn the_report_of_a_tree_fits_the_terminal_and_adds_up() {
     let scratch = account();
     let report = expect![[r#"
-        1 other file or link skipped: without mail; -v lists them
+        1 other file or link skipped: without mail; -v names it
         folder        found  to write  already  skipped  from
         INBOX             3         3        0        0  Inbox
         INBOX/Travel     12        12        0        0  Inbox.sbd/Travel
@@ -74,7 +74,7 @@ fn the_report_of_a_tree_fits_the_terminal_and_adds_up() {
     "#]];
     shows(&scratch, 80, &["-n", "Mail", "Maildir"], &report);
     let report = expect![[r#"
-        1 other file or link skipped: without mail; -v lists them
+        1 other file or link skipped: without mail; -v names it
         folder        found  written  already  skipped  from
         INBOX             3        3        0        0  Inbox
         INBOX/Travel     12       12        0        0  Inbox.sbd/Travel
@@ -88,7 +88,7 @@ fn the_report_of_a_tree_fits_the_terminal_and_adds_up() {
     "#]];
     shows(&scratch, 80, &["Mail", "Maildir"], &report);
     let report = expect![[r#"
-        1 other file or link skipped: without mail; -v lists them
+        1 other file or link skipped: without mail; -v names it
         folder        found  written  already  skipped  from
         INBOX             3        0        3        0  Inbox
         INBOX/Travel     12        0       12        0  Inbox.sbd/Travel
@@ -98,6 +98,46 @@ fn the_report_of_a_tree_fits_the_terminal_and_adds_up() {
         Check it any time: mailferry verify Maildir
     "#]];
     shows(&scratch, 120, &["Mail", "Maildir"], &report);
+    let sent = "From - Tue Jan  6 10:00:00 2009\nSubject: new\n\nx\n\n";
+    let grown = fs::read_to_string(scratch.path().join("Mail/Inbox")).unwrap() + sent;
+    fs::write(scratch.path().join("Mail/Inbox"), grown).unwrap();
+    let report = expect![[r#"
+        1 other file or link skipped: without mail; -v names it
+        folder        found  written  already  skipped  from
+        INBOX             4        1        3        0  Inbox
+        INBOX/Travel     12        0       12        0  Inbox.sbd/Travel
+        受信箱            2        0        2        0  受信箱
+        18 messages found, 1 written, 17 already there; every byte of 1,615 accounted
+        for.
+        0 read, 1 unread; 2009-01-06.
+        1 date without a zone was taken as UTC (--from-zone names another zone).
+        Maildir is a Maildir with 3 folders; done in TIME.
+        Check it any time: mailferry verify Maildir
+    "#]];
+    shows(&scratch, 80, &["Mail", "Maildir"], &report);
+}
+
+#[test]
+fn a_verdict_is_broken_between_words_and_findings_align() {
+    let scratch = account();
+    let long = "A folder with a name that is longer than half of the line of a terminal";
+    fs::rename(scratch.path().join("Mail/Inbox"), scratch.path().join("Mail").join(long)).unwrap();
+    let broken = fs::read("tests/fixtures/broken.mbox").unwrap();
+    fs::write(scratch.path().join("broken.mbox"), broken).unwrap();
+    let on_terminal = |words: &[&str]| {
+        let mut command = mailferry(words);
+        command.current_dir(scratch.path()).env("NO_COLOR", "1");
+        run_on_terminal(command, 80).text().to_owned()
+    };
+    on_terminal(&["convert", "Mail", "Maildir"]);
+    let verdict = on_terminal(&["verify", "Maildir"]);
+    assert!(verdict.lines().all(|line| console_width(line) <= 80), "{verdict}");
+    for words in [["convert", "broken.mbox", "out"].as_slice(), &["verify", "broken.mbox"]] {
+        let report = on_terminal(words);
+        let findings = report.lines().filter(|line| line.starts_with("  line "));
+        let columns: Vec<_> = findings.map(|line| line.find("error").or(line.find("warning"))).collect();
+        assert!(columns.len() > 4 && columns.iter().all(|column| *column == columns[0]), "{report}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::summary::{Summary, Written};
 use super::table::{self, FolderCounts, FolderRow};
 use super::tree::TreeReport;
 use crate::cli::mailbox_arg::MailboxArg;
-use crate::cli::ui::layout::{stderr_width, stdout_width, wrap};
+use crate::cli::ui::layout::{stderr_width, stdout_width};
 use crate::cli::ui::{Exit, Reporter, print_error};
 use crate::convert::restore::RestoreSummary;
 use crate::convert::{Outcome, Totals};
@@ -51,7 +51,7 @@ impl<'a> ConvertReport<'a> {
                 report.variant.filter(|&variant| matters(variant) && !self.args.common.verbose)
             {
                 let path = display_path(&report.path);
-                self.reporter.line(&format!("{path}: {variant} ({})", report.evidence));
+                self.reporter.sentence(&format!("{path}: {variant} ({})", report.evidence));
             }
             self.reporter.findings(&report.path, &report.findings);
         }
@@ -101,7 +101,7 @@ impl<'a> ConvertReport<'a> {
                 );
                 match self.to_stream {
                     true => eprintln!("{sentence}"),
-                    false => self.reporter.line(&sentence),
+                    false => self.reporter.sentence(&sentence),
                 }
                 (restored.messages, restored.bytes, Exit::Done)
             }
@@ -152,7 +152,7 @@ impl<'a> ConvertReport<'a> {
         let is_finished = error.is_none();
         let end = End { written, rows: &rows, keys, is_finished, exit };
         if let Ok(tree) = converted {
-            tree.skipped_line(self.args.common.verbose).iter().for_each(|line| self.reporter.line(line));
+            tree.skipped_line(self.args.common.verbose).iter().for_each(|line| self.reporter.sentence(line));
         }
         self.end(&totals, end)
     }
@@ -181,10 +181,9 @@ impl<'a> ConvertReport<'a> {
             merge(&mut object, summary.json().into());
             if is_finished {
                 self.reporter.detail(&summary.byte_line());
-                for line in summary.lines() {
-                    let lines = terminal.map_or_else(|| vec![&line[..]], |width| wrap(&line, width));
-                    lines.iter().for_each(|line| self.reporter.line(line));
-                }
+                summary.lines().iter().for_each(|line| self.reporter.sentence(line));
+                // A command is copied from the screen, and a line end would run half of it.
+                summary.next_line().iter().for_each(|line| self.reporter.line(line));
             }
         }
         self.reporter.summary("convert", exit, object);

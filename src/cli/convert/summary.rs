@@ -43,7 +43,7 @@ pub(super) struct Summary<'a> {
 }
 
 impl Summary<'_> {
-    /// Returns the lines. The first one has the form that the manual documents.
+    /// Returns the lines before that with the next command. The first one has the form that the manual documents.
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines = vec![self.sentence()];
         if self.totals.written > 0 {
@@ -52,7 +52,6 @@ impl Summary<'_> {
         lines.extend(self.assumptions());
         lines.extend(self.uid_line());
         lines.push(self.destination_line());
-        lines.extend(self.next_line());
         lines
     }
 
@@ -177,7 +176,7 @@ impl Summary<'_> {
     }
 
     /// Names the command that comes next.
-    fn next_line(&self) -> Option<String> {
+    pub(super) fn next_line(&self) -> Option<String> {
         if self.has_errors {
             let again = "See the errors above; the same command again writes only what is missing.";
             return Some(again.to_owned());

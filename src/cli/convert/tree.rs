@@ -187,7 +187,9 @@ impl TreeReport {
         let files = grouped_plural(skipped, "other file or link").replace("file or links", "files or links");
         let mail = match (doubtful, verbose) {
             (0, true) => "without mail, listed above".to_owned(),
+            (0, false) if skipped == 1 => "without mail; -v names it".to_owned(),
             (0, false) => "without mail; -v lists them".to_owned(),
+            (1, _) if skipped == 1 => "it may hold mail, see above".to_owned(),
             (1, _) => "1 of them may hold mail, see above".to_owned(),
             (n, _) => format!("{} of them may hold mail, see above", grouped(n as u64)),
         };

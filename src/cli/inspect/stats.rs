@@ -108,8 +108,14 @@ fn show(groups: &[(&str, &MessageGroup)], total: &MessageGroup, by: GroupBy, rep
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     rows.extend(groups.iter().map(|(key, group)| row(key, group)));
     rows.push(row("total", total));
+    // Few mailboxes have flagged and deleted messages, and the names of folders need the space.
+    let is_shown = [true, true, true, true, total.flagged > 0, total.deleted > 0, true, true];
+    for row in &mut rows {
+        let mut shown = is_shown.iter();
+        row.retain(|_| shown.next() == Some(&true));
+    }
     let mut columns = vec![Column::Text];
-    columns.extend([Column::Number; 7]);
+    columns.resize(rows[0].len(), Column::Number);
     Table { columns, rows }.lines(Some(width)).iter().for_each(|line| reporter.line(line));
 }
 

@@ -115,6 +115,14 @@ impl Reporter {
         }
     }
 
+    /// Writes a sentence, which a terminal shows broken between words.
+    pub(crate) fn sentence(&mut self, text: &str) {
+        match self.width {
+            Some(width) => layout::wrap(text, width).into_iter().for_each(|line| self.line(line)),
+            None => self.line(text),
+        }
+    }
+
     /// Writes a line that is formatted for either text or JSON.
     pub(crate) fn preformatted_line(&mut self, line: &str) {
         if self.json || !self.quiet {
@@ -127,7 +135,8 @@ impl Reporter {
         if self.width.is_some() && !self.closed {
             let _ = self.out.flush();
         }
-        let _ = writeln!(io::stderr(), "{text}");
+        let lines = layout::stderr_width().map_or_else(|| vec![text], |width| layout::wrap(text, width));
+        let _ = writeln!(io::stderr(), "{}", lines.join("\n"));
     }
 
     /// Writes a line of text with `-v`.
@@ -180,8 +189,17 @@ impl Reporter {
     /// Reports all findings about one file, in order.
     pub(crate) fn findings(&mut self, path: &Path, findings: &[Finding]) {
         let mut counts = FindingCounts::default();
+        let (verbose, quiet) = (self.verbose, self.quiet);
+        let is_listed = |finding: &&Finding| match finding.severity {
+            Severity::Info => verbose,
+            Severity::Warning => !quiet,
+            Severity::Error => true,
+        };
+        if !self.json && findings.iter().any(|finding| is_listed(&finding)) {
+            self.open_columns(path);
+        }
         if let Some(heading) = self.heading_for(path) {
-            heading.columns.fit(findings);
+            heading.columns.fit(findings.iter().filter(is_listed));
         }
         for finding in findings {
             self.finding(path, finding, Value::Null, &mut counts);
@@ -241,7 +259,7 @@ impl Reporter {
 
     /// Writes a line about a path. On a terminal the findings about it follow in columns.
     pub(crate) fn heading(&mut self, path: &Path, text: &str) {
-        self.line(text);
+        self.sentence(text);
         if !self.json && !self.quiet {
             self.begin_columns(path);
         }
@@ -252,6 +270,14 @@ impl Reporter {
             path: path.to_owned(),
             columns: FindingColumns { width, place_width: 0, colour: self.colour },
         });
+    }
+
+    /// Prints the path, unless it is the heading already. Without a terminal there are no columns.
+    fn open_columns(&mut self, path: &Path) {
+        if self.width.is_some() && self.heading_for(path).is_none() {
+            self.print(&format!("{}:", display_path(path)));
+            self.begin_columns(path);
+        }
     }
 
     /// Returns the columns under the heading, if it is that of this path.
@@ -266,10 +292,7 @@ impl Reporter {
         if self.width.is_none() {
             return self.print(&one_line(path, finding, self.colour));
         }
-        if self.heading_for(path).is_none() {
-            self.print(&format!("{}:", display_path(path)));
-            self.begin_columns(path);
-        }
+        self.open_columns(path);
         // Printing ends the columns.
         if let Some(mut heading) = self.heading.take() {
             heading.columns.fit([finding]);

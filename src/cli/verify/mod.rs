@@ -149,7 +149,7 @@ impl Run<'_> {
         self.totals.bytes = compared.totals.bytes;
         let is_same = compared.totals.is_complete() && compared.is_finished();
         self.totals.sound = if is_same { mailboxes.len() as u64 } else { 0 };
-        self.reporter.line(&compared.sentence);
+        self.reporter.sentence(&compared.sentence);
         self.verdict.clone_from(&compared.sentence);
         self.totals.unfinished = compared.unfinished;
         self.totals.compared = compared;
@@ -181,7 +181,7 @@ impl Run<'_> {
             [_] => return Ok(self.exit()),
             _ => self.verdict = counts.verdict("", true) + ".",
         }
-        self.reporter.line(&self.verdict);
+        self.reporter.sentence(&self.verdict);
         Ok(self.exit())
     }
 
@@ -254,7 +254,7 @@ impl Run<'_> {
                 .map_or_else(String::new, |faults| format!("; {faults} in the list of folders")),
             unread_clause(not_read),
         );
-        self.reporter.line(&verdict);
+        self.reporter.sentence(&verdict);
         Ok(Verified { faults: all, verdict, folders: folders.into_iter().collect() })
     }
 
@@ -348,19 +348,19 @@ impl Run<'_> {
             }
         }
         let mut verdict = mailbox_verdict(&path, &size, faults);
-        reporter.line(&verdict);
+        reporter.sentence(&verdict);
         // The sentence about a source counts its messages, and no other errors.
         let others = faults.without_counted(&report.findings);
         for source in &report.sources {
             let others = if report.sources.len() == 1 { others } else { FaultCounts::default() };
             verdict = source_sentence(&display_path(&source.source), source, others);
-            reporter.line(&verdict);
+            reporter.sentence(&verdict);
         }
         if let [first, _, ..] = &report.sources[..] {
             let mut all = SourceStatus::new(PathBuf::new(), &report.path, first.depth);
             report.sources.iter().for_each(|source| all.add(source));
             verdict = source_sentence(&format!("{} sources", report.sources.len()), &all, others);
-            reporter.line(&verdict);
+            reporter.sentence(&verdict);
         }
         self.totals.folders += report.folders.len() as u64;
         self.totals.messages += messages;
