@@ -19,6 +19,8 @@ pub(super) enum Format {
     Variant(Variant),
     /// `maildir:`.
     Maildir,
+    /// `eml:`, a directory of files with one message each. It is a destination of convert only.
+    Eml,
 }
 
 /// A mailbox as named by the user.
@@ -34,9 +36,22 @@ impl MailboxArg {
     /// Parses a path with or without a prefix.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a prefix that looks like a format and is not one, unless there is such a file, and for an
-    /// argument without a path.
+    /// [`Error::Usage`] for a prefix that looks like a format and is not one, unless there is such a file, for `eml:`,
+    /// and for an argument without a path.
     pub(super) fn parse(arg: &OsStr) -> Result<MailboxArg> {
+        let mailbox = MailboxArg::parse_destination(arg)?;
+        if mailbox.format == Some(Format::Eml) {
+            let reason = "eml: is only for the destination of convert; name the directory, or rfc822:FILE for one file";
+            return Err(Error::usage(escape(arg.as_bytes()), reason));
+        }
+        Ok(mailbox)
+    }
+
+    /// Parses the destination of a conversion, which may also be `eml:DIR`.
+    ///
+    /// # Errors
+    /// As for [`MailboxArg::parse`].
+    pub(super) fn parse_destination(arg: &OsStr) -> Result<MailboxArg> {
         let bytes = arg.as_bytes();
         let whole = MailboxArg { format: None, path: arg.into() };
         if bytes.is_empty() {
@@ -95,7 +110,7 @@ impl MailboxArg {
         match self.format {
             None => TargetFormat::Detect,
             Some(Format::Maildir) => TargetFormat::Maildir,
-            Some(Format::Mbox) => TargetFormat::Mbox(None),
+            Some(Format::Mbox | Format::Eml) => TargetFormat::Mbox(None),
             Some(Format::Variant(variant)) => TargetFormat::Mbox(Some(variant)),
         }
     }
@@ -124,6 +139,7 @@ fn format(name: &[u8]) -> Option<Format> {
         b"mmdf" => Format::Variant(Variant::Mmdf),
         b"rfc822" => Format::Variant(Variant::Rfc822),
         b"maildir" => Format::Maildir,
+        b"eml" => Format::Eml,
         _ => return None,
     })
 }

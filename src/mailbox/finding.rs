@@ -182,6 +182,7 @@ codes! {
         ReadBackDiffers "read-back-differs" Warning "A message of a written mbox reads back with other bytes unless a prefix names the variant.",
         FromDoubled "from-doubled" Warning "A message begins with a continuation line. Its From_ line was written twice.",
         FlagsUnsaid "flags-unsaid" Warning "Keyword letters without a name in dovecot-keywords. They cannot be written to an mbox.",
+        FlagsLeftOut "flags-left-out" Warning "Messages with flags or keywords that .eml files do not have. The files have the bytes of messages only.",
         FoldersLeft "folders-left" Warning "Folders of a Maildir were not converted with it.",
         FolderRenamed "folder-renamed" Info "A folder could not keep its name.",
         SubscriptionLost "subscription-lost" Info "A subscribed folder does not exist.",

@@ -23,6 +23,7 @@ mod deliver_power;
 mod deliver_quota;
 mod dot_qmail;
 mod dovecot_tree;
+mod eml;
 mod failures;
 mod faults;
 mod flags;

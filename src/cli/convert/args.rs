@@ -195,6 +195,7 @@ Examples:
   mailferry convert ~/Maildir out.mbox
   mailferry convert ~/Maildir mbox:~/Mail/
   mailferry convert ~/Maildir maildir:/backup/Maildir
+  mailferry convert inbox.mbox eml:letters
   mailferry convert --append ~/Maildir/.Old mboxcl2:archive
   mailferry convert --exact ~/Maildir inbox.mbox
 
@@ -280,8 +281,10 @@ pub(super) struct Mailboxes {
 
 impl ConvertArgs {
     pub(super) fn mailboxes(&self) -> Result<Mailboxes> {
-        let mut sources = MailboxArg::parse_all(&self.mailboxes)?;
-        let mut destination = sources.pop().unwrap_or_else(|| unreachable!("clap requires two"));
+        let (destination, sources) =
+            self.mailboxes.split_last().unwrap_or_else(|| unreachable!("clap requires two"));
+        let (sources, mut destination) =
+            (MailboxArg::parse_all(sources)?, MailboxArg::parse_destination(destination)?);
         let named = destination.clone();
         if self.parents && self.dry_run && !destination.is_standard_stream() {
             destination.path = parents::first_missing(&named.path);
@@ -297,7 +300,7 @@ impl ConvertArgs {
         let Mailboxes { sources, destination, .. } = mailboxes;
         let path = |mailbox: &'m MailboxArg| (!mailbox.is_standard_stream()).then_some(&*mailbox.path);
         let is_directory = match destination.format {
-            Some(Format::Maildir) => true,
+            Some(Format::Maildir | Format::Eml) => true,
             Some(_) => destination.is_directory(),
             None => !sources.iter().all(|source| identity::is_maildir(&source.path)),
         };
@@ -364,6 +367,7 @@ impl ConvertArgs {
             destination: &destination.path,
             variant: destination.variant(),
             output: match () {
+                () if destination.format == Some(Format::Eml) => OutputMode::Files,
                 () if destination.is_standard_stream() => OutputMode::Stream(stdout),
                 () if self.append => OutputMode::Append,
                 () if self.force => OutputMode::Replace,
@@ -373,6 +377,7 @@ impl ConvertArgs {
             from_zone: self.from_zone.clone(),
             manifest: self.manifest(),
             fsync: self.fsync,
+            sync_group: None,
             modes: self.modes(),
             dry_run: self.dry_run,
         }

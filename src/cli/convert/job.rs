@@ -68,6 +68,7 @@ impl<'a> Job<'a> {
             return Err(Error::usage("--boundaries", "is for one source; convert the sources one by one"));
         }
         if !choice.is_for_maildir()? {
+            choice.check_files_destination()?;
             choice.check_mbox_destination()?;
             return Ok(Job::Export(export()));
         }
@@ -98,7 +99,7 @@ impl Choice<'_> {
         };
         let has_folders =
             |source: &MailboxArg| find_nested_folders(&source.path).is_ok_and(|found| found.is_some());
-        let to_maildir = destination.format == Some(Format::Maildir);
+        let to_maildir = matches!(destination.format, Some(Format::Maildir | Format::Eml));
         let to_directory = !to_maildir && destination.is_directory() && !is_maildir(&destination.path)?;
         let is_tree = |(source, is_maildir): (&MailboxArg, &bool)| match is_maildir {
             true => to_directory || to_maildir && has_folders(source),
@@ -107,8 +108,27 @@ impl Choice<'_> {
         Ok(args.tree.is_used() || sources.iter().zip(are_maildirs).any(is_tree))
     }
 
+    /// Refuses what does not go with a directory of files with one message each.
+    fn check_files_destination(&self) -> Result<()> {
+        let Choice { args, destination, .. } = self;
+        if destination.format != Some(Format::Eml) {
+            return Ok(());
+        }
+        if destination.is_standard_stream() {
+            return refuse(destination, "eml: writes several files; name a directory");
+        }
+        for option in ["append", "force"] {
+            if args.given.has(option) {
+                let reason = "is for an mbox; a directory of .eml files is only added to";
+                return Err(Error::usage(format!("--{option}"), reason));
+            }
+        }
+        Ok(())
+    }
+
     fn check_tree(&self) -> Result<()> {
         let Choice { args, sources, destination, .. } = self;
+        self.check_files_destination()?;
         args.given.check(TREE)?;
         if args.labels.are_folders() {
             let reason = "makes folders of one mbox, and a folder of a tree can hold none; convert that mbox by itself";
@@ -135,7 +155,7 @@ impl Choice<'_> {
             Some(Format::Variant(Variant::Rfc822)) => {
                 refuse(destination, "an rfc822 file holds one message; name an mbox")
             }
-            Some(Format::Mbox | Format::Variant(_)) => Ok(false),
+            Some(Format::Mbox | Format::Variant(_) | Format::Eml) => Ok(false),
             None if *maildirs == 0 => Ok(true),
             None if *maildirs == sources.len() => Ok(false),
             None => {
@@ -179,10 +199,11 @@ impl Choice<'_> {
     fn check_mbox_destination(&self) -> Result<()> {
         let Choice { args, sources, destination, maildirs } = *self;
         if is_maildir(&destination.path)? {
-            return refuse(
-                destination,
-                "is a Maildir, and an mbox is a file; say maildir: before it to copy into it",
-            );
+            let reason = match destination.format {
+                Some(Format::Eml) => "is a Maildir; name another directory for the files",
+                _ => "is a Maildir, and an mbox is a file; say maildir: before it to copy into it",
+            };
+            return refuse(destination, reason);
         }
         let of_maildirs = if maildirs > 0 { EXPORT_MAILDIR } else { 0 };
         let of_mboxes = if maildirs < sources.len() { EXPORT_MBOX } else { 0 };

@@ -15,7 +15,7 @@ use std::sync::Mutex;
 use super::open::context;
 use super::signals;
 use crate::cli::ui::{Exit, ProgressDisplay, print_error, report_waits};
-use crate::convert::export::{self, find_nested_folders};
+use crate::convert::export::{self, OutputMode, find_nested_folders};
 use crate::convert::import::import_mboxes;
 use crate::convert::{
     DestinationOptions, ExportOptions, ExportSource, ImportOptions, Outcome, Totals, copy, restore,
@@ -116,7 +116,11 @@ impl Run<'_> {
                 Ok((outcome, variant)) => {
                     self.display.finish();
                     let to_stream = self.mailboxes.destination.is_standard_stream();
-                    let written = if to_stream { Written::Stream(variant) } else { Written::Mbox(variant) };
+                    let written = match options.output {
+                        OutputMode::Files => Written::Files(None),
+                        _ if to_stream => Written::Stream(variant),
+                        _ => Written::Mbox(variant),
+                    };
                     report.outcome(&outcome, written)
                 }
                 Err(error) => {

@@ -244,8 +244,7 @@ fn merge(object: &mut Value, more: Value) {
 
 /// Returns the bytes that are free where a path is, or would be.
 fn free_bytes(path: &Path) -> Option<u64> {
-    let directory = path.ancestors().find(|path| files::is_dir(path)).unwrap_or(Path::new("."));
-    Some(Dir::open(directory).ok()?.free_space().ok()?.bytes)
+    Some(Dir::open(files::nearest_dir(path)).ok()?.free_space().ok()?.bytes)
 }
 
 /// Reports whether the reader of standard output closed it, which is not an error.

@@ -23,6 +23,8 @@ pub(super) enum Written {
     Mbox(Variant),
     /// A directory with so many mboxes.
     Mboxes(u64),
+    /// A directory of files with one message each; the number of folders, if they were converted as such.
+    Files(Option<u64>),
     /// An mbox on standard output.
     Stream(Variant),
 }
@@ -154,6 +156,10 @@ impl Summary<'_> {
                 format!("a Maildir with {}", grouped_plural(folders, "folder"))
             }
             Written::Maildirs(count) => format!("a directory with {}", grouped_plural(count, "Maildir")),
+            Written::Files(None) => "a directory of .eml files".to_owned(),
+            Written::Files(Some(folders)) => {
+                format!("a directory of .eml files in {}", grouped_plural(folders, "folder"))
+            }
             Written::Mboxes(1) => "a directory with 1 mbox".to_owned(),
             Written::Mboxes(count) => format!("a directory with {} mboxes", grouped(count)),
             Written::Mbox(variant) | Written::Stream(variant) => format!("an mbox ({variant})"),

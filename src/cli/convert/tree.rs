@@ -48,7 +48,7 @@ impl Run<'_> {
         let are_maildirs = !found.is_empty() && found.iter().all(|found| found.kind == MailboxKind::Maildir);
         let layout = self.layout()?;
         self.args.given.check(match layout {
-            Layout::Mboxes => TREE_EXPORT,
+            Layout::Mboxes | Layout::MessageFiles => TREE_EXPORT,
             _ if are_maildirs => TREE_COPY,
             _ => TREE_IMPORT,
         })?;
@@ -58,7 +58,7 @@ impl Run<'_> {
             let mailbox = MailboxArg { format: variant.map(Format::Variant), path: path.to_owned() };
             self.args.open(&mailbox, self.opener)
         };
-        let context = if layout == Layout::Mboxes { self.context } else { self.maildir_context() };
+        let context = if layout.is_export() { self.context } else { self.maildir_context() };
         let options = TreeOptions {
             import,
             export,
@@ -101,12 +101,13 @@ impl Run<'_> {
         let are_maildirs =
             sources.iter().map(MailboxArg::is_maildir).collect::<Result<Vec<_>>>()?.iter().all(|is| *is);
         let layout = match destination.format {
+            Some(Format::Eml) => Layout::MessageFiles,
             Some(Format::Mbox | Format::Variant(_)) => Layout::Mboxes,
             None if are_maildirs && layout.is_none() => Layout::Mboxes,
             None | Some(Format::Maildir) => layout.unwrap_or_default(),
         };
-        if layout == Layout::Mboxes && is_maildir(&destination.path)? {
-            let reason = "is a Maildir; folders of mboxes go into a directory, or say maildir: before it";
+        if layout.is_export() && is_maildir(&destination.path)? {
+            let reason = "is a Maildir; these folders go into another directory, or say maildir: before it";
             return Err(Error::usage(display_path(&destination.path), reason));
         }
         Ok(layout)
@@ -125,6 +126,7 @@ impl TreeReport {
             Layout::MaildirPlusPlus => "maildir++",
             Layout::Fs => "fs",
             Layout::Mboxes => "mboxes",
+            Layout::MessageFiles => "eml",
         }
     }
 
@@ -177,6 +179,7 @@ impl TreeReport {
             Layout::MaildirPlusPlus => Written::Maildir(Some(folders)),
             Layout::Fs => Written::Maildirs(folders),
             Layout::Mboxes => Written::Mboxes(folders),
+            Layout::MessageFiles => Written::Files(Some(folders)),
         }
     }
 
@@ -224,7 +227,7 @@ fn renamed(row: &FolderOutcome, layout: Layout) -> Option<Finding> {
         Some(why) => why,
         None if name.directory.as_os_str().as_bytes().contains(&b'\\') => match layout {
             Layout::MaildirPlusPlus => "Maildir++ cannot say all of its name",
-            Layout::Fs | Layout::Mboxes => "no file can have all of its name",
+            Layout::Fs | Layout::Mboxes | Layout::MessageFiles => "no file can have all of its name",
         },
         None => return None,
     };

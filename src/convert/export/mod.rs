@@ -1,7 +1,9 @@
-//! Export: Maildirs, and mboxes of other variants, into one mbox. Every message comes over: trashed, empty, header
-//! only, with CRLF or NULs.
+//! Export: Maildirs, and mboxes of other variants, into one mbox or into files of one message each. Every message comes
+//! over: trashed, empty, header only, with CRLF or NULs.
 
+mod file_name;
 mod maildir;
+mod message_files;
 mod options;
 mod output;
 mod ready_source;
@@ -14,13 +16,14 @@ use crate::convert::{
     Abort, Dedupe, FolderCount, Input, NameTable, Outcome, Plan, PlanOptions, PreviousMessages,
     RenderOptions, Report, Totals,
 };
-use crate::mailbox::fs::{Dir, parent_of};
+use crate::mailbox::fs::{Dir, files, parent_of};
 use crate::mailbox::mbox::{Mbox, Variant};
 use crate::mailbox::message::DateRules;
 use crate::mailbox::{Context, Error, Phase, Result};
 use maildir::SourceMaildir;
 use output::{Output, SourceChunk, Work};
 use ready_source::ReadySource;
+use tally::Tally;
 
 pub(crate) use maildir::find_nested_folders;
 pub(crate) use options::{ExportOptions, ExportSource, OutputMode};
@@ -76,7 +79,7 @@ impl<'a> Export<'a> {
         if self.inputs().next().is_some() {
             context.events.begin(Phase::Reading, self.bytes_source);
         }
-        let ready = sources.iter().map(|source| self.prepare(source)).collect::<Result<Vec<_>>>()?;
+        let mut ready = sources.iter().map(|source| self.prepare(source)).collect::<Result<Vec<_>>>()?;
         let numbered = ready.iter().enumerate();
         let chunks: Vec<SourceChunk> = numbered
             .flat_map(|(source, ready)| {
@@ -84,12 +87,32 @@ impl<'a> Export<'a> {
                 parts.into_iter().map(move |part| SourceChunk { source, part })
             })
             .collect();
+        let work = Work { sources: &ready, chunks: &chunks, options, context };
+        let (tallies, bytes_needed) = match options.output {
+            OutputMode::Files => {
+                let bytes_needed = check_free_space(options, &chunks)?;
+                context.events.begin(Phase::Writing, chunks.iter().map(|chunk| chunk.part.size).sum());
+                (message_files::write(&work)?, bytes_needed)
+            }
+            _ => self.write_mbox(&work)?,
+        };
+        let mut total = Totals { bytes_needed, ..Totals::default() };
+        for ((ready, tally), report) in ready.iter_mut().zip(tallies).zip(&mut self.reports) {
+            total += &ready.totals(&tally);
+            report.findings.extend(tally.findings());
+        }
+        Ok(total)
+    }
+
+    /// Writes the mbox, and returns the counts of each source and the bytes that it takes.
+    fn write_mbox(&mut self, work: &Work<'_>) -> Result<(Vec<Tally>, u64)> {
+        let Work { chunks, options, context, .. } = *work;
         let mut output = Output::open(options, context)?;
         self.reports.iter_mut().take(1).for_each(|report| report.findings.append(&mut output.findings));
         self.variant = output.variant;
-        let bytes_needed = check_free_space(options, &chunks)?;
+        let bytes_needed = check_free_space(options, chunks)?;
         context.events.begin(Phase::Writing, chunks.iter().map(|chunk| chunk.part.size).sum());
-        let tallies = output.write(&Work { sources: &ready, chunks: &chunks, options, context })?;
+        let tallies = output.write(work)?;
         self.inputs().try_for_each(|input| input.source.check_unchanged())?;
         context.cancel.check()?;
         let messages = tallies.iter().map(|tally| tally.messages).sum();
@@ -97,13 +120,7 @@ impl<'a> Export<'a> {
         self.reports.iter_mut().take(1).for_each(|report| report.findings.extend_from_slice(&differing));
         context.events.begin(Phase::Flushing, 0);
         output.finish(options)?;
-
-        let mut total = Totals { bytes_needed, ..Totals::default() };
-        for ((ready, tally), report) in ready.iter().zip(tallies).zip(&mut self.reports) {
-            total += &ready.totals(&tally);
-            report.findings.extend(tally.findings());
-        }
-        Ok(total)
+        Ok((tallies, bytes_needed))
     }
 
     /// Reads a source, and reports on it.
@@ -151,8 +168,17 @@ fn check_free_space(options: &ExportOptions<'_>, chunks: &[SourceChunk]) -> Resu
     }
     /// A From_ line, a blank line, Status.
     const OVERHEAD: u64 = 80;
-    let directory = parent_of(options.destination);
+    let to_files = matches!(options.output, OutputMode::Files);
     let need = chunks.iter().map(|chunk| chunk.part.size + chunk.part.messages.len() as u64 * OVERHEAD).sum();
-    Dir::open(directory)?.free_space()?.require_bytes(directory, need)?;
+    // A directory that exists may have all of the messages.
+    if to_files && files::is_dir(options.destination) {
+        return Ok(need);
+    }
+    let directory = files::nearest_dir(parent_of(options.destination));
+    let free = Dir::open(directory)?.free_space()?;
+    free.require_bytes(directory, need)?;
+    if to_files {
+        free.require_inodes(directory, chunks.iter().map(|chunk| chunk.part.messages.len() as u64).sum())?;
+    }
     Ok(need)
 }

@@ -2,12 +2,13 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use jiff::tz::TimeZone;
 
 use crate::convert::Input;
 use crate::mailbox::fs::Modes;
+use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::maildir::Fsync;
 use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::mbox::Variant;
@@ -21,10 +22,10 @@ pub(crate) enum ExportSource {
     Maildir(PathBuf),
 }
 
-/// How an mbox is written.
+/// How an mbox, or a directory of files with one message each, is written.
 #[derive(Clone)]
 pub(crate) struct ExportOptions<'a> {
-    /// The mbox, or `-` for a stream.
+    /// The mbox, or `-` for a stream; or the directory.
     pub destination: &'a Path,
     /// The variant; None: mboxrd, or that of the mbox which is appended to.
     pub variant: Option<Variant>,
@@ -38,21 +39,25 @@ pub(crate) struct ExportOptions<'a> {
     pub manifest: ManifestLocation<'a>,
     /// When to flush.
     pub fsync: Fsync,
+    /// The other directories of files that are flushed with this one.
+    pub sync_group: Option<&'a Arc<SyncGroup>>,
     /// Owner and mode of a new mbox.
     pub modes: Modes,
     /// Write nothing.
     pub dry_run: bool,
 }
 
-/// A way to write an mbox.
+/// A way to write messages.
 #[derive(Clone, Copy)]
 pub(crate) enum OutputMode<'a> {
-    /// As a new file, which appears complete.
+    /// As a new mbox, which appears complete.
     New,
-    /// As a new file, which replaces an existing one.
+    /// As a new mbox, which replaces an existing one.
     Replace,
     /// At the end of an existing file, under its locks.
     Append,
     /// To a stream.
     Stream(&'a Mutex<dyn Write + Send>),
+    /// As a file each in a directory, which may exist.
+    Files,
 }

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use super::maildir::SourceMaildir;
 use super::tally::Tally;
+use crate::convert::planned::Disposition;
 use crate::convert::{Input, Plan, Totals};
+use crate::mailbox::Result;
 use crate::mailbox::manifest::ByteCounts;
 use crate::mailbox::mbox::{Extent, Mbox};
 
@@ -29,9 +31,19 @@ impl ReadySource<'_> {
         }
     }
 
-    pub(super) fn totals(&self, tally: &Tally) -> Totals {
+    pub(super) fn check_unchanged(&self) -> Result<()> {
+        match self {
+            ReadySource::Mbox { input, .. } => input.source.check_unchanged(),
+            ReadySource::Maildir(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn totals(&mut self, tally: &Tally) -> Totals {
         match self {
             ReadySource::Mbox { mbox, plan, .. } => {
+                for &number in &tally.present {
+                    plan.messages[number].disposition = Disposition::Present;
+                }
                 let mut totals = Totals::default();
                 totals.add_source(mbox, plan);
                 assert_eq!(totals.written, tally.messages, "a message is missing");
@@ -39,12 +51,14 @@ impl ReadySource<'_> {
                 totals
             }
             ReadySource::Maildir(maildir) => {
-                let found = tally.messages + tally.skipped;
+                let present = tally.present.len() as u64;
+                let found = tally.messages + present + tally.skipped;
                 assert_eq!(maildir.messages.len() as u64, found + tally.removed, "a message is missing");
                 Totals {
                     sources: 1,
                     messages_found: found,
                     written: tally.messages,
+                    already_present: present,
                     skipped: tally.skipped,
                     bytes_source: tally.bytes,
                     bytes: ByteCounts { messages: tally.bytes, ..ByteCounts::default() },

@@ -78,11 +78,7 @@ impl Renderer {
         let found = match maildir.files.read_or_explain(&message.entry, bytes)? {
             Ok(found) => found,
             Err(finding) => {
-                match finding.code {
-                    Code::MessageExpunged => self.tally.removed += 1,
-                    _ => self.tally.skipped += 1,
-                }
-                self.tally.findings.push(finding);
+                self.tally.add_unreadable(finding);
                 return Ok(());
             }
         };
@@ -181,16 +177,20 @@ impl Renderer {
         Ok(())
     }
 
-    /// Returns the message without its quoting, with the line ends of `--eol`.
     fn with_line_ends<'m>(&mut self, message: &'m [u8], quoting: Quoting) -> Rendered<'m> {
-        if quoting == Quoting::None && self.eol == Eol::Keep {
-            return Rendered::unchanged(message);
-        }
-        let options = RenderOptions { eol: self.eol, ..RenderOptions::default() };
-        let rendered = render(message, &header::split(message), quoting, options);
+        let rendered = with_line_ends(message, quoting, self.eol);
         self.tally.line_ends += u64::from(rendered.eols);
         rendered
     }
+}
+
+/// Returns the message without its quoting, with the line ends of `--eol`.
+pub(super) fn with_line_ends(message: &[u8], quoting: Quoting, eol: Eol) -> Rendered<'_> {
+    if quoting == Quoting::None && eol == Eol::Keep {
+        return Rendered::unchanged(message);
+    }
+    let options = RenderOptions { eol, ..RenderOptions::default() };
+    render(message, &header::split(message), quoting, options)
 }
 
 /// Returns the keywords of a message, as a list: those of its letters, and those of its header for

@@ -11,6 +11,8 @@ use crate::mailbox::{Code, Finding};
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) messages: u64,
+    /// The numbers of messages that the destination had.
+    pub(super) present: Vec<usize>,
     /// Entries of a Maildir that are not messages.
     pub(super) skipped: u64,
     /// Messages that were removed since they were listed. They are not among the messages found.
@@ -20,6 +22,8 @@ pub(super) struct Tally {
     pub(super) line_ends: u64,
     /// The messages of a Maildir.
     pub(super) mail: MailStats,
+    /// Messages whose flags or keywords are not written.
+    pub(super) flags_left_out: u64,
     final_newlines: u64,
     ambiguous: u64,
     pub(super) findings: Vec<Finding>,
@@ -49,6 +53,29 @@ impl Tally {
         }
     }
 
+    /// Adds an entry of a Maildir that has no message to read.
+    pub(super) fn add_unreadable(&mut self, finding: Finding) {
+        match finding.code {
+            Code::MessageExpunged => self.removed += 1,
+            _ => self.skipped += 1,
+        }
+        self.findings.push(finding);
+    }
+
+    /// Counts one message, which is written.
+    pub(super) fn of_one_message(mut self) -> Tally {
+        self.messages = 1;
+        self
+    }
+
+    /// Adds a message that the destination had.
+    pub(super) fn add_present(&mut self, number: usize, counts: Tally) {
+        self.present.push(number);
+        self.bytes += counts.bytes;
+        self.flags_left_out += counts.flags_left_out;
+        self.findings.extend(counts.findings);
+    }
+
     pub(super) fn findings(self) -> Vec<Finding> {
         let mut findings = self.findings;
         if self.final_newlines > 0 {
@@ -65,6 +92,14 @@ impl Tally {
             );
             findings.push(Finding::new(Code::QuotingAmbiguous, message).with_hint("mboxrd can tell them"));
         }
+        if self.flags_left_out > 0 {
+            let message = format!(
+                "{} with flags or keywords that are not in the .eml files, which have the bytes of messages only",
+                grouped_plural(self.flags_left_out, "message")
+            );
+            let finding = Finding::new(Code::FlagsLeftOut, message);
+            findings.push(finding.with_hint("an mbox or a Maildir as the destination keeps them"));
+        }
         findings
     }
 }
@@ -72,6 +107,8 @@ impl Tally {
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Tally) {
         self.messages += other.messages;
+        self.present.extend(other.present);
+        self.flags_left_out += other.flags_left_out;
         self.skipped += other.skipped;
         self.removed += other.removed;
         self.bytes += other.bytes;

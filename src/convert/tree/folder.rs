@@ -11,7 +11,7 @@ use crate::convert::import::import_mboxes;
 use crate::convert::{ExportOptions, ExportSource, ImportOptions, Input, Outcome, Report, Totals};
 use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::mbox::Variant;
-use crate::mailbox::tree::{Layout, MailboxKind};
+use crate::mailbox::tree::MailboxKind;
 use crate::mailbox::{Code, Context, Error, Events, Finding, Phase, Result};
 
 /// Single messages that are read at once.
@@ -47,9 +47,9 @@ impl FolderConversion<'_> {
     pub(super) fn convert(&mut self, entry: &TreeEntry) {
         match &entry.mailbox.kind {
             MailboxKind::Messages(files) => {
-                // An mbox appears complete, and only once.
-                let is_mbox = self.options.layout == Layout::Mboxes;
-                let at_once = if is_mbox { files.len() } else { MESSAGES_AT_ONCE };
+                // An export is complete at once, and two equal messages of one are two files.
+                let is_export = self.options.layout.is_export();
+                let at_once = if is_export { files.len() } else { MESSAGES_AT_ONCE };
                 files.chunks(at_once).for_each(|files| self.convert_messages(files));
             }
             MailboxKind::Mbox => match (self.options.open)(&entry.mailbox.path, None) {
@@ -58,11 +58,9 @@ impl FolderConversion<'_> {
             },
             MailboxKind::Maildir => {
                 let path = &entry.mailbox.path;
-                let outcome = match self.options.layout {
-                    Layout::Mboxes => {
-                        export(&[ExportSource::Maildir(path.clone())], &self.export, &self.context).0
-                    }
-                    _ => copy_maildir(path, &self.import.destination, &self.context),
+                let outcome = match self.options.layout.is_export() {
+                    true => export(&[ExportSource::Maildir(path.clone())], &self.export, &self.context).0,
+                    false => copy_maildir(path, &self.import.destination, &self.context),
                 };
                 self.outcome.add(Ok(outcome), self.stop);
             }
@@ -82,12 +80,12 @@ impl FolderConversion<'_> {
     }
 
     fn convert_inputs(&mut self, inputs: Vec<Input>) {
-        let outcome = match self.options.layout {
-            Layout::Mboxes => {
+        let outcome = match self.options.layout.is_export() {
+            true => {
                 let sources = inputs.into_iter().map(|input| ExportSource::Mbox(Box::new(input)));
                 export(&sources.collect::<Vec<_>>(), &self.export, &self.context).0
             }
-            _ => import_mboxes(&inputs, &self.import, &self.context),
+            false => import_mboxes(&inputs, &self.import, &self.context),
         };
         self.outcome.add(Ok(outcome), self.stop);
     }

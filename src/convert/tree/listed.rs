@@ -10,7 +10,6 @@ use crate::mailbox::maildir::Fsync;
 use crate::mailbox::manifest::{
     self, Bytes, Digest, FolderList, FolderRecord, FolderState, ManifestFile, ManifestLocation, to_line,
 };
-use crate::mailbox::tree::Layout;
 use crate::mailbox::{Code, Finding, Result, display_path};
 
 /// The list of a root, and the end of its manifest.
@@ -29,7 +28,7 @@ pub(super) struct ListedFolders {
 impl Conversion<'_> {
     /// Reports whether the root lists its folders.
     fn has_list(&self) -> bool {
-        self.destination.manifest == ManifestLocation::InMaildir && self.options.layout != Layout::Mboxes
+        self.destination.manifest == ManifestLocation::InMaildir && !self.options.layout.is_export()
     }
 
     /// Reads the list of the root.

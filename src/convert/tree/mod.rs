@@ -106,7 +106,7 @@ impl Conversion<'_> {
     fn refuse_second_mbox(&self, entries: &[TreeEntry]) -> Result<()> {
         let mut seen = HashSet::new();
         let second = entries.iter().find(|entry| !seen.insert(&entry.name.directory));
-        match second.filter(|_| self.options.layout == Layout::Mboxes) {
+        match second.filter(|_| self.options.layout.is_export()) {
             None => Ok(()),
             Some(entry) => {
                 let reason = format!(
@@ -136,7 +136,7 @@ impl Conversion<'_> {
             return Err(Error::destination(root, reason.to_owned()));
         }
         if !files::exists(root) {
-            let dir = Dir::open(nearest_dir(parent_of(root)))?;
+            let dir = Dir::open(files::nearest_dir(parent_of(root)))?;
             dir.check_writable()?;
             dir.free_space()?.require_bytes(root, entries.iter().map(|entry| entry.size).sum())?;
         }
@@ -146,7 +146,7 @@ impl Conversion<'_> {
             // It is created with INBOX.
             Layout::MaildirPlusPlus if has_inbox => Ok(()),
             Layout::MaildirPlusPlus => create::open_or_create(root).map(drop),
-            Layout::Fs | Layout::Mboxes => {
+            Layout::Fs | Layout::Mboxes | Layout::MessageFiles => {
                 let name = root.file_name().unwrap_or_else(|| OsStr::new("."));
                 let parent = Dir::open(parent_of(root))?;
                 parent.open_or_create_dir(name, DIR_MODE)?;
@@ -183,7 +183,7 @@ impl Conversion<'_> {
         let folders: Vec<Option<FolderOutcome>> = match batch {
             [one] => vec![Some(self.convert_folder(one, None, &stop))],
             several => {
-                let group = Dir::open(nearest_dir(self.destination.path))
+                let group = Dir::open(files::nearest_dir(self.destination.path))
                     .and_then(|dir| SyncGroup::new(dir, several.len(), self.options.jobs));
                 let group = match group {
                     Ok(group) => Arc::new(group),
@@ -253,7 +253,7 @@ impl Conversion<'_> {
                 siblings: &siblings,
                 ..import.clone()
             },
-            export: ExportOptions { destination: &destination, ..self.options.export.clone() },
+            export: ExportOptions { destination: &destination, sync_group, ..self.options.export.clone() },
             stop,
             outcome,
         };
@@ -276,9 +276,4 @@ impl Conversion<'_> {
         }
         Ok(directory.to_owned())
     }
-}
-
-/// Returns the nearest directory that exists.
-fn nearest_dir(path: &Path) -> &Path {
-    path.ancestors().find(|path| files::is_dir(path)).unwrap_or(Path::new("."))
 }

@@ -3,7 +3,7 @@
 use super::listed::ListedFolders;
 use super::{Conversion, FolderOutcome, TreeEntry, TreeOutcome};
 use crate::mailbox::maildir::{FolderVersion, MaildirReader};
-use crate::mailbox::tree::{Layout, MailboxKind};
+use crate::mailbox::tree::MailboxKind;
 use crate::mailbox::{Code, Result};
 
 /// Conversions of a folder that keeps changing.
@@ -12,7 +12,7 @@ const ROUNDS: usize = 5;
 impl Conversion<'_> {
     /// Returns the version of a Maildir, before it is listed. Its conversion reports what cannot be read.
     pub(super) fn version(&self, entry: &TreeEntry) -> Option<FolderVersion> {
-        let is_maildir = entry.mailbox.kind == MailboxKind::Maildir && self.options.layout != Layout::Mboxes;
+        let is_maildir = entry.mailbox.kind == MailboxKind::Maildir && !self.options.layout.is_export();
         let reader = || MaildirReader::open_readable(&entry.mailbox.path, self.context.now)?.version();
         if is_maildir { reader().ok() } else { None }
     }

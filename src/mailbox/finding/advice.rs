@@ -350,6 +350,9 @@ impl Code {
             }
             Code::FromDoubled => advice("The header is damaged.", "Nothing."),
             Code::FlagsUnsaid => advice("The list is missing or incomplete.", "Restore dovecot-keywords."),
+            Code::FlagsLeftOut => {
+                advice("The destination is eml:DIR.", "Nothing, or convert to an mbox or a Maildir, too.")
+            }
             Code::FoldersLeft => {
                 advice("The destination is a single mbox.", "Convert to mbox:DIR/, or convert each folder.")
             }

@@ -490,6 +490,11 @@ pub(crate) fn refused_link(path: &Path) -> Option<PathBuf> {
     names.into_iter().find(|name| is_symlink(name)).map(Path::to_owned)
 }
 
+/// Returns the nearest directory that exists.
+pub(crate) fn nearest_dir(path: &Path) -> &Path {
+    path.ancestors().find(|path| is_dir(path)).unwrap_or(Path::new("."))
+}
+
 /// Reports whether the path leads to a directory.
 pub(crate) fn is_dir(path: impl AsRef<Path>) -> bool {
     kind(path.as_ref()) == Some(FileType::Directory)

@@ -30,6 +30,9 @@ pub(crate) enum Layout {
     /// mboxes `A/B` below the destination. Below a folder with mail of its own, `A.sbd/B`.
     #[cfg_attr(feature = "cli", value(skip))]
     Mboxes,
+    /// Files of one message each, in the directories `A/B`. INBOX is the destination itself.
+    #[cfg_attr(feature = "cli", value(skip))]
+    MessageFiles,
 }
 
 /// The longest name on a file system, in bytes.
@@ -78,6 +81,11 @@ impl fmt::Display for Folder {
 }
 
 impl Layout {
+    /// Reports whether its folders have no manifest: they are exports.
+    pub(crate) fn is_export(self) -> bool {
+        matches!(self, Layout::Mboxes | Layout::MessageFiles)
+    }
+
     /// Encodes one level. `first` is the outermost.
     pub(crate) fn encode_level(self, level: &[u8], first: bool) -> Vec<u8> {
         match self {
@@ -98,7 +106,7 @@ impl Layout {
                     needs_escape(b) || at == dot || at == 0 && (is_taken || matches!(b, b'.' | b'~'))
                 })
             }
-            Layout::Mboxes => {
+            Layout::Mboxes | Layout::MessageFiles => {
                 let suffix = SUFFIXES
                     .iter()
                     .chain(&COMPRESSED)
@@ -106,7 +114,10 @@ impl Layout {
                     .find(|suffix| ends_with(level, suffix));
                 let dot = suffix.map_or(usize::MAX, |suffix| level.len() - suffix.len());
                 // In Apple Mail, Name.mbox/mbox is the mailbox of its directory.
-                let is_taken = !first && level == b"mbox";
+                let is_taken = match self {
+                    Layout::MessageFiles => matches!(level, b"cur" | b"new" | b"tmp"),
+                    _ => !first && level == b"mbox",
+                };
                 let needs_escape =
                     |at: usize, b: u8| needs_escape(b) || at == dot || at == 0 && (is_taken || b == b'.');
                 let escaped = escape_level(level, needs_escape);
@@ -123,14 +134,14 @@ impl Layout {
     pub(crate) fn path(self, levels: &[Vec<u8>]) -> PathBuf {
         let encoded = levels.iter().enumerate().map(|(n, level)| self.encode_level(level, n == 0));
         match self {
-            Layout::MaildirPlusPlus if levels.is_empty() => PathBuf::new(),
+            Layout::MaildirPlusPlus | Layout::MessageFiles if levels.is_empty() => PathBuf::new(),
             Layout::MaildirPlusPlus => {
                 let mut name = Vec::new();
                 encoded.for_each(|level| name.extend([&b"."[..], &level].concat()));
                 OsString::from_vec(name).into()
             }
             _ if levels.is_empty() => "INBOX".into(),
-            Layout::Fs | Layout::Mboxes => encoded.map(OsString::from_vec).collect(),
+            Layout::Fs | Layout::Mboxes | Layout::MessageFiles => encoded.map(OsString::from_vec).collect(),
         }
     }
 }

@@ -35,7 +35,7 @@ pub(crate) fn assign_names(folders: &[Folder], layout: Layout) -> Vec<FolderName
     let named = all.into_iter().map(|(folder, rename_reason)| {
         let directory = match layout {
             Layout::Mboxes => mbox_path(&folder, &mail),
-            Layout::MaildirPlusPlus | Layout::Fs => layout.path(&folder.0),
+            Layout::MaildirPlusPlus | Layout::Fs | Layout::MessageFiles => layout.path(&folder.0),
         };
         FolderName { folder, directory, rename_reason }
     });
@@ -149,7 +149,9 @@ impl Names {
             Layout::MaildirPlusPlus => {
                 self.layout.path(&parent.child(level.to_vec()).0).as_os_str().len() <= MAX
             }
-            Layout::Fs | Layout::Mboxes => self.layout.encode_level(level, parent.0.is_empty()).len() <= MAX,
+            Layout::Fs | Layout::Mboxes | Layout::MessageFiles => {
+                self.layout.encode_level(level, parent.0.is_empty()).len() <= MAX
+            }
         };
         if fits(level) {
             return None;

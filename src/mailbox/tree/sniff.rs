@@ -4,13 +4,13 @@ use std::io;
 use std::path::Path;
 
 use crate::mailbox::fs::files;
-use crate::mailbox::mbox::bare::looks_like_message;
+use crate::mailbox::mbox::bare::{self, BareMessage, looks_like_message};
 use crate::mailbox::mbox::lines::begins_from_line;
 use crate::mailbox::mbox::read::{self, ContentGuess, MboxHead, NotAMailbox};
 use crate::mailbox::mbox::{ReadOptions, ScanHooks};
 use crate::mailbox::source::format::ForeignFormat;
 use crate::mailbox::source::head::Head;
-use crate::mailbox::source::{Source, SpoolOptions};
+use crate::mailbox::source::{Compression, Source, SpoolOptions};
 use crate::mailbox::{Error, LockOptions, Result};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +84,15 @@ fn with_lf(mut text: Vec<u8>) -> Vec<u8> {
 
 fn begins_with_from_line(text: &[u8]) -> bool {
     begins_from_line(text.trim_ascii_start())
+}
+
+/// Reports whether a file of these bytes, named as one message, is read as this message.
+pub(crate) fn reads_as_one_message(text: &[u8]) -> bool {
+    let head = &text[..text.len().min(HEAD)];
+    let is_foreign = ForeignFormat::recognize(head).is_some() || Compression::detect(head).is_some();
+    let is_cr_only = || !text.contains(&b'\n') && text.contains(&b'\r');
+    let is_message = || looks_like_message(head) && bare::locate(text) == BareMessage { at: 0, start: 0 };
+    !is_foreign && is_message() && !is_cr_only()
 }
 
 /// Reads all of a file in whose first part there is no mail.

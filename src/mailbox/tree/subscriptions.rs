@@ -33,7 +33,7 @@ pub(crate) fn parse(text: &[u8], separator: u8) -> Vec<Folder> {
 /// Returns the name of the list in a layout, and its separator unless it is in the second format of Dovecot.
 pub(crate) fn file_for(layout: Layout) -> (&'static str, u8) {
     match layout {
-        Layout::Mboxes => (".subscriptions", b'/'),
+        Layout::Mboxes | Layout::MessageFiles => (".subscriptions", b'/'),
         Layout::MaildirPlusPlus | Layout::Fs => ("subscriptions", b'.'),
     }
 }
@@ -41,7 +41,7 @@ pub(crate) fn file_for(layout: Layout) -> (&'static str, u8) {
 /// Formats a list: in the second format of Dovecot for Maildirs, in its first for mboxes.
 pub(crate) fn format(folders: &[Folder], layout: Layout) -> Vec<u8> {
     let (mut text, separator) = match layout {
-        Layout::Mboxes => (Vec::new(), b'/'),
+        Layout::Mboxes | Layout::MessageFiles => (Vec::new(), b'/'),
         Layout::MaildirPlusPlus | Layout::Fs => ([SECOND, b"\n\n"].concat(), b'\t'),
     };
     for folder in folders {
