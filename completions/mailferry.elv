@@ -39,6 +39,8 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand --headers 'Treatment of fields that only mail programs use, such as Status'
             cand --date 'Where the received date is looked for first'
             cand --from-zone 'Time zone of From_ lines without one'
+            cand --since 'Only messages received on this day or later'
+            cand --before 'Only messages received before this day'
             cand --host 'Last part of the names of messages'
             cand --info-sep 'Character before the flags in a name, for file systems without colons'
             cand --boundaries 'Edited list of inspect --boundaries that decides where messages begin'

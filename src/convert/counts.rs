@@ -58,7 +58,8 @@ impl Totals {
     pub(crate) fn add_known(&mut self, size: u64, footer: &SectionFooter) {
         self.messages_found += footer.messages;
         self.already_present += footer.mail;
-        self.skipped += footer.messages - footer.mail;
+        self.not_selected += footer.not_selected;
+        self.skipped += footer.messages - footer.mail - footer.not_selected;
         self.bytes_source += size;
         self.bytes += footer.bytes;
     }
@@ -84,6 +85,7 @@ impl Totals {
                     self.skipped += 1;
                     self.mail.deleted_skipped += 1;
                 }
+                Disposition::NotSelected => self.not_selected += 1,
             }
         }
         self.mail += &plan.assumed;
@@ -158,6 +160,7 @@ pub(crate) struct FolderCount {
     pub(crate) already_present: u64,
     pub(crate) duplicates: u64,
     pub(crate) skipped: u64,
+    pub(crate) not_selected: u64,
 }
 
 impl FolderCount {
@@ -171,6 +174,7 @@ impl FolderCount {
             already_present: totals.already_present,
             duplicates: totals.duplicates,
             skipped: totals.skipped,
+            not_selected: totals.not_selected,
         }]
     }
 
@@ -182,6 +186,7 @@ impl FolderCount {
             Disposition::Write | Disposition::Present => self.already_present += 1,
             Disposition::Duplicate => self.duplicates += 1,
             Disposition::Pseudo | Disposition::Deleted => self.skipped += 1,
+            Disposition::NotSelected => self.not_selected += 1,
         }
     }
 }

@@ -178,8 +178,17 @@ impl<'a> History<'a> {
         if let Identity::Rewritten(_) = identity {
             kin.extend(self.sections_of(input.recorded_path()));
         }
+        if let Identity::Partial(_) = identity {
+            // A run that was killed before the section was closed does not matter any more.
+            kin.retain(|&k| self.manifest.sections[k].footer.is_some());
+        }
         let sections = kin.into_iter().map(|k| self.manifest.sections[k].read());
         Ok(PreviousMessages::from_sections(&sections.collect::<Result<Vec<Section>>>()?))
+    }
+
+    /// Returns how many messages of a section were not selected.
+    pub(crate) fn not_selected(&self, section: usize) -> u64 {
+        self.manifest.sections[section].footer.as_ref().map_or(0, |footer| footer.not_selected)
     }
 
     /// Returns a warning if an earlier run wrote a source with other options: what it wrote stays.
@@ -292,6 +301,9 @@ pub(crate) fn identity_finding(identity: Identity) -> Option<Finding> {
     let (code, message) = match identity {
         Identity::New => return None,
         Identity::Same(_) => (Code::SourceKnown, "already converted; nothing to do"),
+        Identity::Partial(_) => {
+            (Code::SourcePartial, "converted before with another selection: only what is new is written")
+        }
         Identity::Unfinished(_) => (Code::SourceResumed, "a run that was killed is being completed"),
         Identity::Grown(_) => {
             (Code::SourceGrown, "it has grown since it was converted: only what is new is written")

@@ -30,6 +30,8 @@ pub(crate) enum Identity {
     New,
     /// The same bytes were converted before.
     Same(usize),
+    /// The same bytes were converted before, but not all messages were selected.
+    Partial(usize),
     /// A run that converted the same bytes was killed.
     Unfinished(usize),
     /// It was converted when it was shorter.
@@ -43,9 +45,11 @@ impl Identity {
     pub(crate) fn section(self) -> Option<usize> {
         match self {
             Identity::New => None,
-            Identity::Same(n) | Identity::Unfinished(n) | Identity::Grown(n) | Identity::Rewritten(n) => {
-                Some(n)
-            }
+            Identity::Same(n)
+            | Identity::Partial(n)
+            | Identity::Unfinished(n)
+            | Identity::Grown(n)
+            | Identity::Rewritten(n) => Some(n),
         }
     }
 }
@@ -112,6 +116,7 @@ pub(crate) fn identify(
     let is_grown = |(n, digest): (&usize, Digest)| (sections[*n].header.blake3 == digest).then_some(*n);
     let grown = shorter.iter().zip(at_cuts).filter_map(is_grown).max_by_key(preference);
     let found = match (same, grown) {
+        (Some(n), _) if sections[n].is_partial() => Some(Identity::Partial(n)),
         (Some(n), _) if sections[n].footer.is_some() => Some(Identity::Same(n)),
         (Some(n), _) => Some(Identity::Unfinished(n)),
         (None, Some(n)) => Some(Identity::Grown(n)),

@@ -7,14 +7,13 @@ use super::history::identity_finding;
 use super::identity::{self, hash_source};
 use super::plan::plan;
 use super::planned::Disposition;
-use super::planned_source::RunOptions;
 use super::resume::{adopt_stage, match_lines};
 use super::section_writer::SectionWriter;
 use super::{
     Abort, Commit, Destination, Fingerprint, FolderCount, FolderIndex, History, Identity, ImportOptions,
     Input, KeywordLetters, LabelFolders, ListBuilder, NameTable, NumberedMessage, OpenDestination, Outcome,
-    Plan, PlanOptions, PlannedMessage, PlannedSource, Report, ResumePoint, Totals, UidPlan, UidPolicy,
-    labels,
+    Plan, PlanOptions, PlannedMessage, PlannedSource, Report, ResumePoint, RunOptions, Totals, UidPlan,
+    UidPolicy, labels,
 };
 use crate::mailbox::maildir::{KeywordTable, Leftover, MaildirWriter, write};
 use crate::mailbox::manifest::{Digest, ManifestLocation};
@@ -110,6 +109,7 @@ impl<'a> Import<'a> {
         writer.set_folders(folders.directories(), needed)?;
         let run = RunOptions {
             render: options.render,
+            selection: options.selection,
             folders: &folders,
             keywords: &keywords,
             host: context.host,
@@ -129,7 +129,8 @@ impl<'a> Import<'a> {
         self.reports.iter_mut().take(1).for_each(|report| report.findings.extend(resume.finding(&leftover)));
         let missing = planned.iter().zip(&resume.progress).flat_map(|(planned, progress)| {
             let first = if resume.has_files { progress.messages } else { 0 };
-            planned.plan.messages[first..].iter().map(PlannedMessage::size_to_write)
+            let messages = planned.plan.messages[first..].iter();
+            messages.filter(|m| m.disposition != Disposition::NotSelected).map(PlannedMessage::size_to_write)
         });
         destination.check_free_space(path, missing.chain(folder_sizes))?;
         uids.hand_over(&mut writer, &leftover, &options.destination, context)?;
@@ -236,8 +237,6 @@ impl<'a> Import<'a> {
                 Identity::New if !options.new_source => history.find_rewritten(input, &source.mbox)?,
                 identity => (identity, None),
             };
-            report.findings.extend(identity_finding(identity).into_iter().chain(replaced));
-            report.findings.extend(history.options_finding(identity, options.render));
             let plan_options = PlanOptions {
                 render: options.render,
                 dates: DateRules {
@@ -247,6 +246,7 @@ impl<'a> Import<'a> {
                     first: options.date,
                 },
                 dedupe: options.dedupe,
+                selection: options.selection,
                 reports_assumptions: true,
                 previous: history.previous_messages(input, identity)?,
             };
@@ -254,6 +254,12 @@ impl<'a> Import<'a> {
                 names.expect_last_source();
             }
             let mut plan = plan(&input.source, &source.mbox, plan_options, names, &on_progress)?;
+            let identity = match identity {
+                Identity::Partial(n) if plan.adds_nothing(history.not_selected(n)) => Identity::Same(n),
+                identity => identity,
+            };
+            report.findings.extend(identity_finding(identity).into_iter().chain(replaced));
+            report.findings.extend(history.options_finding(identity, options.render));
             report.findings.append(&mut plan.findings);
             plans.push(IdentifiedPlan { plan, identity, fingerprint });
         }

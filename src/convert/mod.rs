@@ -44,7 +44,7 @@ pub(crate) use names::{NameTable, PreviousMessages};
 pub(crate) use options::{DestinationOptions, ImportOptions};
 pub(crate) use plan::{Plan, PlanOptions};
 pub(crate) use planned::PlannedMessage;
-pub(crate) use planned_source::PlannedSource;
+pub(crate) use planned_source::{PlannedSource, RunOptions};
 pub(crate) use render::{RenderOptions, Rendered};
 pub(crate) use report::Abort;
 pub(crate) use report::{Input, Outcome, Report};

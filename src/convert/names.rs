@@ -70,6 +70,14 @@ struct PreviousMessage {
     closed: bool,
     /// It has no file of its own.
     duplicate: bool,
+    /// The source has a message of its date, which it stays with.
+    reserved: bool,
+}
+
+impl PreviousMessage {
+    fn has_date(&self, epoch: i64) -> bool {
+        name::parse(&self.name).epoch() == Some(epoch)
+    }
 }
 
 impl PreviousMessages {
@@ -94,6 +102,7 @@ impl PreviousMessages {
                         folders: message.folders.clone(),
                         closed,
                         duplicate: message.duplicate,
+                        reserved: false,
                     };
                     previous.0.entry(message.content_digest()).or_default().push_back(entry);
                 }
@@ -106,26 +115,42 @@ impl PreviousMessages {
         self.0.is_empty()
     }
 
-    /// Keeps as many messages with the same content as the source has now. Those on disk come first: they
-    /// can be reused. Those that the user removed come before those that only a killed run named.
-    pub(crate) fn prefer<'a>(
+    /// Keeps as many messages with the same content as the source has `now`, of which it gets contents and dates.
+    /// Those on disk come first: they can be reused. Those that the user removed come before those that only a
+    /// killed run named. If the source has more of them, because not all were selected, each stays with its date.
+    pub(crate) fn prefer(
         &mut self,
-        now: impl Iterator<Item = &'a MessageDigests>,
+        now: impl Iterator<Item = (Digest, i64)> + Clone,
         is_on_disk: impl Fn(&[u8]) -> bool,
     ) {
-        let mut counts = HashMap::<&Digest, usize>::new();
-        now.for_each(|digests| *counts.entry(&digests.content).or_default() += 1);
+        let mut counts = HashMap::<Digest, usize>::new();
+        now.clone().for_each(|(content, _)| *counts.entry(content).or_default() += 1);
+        let count = |content: &Digest| counts.get(content).copied().unwrap_or(0);
         for (content, same) in self.0.iter_mut().filter(|(_, same)| same.len() > 1) {
             same.make_contiguous().sort_by_cached_key(|m| (!is_on_disk(&m.name), !m.closed));
-            same.truncate(counts.get(content).copied().unwrap_or(0));
+            same.truncate(count(content));
+        }
+        let is_scarce =
+            |content: &Digest| self.0.get(content).is_some_and(|same| same.len() < count(content));
+        let mut dated = HashMap::<(Digest, i64), usize>::new();
+        let scarce = now.filter(|(content, _)| count(content) > 1 && is_scarce(content));
+        scarce.for_each(|message| *dated.entry(message).or_default() += 1);
+        for ((content, epoch), count) in dated {
+            let same = self.0.get_mut(&content).into_iter().flatten();
+            let of_date = same.filter(|message| message.has_date(epoch)).take(count);
+            of_date.for_each(|message| message.reserved = true);
         }
     }
 
-    /// Takes one with this content, preferably one with the same file.
-    fn take(&mut self, digests: &MessageDigests) -> Option<PreviousMessage> {
+    /// Takes one with this content, preferably one with the same file and date.
+    fn take(&mut self, digests: &MessageDigests, epoch: i64) -> Option<PreviousMessage> {
         let same = self.0.get_mut(&digests.content)?;
-        let exact = same.iter().position(|message| message.file == digests.file);
-        same.remove(exact.unwrap_or(0))
+        let is_free = |message: &PreviousMessage| !message.reserved || message.has_date(epoch);
+        let is_exact = |message: &&PreviousMessage| message.file == digests.file;
+        let is_same = |message: &PreviousMessage| is_exact(&message) && message.has_date(epoch);
+        let found = same.iter().position(is_same);
+        let found = found.or_else(|| same.iter().position(|m| is_exact(&m) && is_free(m)));
+        same.remove(found.or_else(|| same.iter().position(is_free))?)
     }
 }
 
@@ -234,8 +259,9 @@ impl NameTable {
         self.repeated = repeated(messages);
     }
 
-    /// Decides what is done with message `number` of the source, counted from 1, and gives it its name. Returns its
-    /// twin if it is a duplicate that no earlier run has left out.
+    /// Decides what is done with message `number` of the source, counted from 1, and gives it its name. One that is not
+    /// selected gets none, unless the destination has it. Returns its twin if it is a duplicate that no earlier run has
+    /// left out.
     pub(crate) fn place(
         &mut self,
         number: usize,
@@ -250,6 +276,9 @@ impl NameTable {
                 self.originals.entry(key).or_insert(original);
             }
             message.set_existing_name(existing);
+            return None;
+        }
+        if message.disposition == Disposition::NotSelected {
             return None;
         }
         let digests = digests.filter(|digests| digests.key.is_some());
@@ -287,9 +316,14 @@ impl NameTable {
         digests: Option<&MessageDigests>,
     ) -> Option<ExistingName> {
         let digests = digests?;
-        // Another source of this run may use the name of an unfinished run already.
-        let candidate = std::iter::from_fn(|| previous.take(digests))
-            .find(|previous| previous.closed || self.reused.insert(previous.name.clone()));
+        let is_selected = message.disposition != Disposition::NotSelected;
+        let mut candidates = std::iter::from_fn(|| previous.take(digests, message.epoch));
+        let candidate = candidates.find(|previous| match previous.closed {
+            true => true,
+            false if !is_selected && !self.is_on_disk(&previous.name) => false,
+            // Another source of this run may use the name of an unfinished run already.
+            false => self.reused.insert(previous.name.clone()),
+        });
         let previous = candidate?;
         // A name holds the size: if the killed run rendered the message differently, it needs another name.
         let same_file = digests.file == previous.file;

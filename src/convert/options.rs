@@ -10,7 +10,7 @@ use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::maildir::Fsync;
 use crate::mailbox::maildir::write::WriterOptions;
 use crate::mailbox::manifest::ManifestLocation;
-use crate::mailbox::message::Origin;
+use crate::mailbox::message::{Origin, Selection};
 
 /// The Maildir that is written, and how.
 #[derive(Debug, Clone)]
@@ -36,6 +36,7 @@ pub(crate) struct ImportOptions<'a> {
     pub(crate) destination: DestinationOptions<'a>,
     pub(crate) render: RenderOptions,
     pub(crate) dedupe: Dedupe,
+    pub(crate) selection: Selection,
     /// The zone of From_ lines that name none.
     pub(crate) from_zone: Option<jiff::tz::TimeZone>,
     /// The date that is tried first.

@@ -17,7 +17,7 @@ use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::{Extent, Mbox, from_line};
 use crate::mailbox::message::{
     DateFields, DateRules, DeletedPolicy, Eol, FromLineDates, FromLineStats, Origin, OriginCheck,
-    PackedStamp, StatusFields, header, received,
+    PackedStamp, Selection, StatusFields, header, received,
     uids::{self, UidSequence},
 };
 use crate::mailbox::source::Source;
@@ -35,6 +35,23 @@ pub(crate) struct Plan {
     pub(crate) uids: Option<SourceUids>,
 }
 
+impl Plan {
+    /// Returns how many messages are not selected.
+    pub(crate) fn not_selected(&self) -> u64 {
+        self.messages.iter().filter(|message| message.disposition == Disposition::NotSelected).count() as u64
+    }
+
+    /// Reports whether a message is written.
+    fn writes_any(&self) -> bool {
+        self.messages.iter().any(|message| message.disposition == Disposition::Write)
+    }
+
+    /// Reports whether the source needs no other section than one that was closed with so many unselected messages.
+    pub(crate) fn adds_nothing(&self, not_selected: u64) -> bool {
+        !self.writes_any() && self.not_selected() == not_selected
+    }
+}
+
 /// Messages that a worker takes at once: few enough to spread evenly, and so many that releasing their pages
 /// costs nothing.
 pub(crate) const CHUNK: usize = 64;
@@ -45,6 +62,7 @@ pub(crate) struct PlanOptions {
     pub(crate) render: RenderOptions,
     pub(crate) dates: DateRules,
     pub(crate) dedupe: Dedupe,
+    pub(crate) selection: Selection,
     /// Report what is assumed about flags and dates.
     pub(crate) reports_assumptions: bool,
     /// The messages of this source that earlier runs wrote.
@@ -59,7 +77,7 @@ pub(crate) fn plan(
     names: &mut NameTable,
     on_progress: &(dyn Fn(u64) -> Result<()> + Sync),
 ) -> Result<Plan> {
-    let PlanOptions { render, dates: rules, dedupe, reports_assumptions, mut previous } = options;
+    let PlanOptions { render, dates: rules, dedupe, selection, reports_assumptions, mut previous } = options;
     let analysis = Analysis {
         source,
         mbox,
@@ -73,8 +91,6 @@ pub(crate) fn plan(
         dedupe: (!previous.is_empty() || dedupe != Dedupe::No).then_some(dedupe),
     };
     let (mut messages, stamps, unusual) = analysis.run(on_progress)?;
-    let digests = unusual.iter().filter_map(|unusual| unusual.digests.as_ref());
-    previous.prefer(digests, |name| names.is_on_disk(name));
     let (stats, flags) =
         (ignore_poison(analysis.from_lines.into_inner()), ignore_poison(analysis.flags.into_inner()));
     let from_dates = FromLineDates::new(&stats, &rules);
@@ -85,6 +101,9 @@ pub(crate) fn plan(
             (planned.epoch, planned.origin) = (epoch, Origin::FromLine);
         }
     }
+    let dated =
+        |unusual: &'_ UnusualMessage| Some((unusual.digests?.content, messages[unusual.number].epoch));
+    previous.prefer(unusual.iter().filter_map(dated), |name| names.is_on_disk(name));
     names.begin_source(source.path(), &messages);
     let mut origins = OriginCheck::default();
     let mut unusual = unusual.into_iter().peekable();
@@ -100,14 +119,18 @@ pub(crate) fn plan(
         if let Some(labels) = unusual.labels {
             planned.set_placement(FolderPlacement::new(names.folders.for_labels(&labels)));
         }
+        let is_selected = selection.contains(planned.epoch);
         if pseudo {
             planned.disposition = Disposition::Pseudo;
-        } else if unusual.deleted && render.deleted == DeletedPolicy::Skip {
+        } else if is_selected && unusual.deleted && render.deleted == DeletedPolicy::Skip {
             planned.disposition = Disposition::Deleted;
         } else {
+            if !is_selected {
+                planned.disposition = Disposition::NotSelected;
+            }
             let twin = names.place(n + 1, planned, &mut previous, unusual.digests.as_ref());
             findings.extend(twin.map(|twin| twin.finding(extent.at, dedupe)));
-            if !unusual.keywords.is_empty() {
+            if !unusual.keywords.is_empty() && planned.disposition != Disposition::NotSelected {
                 let keywords = names.keywords.intern(&unusual.keywords, &mut |keyword, atom| {
                     findings.push(keywords::renamed_finding(extent.at, keyword, atom));
                 });

@@ -21,12 +21,14 @@ pub(crate) enum Disposition {
     Pseudo,
     /// It is marked as deleted, and `--deleted skip` skips it.
     Deleted,
+    /// It is outside of the [`Selection`](super::Selection), and the destination does not have it.
+    NotSelected,
 }
 
 impl Disposition {
     /// Reports whether the message is mail that the destination has after the run.
     pub(crate) fn is_mail(self) -> bool {
-        !matches!(self, Disposition::Pseudo | Disposition::Deleted)
+        !matches!(self, Disposition::Pseudo | Disposition::Deleted | Disposition::NotSelected)
     }
 }
 

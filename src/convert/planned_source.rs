@@ -8,7 +8,7 @@ use super::render::render;
 use super::{KeywordLetters, LabelFolders, Plan, PlannedMessage, RenderOptions, Rendered};
 use crate::mailbox::maildir::{NewMessage, Subdir, name};
 use crate::mailbox::mbox::{Extent, Mbox};
-use crate::mailbox::message::{Headers, header};
+use crate::mailbox::message::{Headers, Selection, header};
 use crate::mailbox::source::Source;
 
 /// One mbox with its plan.
@@ -24,6 +24,7 @@ pub(crate) struct PlannedSource<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RunOptions<'a> {
     pub(crate) render: RenderOptions,
+    pub(crate) selection: Selection,
     /// The folders of all messages.
     pub(crate) folders: &'a LabelFolders,
     /// The keywords of all messages, with their letters.
@@ -60,7 +61,8 @@ impl<'a> PlannedSource<'a> {
         let render = |(planned, extent): (&'a PlannedMessage, &'a Extent)| {
             let message = extent.message(self.mbox.text());
             // Planning has found nothing to change.
-            if planned.quotes == 0 && planned.eols == 0 && options.headers == Headers::Keep {
+            let is_left_out = planned.disposition == Disposition::NotSelected;
+            if is_left_out || planned.quotes == 0 && planned.eols == 0 && options.headers == Headers::Keep {
                 return Rendered::unchanged(message);
             }
             render(message, &header::split(message), self.mbox.variant.quoting(), options)

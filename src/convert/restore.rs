@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -11,14 +12,17 @@ use data_encoding::BASE64;
 use rayon::prelude::*;
 
 use super::render::LARGE;
+use crate::mailbox::finding::Severity;
 use crate::mailbox::fs::atomic_file::AtomicFile;
 use crate::mailbox::fs::{durable, ignore_poison};
 use crate::mailbox::maildir::{Entry, MaildirReader, NoMessage, list};
 use crate::mailbox::manifest::{
     self, Digest, Gap, Manifest, ManifestLocation, MessageRecord, Outline, Section, SectionHeader,
+    UnselectedRange,
 };
 use crate::mailbox::message::line_ends::{LineEndChange, LineEndRuns, LineEnds};
 use crate::mailbox::source::{Contents, mapped};
+use crate::mailbox::text::{grouped, grouped_plural};
 use crate::mailbox::{Code, Context, Error, Finding, Phase, Result, display_path};
 
 /// The source to restore, and its target.
@@ -66,15 +70,20 @@ pub(crate) struct RestoreSummary {
     pub bytes: u64,
 }
 
-/// Restores a source. The findings name the messages that are gone or changed.
+/// Restores a source. The findings name the messages that are gone or changed. Returns None if not all of its messages
+/// were converted, which a finding says.
 pub(crate) fn restore(
     options: &RestoreOptions<'_>,
     context: &Context<'_>,
     findings: &mut Vec<Finding>,
-) -> Result<RestoreSummary> {
+) -> Result<Option<RestoreSummary>> {
     let manifest = options.manifest.read_existing(options.maildir)?;
     let path = &manifest.path;
     let section = choose(&manifest.parse()?, options.source.as_ref(), path)?.read()?;
+    if let Some(finding) = unselected_finding(&section) {
+        findings.push(finding);
+        return Ok(None);
+    }
     let mut folders = vec![Folder::open(options.maildir, &section, context)?];
     // Folders are the user's to change: what is not in the Maildir itself may have been moved into one.
     let elsewhere = folders[0].lacks_any(&section);
@@ -107,7 +116,37 @@ pub(crate) fn restore(
         }
     }
     let bytes = section.header.size;
-    Ok(RestoreSummary { source: section.source(), messages: section.messages.len() as u64, bytes })
+    Ok(Some(RestoreSummary { source: section.source(), messages: section.messages.len() as u64, bytes }))
+}
+
+/// Returns the finding about messages that were not selected: how many, and the first ranges of the source.
+fn unselected_finding(section: &Section) -> Option<Finding> {
+    /// Ranges that are named.
+    const NAMED: usize = 3;
+    let first = section.unselected.first()?.at;
+    let count: u64 = section.unselected.iter().map(|range| range.unselected).sum();
+    let mut ranges: Vec<Range<u64>> = Vec::new();
+    for UnselectedRange { at, len, .. } in &section.unselected {
+        let separator = section.header.separator.0.len() as u64;
+        match ranges.last_mut().filter(|last| last.end + separator == *at) {
+            Some(last) => last.end = at + len,
+            None => ranges.push(*at..at + len),
+        }
+    }
+    let named = ranges.iter().take(NAMED).map(|range| format!("{} to {}", range.start, range.end));
+    let mut named = named.collect::<Vec<_>>().join(", ");
+    if ranges.len() > NAMED {
+        named += &format!(", and {} more", grouped((ranges.len() - NAMED) as u64));
+    }
+    let message = format!(
+        "{} of {} of {} were not selected, and cannot be restored: bytes {named}",
+        grouped(count),
+        grouped_plural(count + section.messages.len() as u64, "message"),
+        display_path(&section.source()),
+    );
+    let hint = "convert the source again without --since and --before; then it can be restored";
+    let finding = Finding::at(Code::NotSelected, first, message).with_hint(hint);
+    Some(Finding { severity: Severity::Error, ..finding })
 }
 
 /// Chooses the section of a source. One that grew or was rewritten has older sections, which do not count.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::path::Path;
 
 use data_encoding::BASE64;
@@ -10,11 +11,13 @@ use super::counts::byte_counts;
 use super::dedupe::content_digest;
 use super::planned::Disposition;
 use super::{
-    CheckedChunk, Fingerprint, PlannedMessage, PlannedSource, RenderOptions, Rendered, SectionSource,
-    StagedFile,
+    CheckedChunk, Fingerprint, PlannedMessage, PlannedSource, RenderOptions, Rendered, RunOptions,
+    SectionSource, StagedFile,
 };
 use crate::mailbox::maildir::{MaildirWriter, MessagePath, NewMessage};
-use crate::mailbox::manifest::{self, Bytes, Digest, Gap, LEAD, MessageRecord, SectionFooter, SectionHeader};
+use crate::mailbox::manifest::{
+    self, Bytes, Digest, Gap, LEAD, MessageRecord, SectionFooter, SectionHeader, UnselectedRange,
+};
 use crate::mailbox::mbox::Extent;
 use crate::mailbox::{Error, Result};
 
@@ -46,7 +49,7 @@ impl<'a> SectionWriter<'a> {
         fingerprint: Fingerprint,
     ) -> SectionWriter<'a> {
         let raw = source.source.raw();
-        let (render, usual) = (source.run.render, RenderOptions::default());
+        let (RunOptions { render, selection, .. }, usual) = (source.run, RenderOptions::default());
         let header = SectionHeader {
             section: manifest::VERSION,
             program: concat!("mailferry ", env!("CARGO_PKG_VERSION")).into(),
@@ -66,6 +69,7 @@ impl<'a> SectionWriter<'a> {
             labels: (render.labels != usual.labels).then(|| render.labels.name().into()),
             deleted: (render.deleted != usual.deleted).then(|| render.deleted.name().into()),
             headers: (render.headers != usual.headers).then(|| render.headers.name().into()),
+            selection,
             uid_lists: BTreeMap::new(),
         };
         SectionWriter { source, header: Some(header) }
@@ -107,10 +111,11 @@ impl<'a> SectionWriter<'a> {
     fn chunk_lines(&self, n: usize, rendered: &[Rendered<'_>]) -> Vec<u8> {
         let Some(header) = &self.header else { return Vec::new() };
         let chunk = self.source.chunk(n);
-        let mut lines = Lines { source: self.source, header, out: Vec::with_capacity(rendered.len() * 300) };
+        let mut lines = Lines::new(self.source, header, rendered.len() * 300);
         for (at, rendered) in (chunk.first..).zip(rendered) {
             lines.message(at, rendered);
         }
+        lines.end_unselected();
         lines.out
     }
 
@@ -189,7 +194,7 @@ impl SectionSource for SectionWriter<'_> {
 
     fn final_lines(&self) -> Vec<u8> {
         let Some(header) = &self.header else { return Vec::new() };
-        let mut lines = Lines { source: self.source, header, out: Vec::new() };
+        let mut lines = Lines::new(self.source, header, 0);
         lines.gap_before(self.source.plan.messages.len());
         lines.out
     }
@@ -200,6 +205,7 @@ impl SectionSource for SectionWriter<'_> {
             closes: 0,
             messages: plan.messages.len() as u64,
             mail: plan.messages.iter().filter(|m| m.disposition.is_mail()).count() as u64,
+            not_selected: plan.not_selected(),
             bytes: byte_counts(mbox, &plan.messages),
             end: Digest([0; 32]),
         }
@@ -230,23 +236,53 @@ struct Lines<'a> {
     source: PlannedSource<'a>,
     header: &'a SectionHeader,
     out: Vec<u8>,
+    /// The last messages, if they are not selected.
+    unselected: Range<usize>,
 }
 
-impl Lines<'_> {
+impl<'a> Lines<'a> {
+    fn new(source: PlannedSource<'a>, header: &'a SectionHeader, capacity: usize) -> Lines<'a> {
+        Lines { source, header, out: Vec::with_capacity(capacity), unselected: 0..0 }
+    }
+
     /// Adds the line of message `n`, with that of the gap before it.
     fn message(&mut self, n: usize, rendered: &Rendered<'_>) {
         let extent = &self.source.mbox.messages()[n];
         let planned = &self.source.plan.messages[n];
-        self.gap_before(n);
+        if planned.disposition != Disposition::NotSelected {
+            self.end_unselected();
+        }
+        if self.unselected.is_empty() {
+            self.gap_before(n);
+        }
         let kind = match planned.disposition {
             Disposition::Pseudo => "pseudo",
             Disposition::Deleted => "skipped",
+            Disposition::NotSelected => {
+                let first = if self.unselected.is_empty() { n } else { self.unselected.start };
+                self.unselected = first..n + 1;
+                return;
+            }
             Disposition::Write | Disposition::Present | Disposition::Duplicate => {
                 return self.push(&self.record(planned, extent, rendered));
             }
         };
         let (at, end) = (extent.at, extent.end);
         self.push(&Gap::new(kind, at, &self.source.source.raw()[at as usize..end as usize]));
+    }
+
+    /// Adds the line of the last messages, if they are not selected.
+    fn end_unselected(&mut self) {
+        let run = std::mem::take(&mut self.unselected);
+        let extents = &self.source.mbox.messages()[run];
+        let (Some(first), Some(last)) = (extents.first(), extents.last()) else { return };
+        let bytes = &self.source.source.raw()[first.at as usize..last.end as usize];
+        self.push(&UnselectedRange {
+            unselected: extents.len() as u64,
+            at: first.at,
+            len: bytes.len() as u64,
+            source: Digest::of(bytes),
+        });
     }
 
     /// Adds the line of the bytes before message `n`, or after the last message, unless they are the usual

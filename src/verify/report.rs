@@ -80,6 +80,8 @@ pub(crate) struct SourceStatus {
     pub changed: u64,
     /// Messages that are not there.
     pub gone: u64,
+    /// Messages of the source that were not selected, and so are not in the manifest by name.
+    pub not_selected: u64,
 }
 
 impl SourceStatus {
@@ -95,6 +97,7 @@ impl SourceStatus {
             renamed: 0,
             changed: 0,
             gone: 0,
+            not_selected: 0,
         }
     }
 
@@ -106,6 +109,7 @@ impl SourceStatus {
         self.renamed += other.renamed;
         self.changed += other.changed;
         self.gone += other.gone;
+        self.not_selected += other.not_selected;
     }
 }
 

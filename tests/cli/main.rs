@@ -55,6 +55,7 @@ mod race;
 mod random_kills;
 mod sandbox;
 mod screen;
+mod selection;
 mod store_flags;
 mod stores;
 mod strace;

@@ -20,6 +20,10 @@
 //! A mailbox whose conversion was killed is unfinished. `--exact` refuses it, even if an earlier section
 //! describes an earlier state, and reports how to finish it.
 //!
+//! A run may select the mails of some years. A mail that is not selected counts as before if it needs no new file.
+//! Else it is left out, and the section is partial: `--exact` names how many mails it lacks, and a later run with
+//! another selection writes them.
+//!
 //! Each run spells its paths differently. At the end the manifest is cut at a line. Then the next run completes
 //! every mailbox, except for what a whole section names and the user removed.
 //!
@@ -61,6 +65,16 @@ const LABELS: [(&str, &[&str]); 4] = [
     ("X-Gmail-Labels: Work,Home,Lists/a\n", &[".Work", ".Home", ".Lists.a"]),
 ];
 
+/// Selections of the years in [`YEARS`].
+const SELECTIONS: [(&[&str], &[u32]); 4] = [
+    (&[], &YEARS),
+    (&["--since=2000"], &[2000, 2001]),
+    (&["--before=2000-01"], &[1998, 1999]),
+    (&["--since=1999-01-01", "--before=2001"], &[1999, 2000]),
+];
+/// The years of mails, by number.
+const YEARS: [u32; 4] = [1998, 1999, 2000, 2001];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Mail {
     number: u32,
@@ -75,7 +89,11 @@ impl Mail {
 
     fn mail(self) -> String {
         let (labels, _) = LABELS[self.number as usize % LABELS.len()];
-        mail_with(self.number, &format!("{labels}{}", STATES[self.state]))
+        let year = year(self.number);
+        // From_ lines that are all alike have no real date.
+        let date = format!("Date: 2 Mar {year} 08:00:00 +0000\n");
+        let mail = mail_with(self.number, &format!("{labels}{date}{}", STATES[self.state]));
+        mail.replacen(" 1998\n", &format!(" {year}\n"), 1)
     }
 
     /// Returns the contents of its file.
@@ -83,6 +101,11 @@ impl Mail {
         let mail = self.mail();
         mail.split_once('\n').expect("a From_ line").1.replace("\n>From", "\nFrom")
     }
+}
+
+fn year(number: u32) -> u32 {
+    // Each label has mails of each year.
+    YEARS[(number as usize + number as usize / LABELS.len()) % YEARS.len()]
 }
 
 /// Numbers are taken modulo what exists. So any sequence of steps is valid, and any part of it too.
@@ -132,6 +155,8 @@ enum Step {
     },
     Convert {
         mailboxes: Vec<usize>,
+        /// See [`SELECTIONS`].
+        selection: usize,
         /// How the paths are spelled.
         spelling: usize,
         jobs: usize,
@@ -139,6 +164,7 @@ enum Step {
     /// A conversion with one worker, killed at the n-th system call of this name, if there are that many.
     Kill {
         mailboxes: Vec<usize>,
+        selection: usize,
         spelling: usize,
         call: &'static str,
         nth: usize,
@@ -162,6 +188,7 @@ fn step() -> impl Strategy<Value = Step> {
     };
     let mailboxes = || prop::collection::vec(0..MAILBOXES, 1..=MAILBOXES);
     let flags = prop::sample::select(&["", "S", "FS", "RST"][..]);
+    let selection = || prop_oneof![Just(0), 0..SELECTIONS.len()];
     prop_oneof![
         2 => mails().prop_map(|mails| Step::Begin { mails }),
         4 => (nth(), mails()).prop_map(|(mailbox, mails)| Step::Grow { mailbox, mails }),
@@ -173,11 +200,13 @@ fn step() -> impl Strategy<Value = Step> {
         1 => nth().prop_map(|message| Step::Move { message }),
         1 => (nth(), flags).prop_map(|(message, flags)| Step::Flag { message, flags }),
         4 => nth().prop_map(|message| Step::Delete { message }),
-        6 => (mailboxes(), nth(), 1..4usize)
-            .prop_map(|(mailboxes, spelling, jobs)| Step::Convert { mailboxes, spelling, jobs }),
-        6 => (mailboxes(), nth(), prop::sample::select(&CALLS[..]), 0..120usize).prop_map(
-            |(mailboxes, spelling, (call, first), nth)| Step::Kill {
+        6 => (mailboxes(), selection(), nth(), 1..4usize).prop_map(|(mailboxes, selection, spelling, jobs)| {
+            Step::Convert { mailboxes, selection, spelling, jobs }
+        }),
+        6 => (mailboxes(), selection(), nth(), prop::sample::select(&CALLS[..]), 0..120usize).prop_map(
+            |(mailboxes, selection, spelling, (call, first), nth)| Step::Kill {
                 mailboxes,
+                selection,
                 spelling,
                 call,
                 nth: 1 + nth % first,
@@ -194,6 +223,8 @@ struct Mailbox {
     backups: Vec<Vec<Mail>>,
     /// The state at the last finished conversion.
     converted: Option<Vec<Mail>>,
+    /// How many mails that conversion did not select, by number.
+    not_selected: BTreeMap<u32, u64>,
     /// True if a killed conversion left its section open.
     unfinished: bool,
     /// True if a conversion was killed since, possibly before its section began.
@@ -209,6 +240,11 @@ impl Mailbox {
         fs::write(&self.path, Mailbox::text(&self.now)).unwrap();
     }
 
+    /// Returns how many mails it had at its last conversion.
+    fn now_converted(&self) -> usize {
+        self.converted.as_ref().map_or(0, Vec::len)
+    }
+
     /// Returns the number of mails by number.
     fn numbers(&self) -> BTreeMap<u32, u64> {
         let mut numbers = BTreeMap::new();
@@ -216,8 +252,8 @@ impl Mailbox {
         numbers
     }
 
-    /// Tells whether its conversion has nothing to do.
-    fn is_known(&self) -> bool {
+    /// Reports whether it is as at its last conversion, which finished.
+    fn is_same(&self) -> bool {
         !self.unfinished && self.converted.as_ref() == Some(&self.now)
     }
 }
@@ -248,6 +284,7 @@ struct Work {
     /// Number of settled files that count although they are gone.
     gone: u64,
     written: u64,
+    not_selected: u64,
 }
 
 /// A section of the manifest.
@@ -257,6 +294,14 @@ struct Section {
     closed: bool,
     /// The names, each with whether the manifest has the bytes as well.
     names: Vec<(String, bool)>,
+    /// How many messages were not selected.
+    not_selected: u64,
+}
+
+/// The mailboxes and the selection of a conversion.
+struct Chosen {
+    mailboxes: Vec<usize>,
+    selection: usize,
 }
 
 struct Model {
@@ -304,8 +349,15 @@ impl Model {
         // No mailbox begins as another one does or did: the contract would take them for the same mailbox.
         let first = AddedMail { new: true, which: 0, state: 0 };
         let now = [&[first], mails].concat().into_iter().map(|added| self.mail(added)).collect();
-        let mailbox =
-            Mailbox { path, now, backups: Vec::new(), converted: None, unfinished: false, killed: false };
+        let mailbox = Mailbox {
+            path,
+            now,
+            backups: Vec::new(),
+            converted: None,
+            not_selected: BTreeMap::new(),
+            unfinished: false,
+            killed: false,
+        };
         mailbox.write();
         self.mailboxes.push(mailbox);
     }
@@ -422,29 +474,29 @@ impl Model {
                     fs::rename(&message.path, folder.join("cur").join(name)).unwrap();
                 }
             }
-            Step::Convert { mailboxes, spelling, jobs } => {
-                self.convert(&self.chosen(mailboxes), *spelling, *jobs);
+            Step::Convert { mailboxes, selection, spelling, jobs } => {
+                self.convert(&self.chosen(mailboxes, *selection), *spelling, *jobs);
             }
-            Step::Kill { mailboxes, spelling, call, nth } => {
-                let chosen = self.chosen(mailboxes);
+            Step::Kill { mailboxes, selection, spelling, call, nth } => {
+                let chosen = self.chosen(mailboxes, *selection);
                 self.kill(&self.arguments(&chosen, *spelling), &chosen, call, *nth);
             }
         }
     }
 
     /// Returns each mailbox once.
-    fn chosen(&self, mailboxes: &[usize]) -> Vec<usize> {
+    fn chosen(&self, mailboxes: &[usize], selection: usize) -> Chosen {
         let mut chosen = Vec::new();
         for mailbox in mailboxes.iter().map(|n| n % self.mailboxes.len()) {
             if !chosen.contains(&mailbox) {
                 chosen.push(mailbox);
             }
         }
-        chosen
+        Chosen { mailboxes: chosen, selection }
     }
 
-    fn due(&self, mailbox: usize) -> BTreeMap<u32, Work> {
-        let known = self.mailboxes[mailbox].is_known();
+    fn due(&self, mailbox: usize, selection: usize) -> BTreeMap<u32, Work> {
+        let same = self.mailboxes[mailbox].is_same();
         let due = |(number, needed): (u32, u64)| {
             let of_it = || self.files.values().filter(move |g| (g.mailbox, g.number) == (mailbox, number));
             let count = |settled, is_there| {
@@ -453,32 +505,42 @@ impl Model {
             let lacks = |files: &&OutputFile| !files.settled && files.there != self.folders(number);
             let in_part = of_it().filter(lacks).count() as u64;
             let left = needed.saturating_sub(count(true, true));
-            // A mailbox that is known to the last byte is not examined.
-            let pending = if known { 0 } else { left.min(count(false, true)) };
+            // What a run left that was killed before the last one that finished does not matter to the same mailbox.
+            let pending = if same { 0 } else { left.min(count(false, true)) };
             let gone = (left - pending).min(count(true, false));
             let whole = count(false, true) - in_part;
             let completed = (pending.saturating_sub(whole), pending.min(in_part));
-            (number, Work { pending, completed, gone, written: left - pending - gone })
+            let missing = left - pending - gone;
+            let is_selected = SELECTIONS[selection].1.contains(&year(number));
+            let (written, not_selected) = if is_selected { (missing, 0) } else { (0, missing) };
+            (number, Work { pending, completed, gone, written, not_selected })
         };
         self.mailboxes[mailbox].numbers().into_iter().map(due).collect()
     }
 
+    /// Reports whether a conversion has nothing to do.
+    fn is_known(&self, mailbox: usize, selection: usize) -> bool {
+        let left_out = not_selected(&self.due(mailbox, selection));
+        self.mailboxes[mailbox].is_same() && self.mailboxes[mailbox].not_selected == left_out
+    }
+
     /// Returns the options and paths of a conversion, each path spelled differently.
-    fn arguments(&self, chosen: &[usize], spelling: usize) -> Vec<PathBuf> {
+    fn arguments(&self, chosen: &Chosen, spelling: usize) -> Vec<PathBuf> {
         let dir = self.setup.scratch.path();
         let name = |n: usize| self.mailboxes[n].path.file_name().unwrap().to_str().unwrap();
-        let sources = chosen.iter().map(|&n| spelled(dir, name(n), spelling + n, false));
+        let sources = chosen.mailboxes.iter().map(|&n| spelled(dir, name(n), spelling + n, false));
         let maildir = spelled(dir, "Maildir", spelling / 2, true);
-        self.options().iter().map(PathBuf::from).chain(sources).chain([maildir]).collect()
+        let options = self.options().iter().chain(SELECTIONS[chosen.selection].0);
+        options.map(PathBuf::from).chain(sources).chain([maildir]).collect()
     }
 
     fn run(&self, arguments: &[PathBuf], jobs: usize) -> Run {
         let mut command = convert_command(["--lock=none".to_owned(), format!("-j{jobs}")]);
-        command.args(arguments).current_dir(self.setup.scratch.path());
+        command.args(arguments).current_dir(self.setup.scratch.path()).env("TZ", "UTC");
         run(command)
     }
 
-    fn convert(&mut self, chosen: &[usize], spelling: usize, jobs: usize) {
+    fn convert(&mut self, chosen: &Chosen, spelling: usize, jobs: usize) {
         let before = self.mail_files();
         let sections = self.sections();
         let run = self.run(&self.arguments(chosen, spelling), jobs).exits(0);
@@ -488,12 +550,15 @@ impl Model {
     }
 
     /// Runs a conversion again that was just done, with other spellings.
-    fn again(&self, chosen: &[usize], spelling: usize) {
+    fn again(&self, chosen: &Chosen, spelling: usize) {
         let state = tree(self.setup.scratch.path());
-        let needed = chosen.iter().map(|&n| self.mailboxes[n].now.len() as u64).sum::<u64>();
+        let mailboxes = || chosen.mailboxes.iter().map(|&n| &self.mailboxes[n]);
+        let needed = mailboxes().map(|mailbox| mailbox.now.len() as u64).sum::<u64>();
+        let left_out = mailboxes().flat_map(|mailbox| mailbox.not_selected.values()).sum::<u64>();
         let again = self.run(&self.arguments(chosen, spelling), 1).exits(0).summary();
-        let counts = ["written", "already_present", "duplicates"].map(|key| count(&again, key));
-        assert_eq!(counts, [0, needed, 0], "the same command again");
+        let counts = ["written", "already_present", "duplicates", "not_selected"];
+        let counts = counts.map(|key| count(&again, key));
+        assert_eq!(counts, [0, needed - left_out, 0, left_out], "the same command again");
         assert!(tree(self.setup.scratch.path()) == state, "the same command again touches nothing");
         (0..self.mailboxes.len()).for_each(|n| self.restores(n));
     }
@@ -550,13 +615,13 @@ impl Model {
         let closed = || sections.iter().filter(|section| section.closed);
         let is_settled = |name: &str| closed().any(|s| s.names.iter().any(|(other, _)| other == name));
         let before = self.mail_files();
-        let all: Vec<usize> = (0..self.mailboxes.len()).collect();
+        let all = Chosen { mailboxes: (0..self.mailboxes.len()).collect(), selection: 0 };
         self.run(&self.arguments(&all, at), 2).exits(0);
         let after = self.mail_files();
         assert!(before.iter().all(|(path, state)| after.get(path) == Some(state)), "what was there");
         let (sections, shown) = (self.sections(), self.messages());
         let there: BTreeSet<&str> = shown.iter().map(Message::base).collect();
-        for &n in &all {
+        for &n in &all.mailboxes {
             let (_, section) = newest(&sections, n).unwrap();
             let is_complete = |name: &str| there.contains(name) || is_settled(name);
             assert!(section.names.iter().all(|(name, _)| is_complete(name)), "nothing is missing");
@@ -566,7 +631,7 @@ impl Model {
         self.again(&all, at + 1);
     }
 
-    fn kill(&mut self, paths: &[PathBuf], chosen: &[usize], call: &str, nth: usize) {
+    fn kill(&mut self, paths: &[PathBuf], chosen: &Chosen, call: &str, nth: usize) {
         let before = self.mail_files();
         let sections = self.sections();
         let arguments = ["convert", "--json", "--lock=none", "-j1"];
@@ -575,7 +640,7 @@ impl Model {
         let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject, BINARY];
         let mut command =
             if self.strace { wrapped("exec \"$@\"", strace, arguments) } else { mailferry(arguments) };
-        command.args(paths).current_dir(self.setup.scratch.path());
+        command.args(paths).current_dir(self.setup.scratch.path()).env("TZ", "UTC");
         let run = if self.strace { run(command) } else { killed_after(command, nth) };
         match run.code {
             Some(0) => self.finished(chosen, &run, &before, &sections),
@@ -585,25 +650,28 @@ impl Model {
     }
 
     /// Updates the model after a successful run.
-    fn finished(&mut self, chosen: &[usize], run: &Run, before: &Files, sections: &[Section]) {
-        let due: Vec<Work> = chosen.iter().flat_map(|&n| self.due(n).into_values()).collect();
+    fn finished(&mut self, chosen: &Chosen, run: &Run, before: &Files, sections: &[Section]) {
+        let Chosen { mailboxes: chosen, selection } = chosen;
+        let known: Vec<bool> = chosen.iter().map(|&n| self.is_known(n, *selection)).collect();
+        let due: Vec<Work> = chosen.iter().flat_map(|&n| self.due(n, *selection).into_values()).collect();
         let needed = chosen.iter().map(|&n| self.mailboxes[n].now.len() as u64).sum::<u64>();
         let sum = |of: fn(&Work) -> u64| due.iter().map(of).sum::<u64>();
         let (new, all) = self.new_files(before);
         let completed = new.completed.len() as u64;
         let possible = sum(|due| due.completed.0)..=sum(|due| due.completed.1);
         assert!(possible.contains(&completed), "{completed} of {possible:?} were completed: {due:?}");
-        let written = sum(|due| due.written) + completed;
-        let counts = ["written", "already_present", "duplicates", "skipped"];
+        let (written, left_out) = (sum(|due| due.written) + completed, sum(|due| due.not_selected));
+        let counts = ["written", "already_present", "duplicates", "skipped", "not_selected"];
         let counts = counts.map(|key| count(&run.summary(), key));
-        assert_eq!(counts, [written, needed - written, 0, 0], "{due:?}\n{:?}", self.files);
+        let present = needed - written - left_out;
+        assert_eq!(counts, [written, present, 0, 0, left_out], "{due:?}\n{:?}", self.files);
         self.complete(&new);
-        for &mailbox in chosen {
+        for (&mailbox, known) in chosen.iter().zip(known) {
             let is_new = newest(sections, mailbox) != newest(&all, mailbox);
-            assert_eq!(is_new, !self.mailboxes[mailbox].is_known(), "it is recorded, if there is news");
+            assert_eq!(is_new, !known, "it is recorded, if there is news");
             let (_, section) = newest(&all, mailbox).expect("it is recorded");
             assert!(section.closed);
-            self.settle(mailbox, is_new.then_some(section), &new.files);
+            self.settle(mailbox, *selection, is_new.then_some(section), &new.files);
         }
         assert!(new.files.values().all(|g| chosen.contains(&g.mailbox)));
         let maildir = self.setup.maildir();
@@ -634,7 +702,8 @@ impl Model {
     }
 
     /// Updates the model after a killed run.
-    fn killed(&mut self, chosen: &[usize], before: &Files, sections: &[Section]) {
+    fn killed(&mut self, chosen: &Chosen, before: &Files, sections: &[Section]) {
+        let Chosen { mailboxes: chosen, selection } = chosen;
         chosen.iter().for_each(|&mailbox| self.mailboxes[mailbox].killed = true);
         if !self.setup.maildir().exists() {
             assert!(before.is_empty());
@@ -651,11 +720,11 @@ impl Model {
                 continue;
             };
             if section.closed {
-                self.settle(mailbox, Some(section), &new);
+                self.settle(mailbox, *selection, Some(section), &new);
                 continue;
             }
             self.mailboxes[mailbox].unfinished = true;
-            let due = self.due(mailbox);
+            let due = self.due(mailbox, *selection);
             for (name, files) in new.iter().filter(|(_, files)| files.mailbox == mailbox) {
                 let shown = new.values().filter(|g| (g.mailbox, g.number) == (mailbox, files.number));
                 assert!(shown.count() as u64 <= due[&files.number].written, "no more than is due");
@@ -666,8 +735,15 @@ impl Model {
     }
 
     /// Settles a converted mailbox: the run did what was due, and the section confirms it.
-    fn settle(&mut self, mailbox: usize, section: Option<&Section>, new: &BTreeMap<String, OutputFile>) {
-        let due = self.due(mailbox);
+    fn settle(
+        &mut self,
+        mailbox: usize,
+        selection: usize,
+        section: Option<&Section>,
+        new: &BTreeMap<String, OutputFile>,
+    ) {
+        let due = self.due(mailbox, selection);
+        let left_out = not_selected(&due);
         let ours = |number: u32| new.iter().filter(move |(_, g)| (g.mailbox, g.number) == (mailbox, number));
         for (&number, due) in &due {
             assert_eq!(ours(number).count() as u64, due.written, "files with number {number}");
@@ -689,11 +765,14 @@ impl Model {
                 files.settled = true;
             }
             for (number, due) in due {
-                assert_eq!((pending[&number], gone[&number]), (due.pending, due.gone), "number {number}");
+                let of = |counts: &BTreeMap<u32, u64>| counts.get(&number).copied().unwrap_or(0);
+                assert_eq!((of(&pending), of(&gone)), (due.pending, due.gone), "number {number}");
             }
+            assert_eq!(section.not_selected, left_out.values().sum::<u64>());
         }
         let mailbox = &mut self.mailboxes[mailbox];
         mailbox.converted = Some(mailbox.now.clone());
+        mailbox.not_selected = left_out;
         mailbox.unfinished = false;
         mailbox.killed = false;
     }
@@ -746,9 +825,11 @@ impl Model {
             let line: Value = serde_json::from_str(line).unwrap();
             if let Some(path) = line["source"].as_str().filter(|_| line["section"].is_u64()) {
                 let mailbox = self.mailboxes.iter().position(|m| m.path.as_os_str() == path).unwrap();
-                sections.push(Section { mailbox, closed: false, names: Vec::new() });
+                sections.push(Section { mailbox, closed: false, names: Vec::new(), not_selected: 0 });
             } else if let Some(nth) = line["closes"].as_u64() {
                 sections[nth as usize - 1].closed = true;
+            } else if let Some(count) = line["unselected"].as_u64() {
+                sections.last_mut().unwrap().not_selected += count;
             } else if let Some(name) = line["name"].as_str() {
                 let name = (name.to_owned(), line["verbatim"].is_string());
                 sections.last_mut().unwrap().names.push(name);
@@ -766,6 +847,15 @@ impl Model {
         if mailbox.unfinished {
             let refused = self.setup.try_exact(&which).exits(3);
             assert!(refused.stderr.contains("not finished"), "{}", refused.stderr);
+            return;
+        }
+        if newest.not_selected > 0 {
+            let refused = self.setup.try_exact(&which).exits(1);
+            let [finding] = &refused.findings()[..] else { panic!("{}", refused.text()) };
+            let words = finding["message"].as_str().unwrap();
+            let count = newest.not_selected;
+            assert!(words.starts_with(&format!("{count} of {} ", mailbox.now_converted())), "{words}");
+            assert_eq!(finding["code"], "not-selected");
             return;
         }
         let there: BTreeSet<&str> = there.iter().map(Message::base).collect();
@@ -788,6 +878,12 @@ impl Model {
             assert!(gone.iter().all(|name| named.iter().any(|message| message.contains(name))));
         }
     }
+}
+
+/// Returns how many mails are left out, by number.
+fn not_selected(due: &BTreeMap<u32, Work>) -> BTreeMap<u32, u64> {
+    let left_out = due.iter().filter(|(_, due)| due.not_selected > 0);
+    left_out.map(|(&number, due)| (number, due.not_selected)).collect()
 }
 
 /// Returns the last section of a mailbox, and its index.
@@ -817,7 +913,7 @@ fn play(labels: bool, steps: &[Step], cut: usize, strace: bool) {
     let mut model = Model::new(labels, strace);
     steps.iter().for_each(|step| model.take(step));
     // After any sequence of steps a conversion succeeds.
-    let all: Vec<usize> = (0..model.mailboxes.len()).collect();
+    let all = Chosen { mailboxes: (0..model.mailboxes.len()).collect(), selection: 0 };
     model.convert(&all, 0, 2);
     model.refuses_twice(cut);
     model.cut(cut);
@@ -842,7 +938,8 @@ fn any_sequence_of_events_gives_what_the_model_predicts() {
     let steps = (any::<(bool, bool)>(), prop::collection::vec(step(), 1..=12), 0..1000usize);
     let steps = steps.prop_map(|((labels, existing), mut steps, cut)| {
         if existing {
-            steps.insert(0, Step::Convert { mailboxes: vec![0], spelling: 0, jobs: 1 });
+            let selection = cut % SELECTIONS.len();
+            steps.insert(0, Step::Convert { mailboxes: vec![0], selection, spelling: 0, jobs: 1 });
         }
         (labels, steps, cut)
     });

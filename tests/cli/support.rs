@@ -145,7 +145,7 @@ impl Run {
         assert_eq!(summary["type"], "summary");
         assert!(report.iter().all(|object| object["type"] == "finding"), "one summary, and last");
         let sum = |keys: &[&str]| keys.iter().map(|key| count(&summary, key)).sum::<u64>();
-        let messages = sum(&["written", "already_present", "duplicates", "skipped"]);
+        let messages = sum(&["written", "already_present", "duplicates", "skipped", "not_selected"]);
         assert_eq!(count(&summary, "messages_found"), messages, "{summary}");
         let bytes = sum(&[
             "bytes_messages",

@@ -50,6 +50,8 @@ const TAKEN_BY: &[(&str, Jobs)] = &[
     ("info_sep", TO_MAILDIR),
     ("boundaries", IMPORT | EXPORT_MBOX | STREAM),
     ("dedupe", PLANNED),
+    ("since", TO_MAILDIR | TO_MBOX),
+    ("before", TO_MAILDIR | TO_MBOX),
     ("new_source", PLANNED),
     ("manifest", IMPORT | COPY | EXPORT_MAILDIR | STREAM | RESTORE),
     ("no_manifest", TO_MAILDIR | EXPORT_MAILDIR | TREE_EXPORT | STREAM),

@@ -10,7 +10,7 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::applies::GivenOptions;
-use super::parents;
+use super::{dates, parents};
 use crate::cli::args::CommonArgs;
 use crate::cli::folders::FolderArgs;
 use crate::cli::identity::{self, Owner, Paths};
@@ -27,7 +27,7 @@ use crate::mailbox::fs::Modes;
 use crate::mailbox::maildir::Fsync;
 use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::mbox::{ReadOptions, boundary_list};
-use crate::mailbox::message::{DeletedPolicy, Eol, Headers, LabelPolicy, Origin};
+use crate::mailbox::message::{DeletedPolicy, Eol, Headers, LabelPolicy, Origin, Selection};
 use crate::mailbox::tree::Layout;
 use crate::mailbox::{Error, Result};
 
@@ -89,6 +89,15 @@ pub(crate) struct ConvertArgs {
     /// For example Europe/Berlin or +0100. The default is the zone that the Received fields show, or else UTC.
     #[arg(long, value_name = "ZONE", value_parser = parse_zone, help_heading = MESSAGES)]
     pub(super) from_zone: Option<jiff::tz::TimeZone>,
+    /// Only messages received on this day or later
+    ///
+    /// DATE is YYYY, YYYY-MM or YYYY-MM-DD: the first moment of that year, month or day in the time zone of $TZ. Other
+    /// messages are counted as not selected. A later run with another selection, or with none, adds them.
+    #[arg(long, value_name = "DATE", value_parser = dates::parse, help_heading = MESSAGES)]
+    pub(super) since: Option<i64>,
+    /// Only messages received before this day
+    #[arg(long, value_name = "DATE", value_parser = dates::parse, help_heading = MESSAGES)]
+    pub(super) before: Option<i64>,
     /// Last part of the names of messages
     #[arg(long, value_name = "WORD", value_parser = NonEmptyStringValueParser::new(), default_value = "mailferry", hide_short_help = true, help_heading = DESTINATION)]
     pub(super) host: String,
@@ -314,6 +323,10 @@ impl ConvertArgs {
         })
     }
 
+    pub(super) fn selection(&self) -> Selection {
+        Selection { since: self.since, before: self.before }
+    }
+
     pub(super) fn modes(&self) -> Modes {
         Modes { files: Some(self.mode) }
     }
@@ -335,6 +348,7 @@ impl ConvertArgs {
                 labels: self.labels,
             },
             dedupe: self.dedupe.unwrap_or_default(),
+            selection: self.selection(),
             from_zone: self.from_zone.clone(),
             // The From_ line comes first anyway.
             date: Some(self.date).filter(|&date| date != Origin::FromLine),
@@ -373,6 +387,7 @@ impl ConvertArgs {
                 () if self.force => OutputMode::Replace,
                 () => OutputMode::New,
             },
+            selection: self.selection(),
             eol: self.eol,
             from_zone: self.from_zone.clone(),
             manifest: self.manifest(),

@@ -15,6 +15,7 @@ use crate::convert::{DestinationOptions, ExportOptions, ImportOptions};
 use crate::mailbox::fs::files;
 use crate::mailbox::maildir::detect::{is_maildir, is_maildirpp_folder};
 use crate::mailbox::mbox::Variant;
+use crate::mailbox::message::Selection;
 use crate::mailbox::{Error, Result, display_path};
 
 /// One of the operations, with its options.
@@ -22,7 +23,7 @@ pub(super) enum Job<'a> {
     /// mboxes into a Maildir.
     Import(ImportOptions<'a>),
     /// A Maildir into another one.
-    Copy(&'a Path, DestinationOptions<'a>),
+    Copy(&'a Path, Selection, DestinationOptions<'a>),
     /// Maildirs, and mboxes of other variants, into one mbox.
     Export(ExportOptions<'a>),
     /// `--exact`.
@@ -52,6 +53,12 @@ impl<'a> Job<'a> {
             is_maildir(&maildir.path)?;
             return Ok(Job::Restore(args.restore_options(&maildir.path, destination, stdout)));
         }
+        if let (Some(since), Some(before)) = (args.since, args.before)
+            && since >= before
+        {
+            let reason = "is not before --before, so no message is selected; name an earlier date";
+            return Err(Error::usage("--since", reason));
+        }
         refuse_twice(sources)?;
         let are_maildirs = sources.iter().map(MailboxArg::is_maildir).collect::<Result<Vec<bool>>>()?;
         let maildirs = are_maildirs.iter().filter(|is_maildir| **is_maildir).count();
@@ -75,7 +82,7 @@ impl<'a> Job<'a> {
         choice.check_maildir_destination()?;
         Ok(match maildirs {
             0 => Job::Import(import()),
-            _ => Job::Copy(&sources[0].path, args.maildir_options(&destination.path)),
+            _ => Job::Copy(&sources[0].path, args.selection(), args.maildir_options(&destination.path)),
         })
     }
 }

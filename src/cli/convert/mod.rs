@@ -2,6 +2,7 @@
 
 mod applies;
 mod args;
+mod dates;
 mod job;
 mod parents;
 mod report;
@@ -10,6 +11,7 @@ mod summary;
 mod table;
 mod tree;
 
+use std::path::Path;
 use std::sync::Mutex;
 
 use super::open::context;
@@ -22,6 +24,7 @@ use crate::convert::{
 };
 use crate::mailbox::maildir::create::remove_empty;
 use crate::mailbox::mbox::Variant;
+use crate::mailbox::message::Selection;
 use crate::mailbox::{Context, Error, Phase, Result};
 use job::Job;
 use report::ConvertReport;
@@ -107,8 +110,8 @@ impl Run<'_> {
                 self.display.finish();
                 report.outcome(&outcome, Written::Maildir(None))
             }
-            Job::Copy(source, options) => {
-                let outcome = self.copy(source, &options);
+            Job::Copy(source, selection, options) => {
+                let outcome = self.copy(source, selection, &options);
                 self.display.finish();
                 report.outcome(&outcome, Written::Maildir(None))
             }
@@ -159,8 +162,8 @@ impl Run<'_> {
         }
     }
 
-    fn copy(&self, source: &std::path::Path, options: &DestinationOptions<'_>) -> Outcome {
-        let mut outcome = copy::copy_maildir(source, options, &self.maildir_context());
+    fn copy(&self, source: &Path, selection: Selection, options: &DestinationOptions<'_>) -> Outcome {
+        let mut outcome = copy::copy_maildir(source, selection, options, &self.maildir_context());
         match find_nested_folders(source) {
             Ok(finding) => {
                 outcome.reports.iter_mut().take(1).for_each(|report| report.findings.extend(finding.clone()))

@@ -83,7 +83,7 @@ impl<'a> ConvertReport<'a> {
         mut self,
         maildir: &Path,
         findings: &[Finding],
-        restored: Result<RestoreSummary>,
+        restored: Result<Option<RestoreSummary>>,
     ) -> Exit {
         if self.to_stream {
             findings.iter().for_each(|f| print_error(&f.message, f.hint.as_deref()));
@@ -92,7 +92,8 @@ impl<'a> ConvertReport<'a> {
             self.reporter.findings(maildir, findings);
         }
         let (messages, bytes, exit) = match &restored {
-            Ok(restored) => {
+            Ok(None) => (0, 0, self.exit(None)),
+            Ok(Some(restored)) => {
                 let sentence = format!(
                     "{} of {} written, byte for byte the {} that were converted.",
                     grouped_plural(restored.messages, "message"),

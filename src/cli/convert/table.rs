@@ -47,17 +47,17 @@ impl From<&Totals> for FolderCounts {
 impl FolderRow {
     /// Returns the row of a folder that messages of one mbox went to, by their labels.
     pub(super) fn of_label(count: &FolderCount) -> FolderRow {
-        let FolderCount { name, directory, found, written, already_present, duplicates, skipped } = count;
+        let FolderCount { name, directory, .. } = count;
         FolderRow {
             folder: escape(name.as_bytes()),
             directory: directory.as_deref().map(display_path),
             counts: FolderCounts {
-                found: *found,
-                written: *written,
-                already_present: *already_present,
-                duplicates: *duplicates,
-                skipped: *skipped,
-                not_selected: 0,
+                found: count.found,
+                written: count.written,
+                already_present: count.already_present,
+                duplicates: count.duplicates,
+                skipped: count.skipped,
+                not_selected: count.not_selected,
             },
             ..FolderRow::default()
         }

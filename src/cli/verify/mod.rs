@@ -399,6 +399,7 @@ impl Run<'_> {
             "extra": compared.extra,
             "deleted": compared.deleted,
             "duplicates": compared.duplicates,
+            "not_selected": of(|p| p.not_selected) + compared.not_selected,
             "removed": compared.removed,
             "flags": compared.flags,
             "dates": compared.dates,

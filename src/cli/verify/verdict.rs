@@ -114,6 +114,7 @@ pub(super) fn source_sentence(name: &str, source: &SourceStatus, others: FaultCo
         (source.renamed, "renamed"),
         (source.moved, "moved"),
         (source.reflagged, "with other flags"),
+        (source.not_selected, "not selected, as asked"),
     ]
     .iter()
     .filter(|(count, _)| *count > 0)

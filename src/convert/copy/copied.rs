@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::convert::History;
 use crate::mailbox::maildir::Entry;
 use crate::mailbox::manifest::{Bytes, Digest, SectionHeader, to_line};
+use crate::mailbox::message::Selection;
 
 const PROGRAM: &str = concat!("mailferry ", env!("CARGO_PKG_VERSION"));
 
@@ -64,9 +65,11 @@ impl CopiedMessages {
         &self,
         source: &Path,
         folder: Option<&Path>,
+        selection: Selection,
         uid_lists: BTreeMap<String, Digest>,
     ) -> Vec<u8> {
         to_line(&SectionHeader {
+            selection,
             uid_lists,
             follows: self.follows,
             previous: self.previous,

@@ -26,6 +26,7 @@ use crate::convert::{
 use crate::mailbox::fs::Dir;
 use crate::mailbox::maildir::{DestinationState, KeywordTable, Leftover, MaildirWriter, write};
 use crate::mailbox::manifest::{self, ManifestLocation};
+use crate::mailbox::message::Selection;
 use crate::mailbox::{Code, Context, Error, Finding, Result};
 use copied::CopiedMessages;
 use letters::LetterMapping;
@@ -39,10 +40,11 @@ use uids::{Copied, SourceList};
 /// Maildir that existed, the messages that the totals count as written.
 pub(crate) fn copy_maildir(
     source: &Path,
+    selection: Selection,
     options: &DestinationOptions<'_>,
     context: &Context<'_>,
 ) -> Outcome {
-    let mut copy = Copy { source, options, context, findings: Vec::new(), bytes: 0 };
+    let mut copy = Copy { source, selection, options, context, findings: Vec::new(), bytes: 0 };
     let done = copy.run().map(|totals| (totals, FolderCount::inbox(&totals)));
     let outcome = Outcome::new(done, 1, copy.bytes);
     Outcome { reports: vec![Report::new(source, copy.findings)], ..outcome }
@@ -51,6 +53,7 @@ pub(crate) fn copy_maildir(
 /// A copy while it runs.
 struct Copy<'a> {
     source: &'a Path,
+    selection: Selection,
     options: &'a DestinationOptions<'a>,
     context: &'a Context<'a>,
     findings: Vec<Finding>,
@@ -60,7 +63,7 @@ struct Copy<'a> {
 
 impl Copy<'_> {
     fn run(&mut self) -> Result<Totals, Abort> {
-        let Copy { source, options, context, .. } = *self;
+        let Copy { source, selection, options, context, .. } = *self;
         let destination = Destination::look(options)?;
         refuse_itself(source, options.path, &destination.state)?;
         let maildir = SourceMaildir::open(source, context.now)?;
@@ -76,7 +79,8 @@ impl Copy<'_> {
         let history = History::parse(destination.manifest.as_ref())?;
         history.check_destination(options, &destination.state)?;
         let copied = CopiedMessages::new(&history, &name);
-        let planner = Planner { source: &maildir, copied: &copied, history: &history, options, context };
+        let planner =
+            Planner { source: &maildir, selection, copied: &copied, history: &history, options, context };
         let plan = planner.plan(&destination.state, &mut self.findings)?;
         self.bytes = plan.bytes();
         let present = Copied { source: &maildir, earlier: &copied, plan: &plan };
@@ -98,7 +102,7 @@ impl Copy<'_> {
         };
         let is_recorded = options.manifest != ManifestLocation::None
             && (copied.is_open || !plan.messages.is_empty() || uids.has_changes());
-        let header = || copied.header(&name, options.folder, uids.digests());
+        let header = || copied.header(&name, options.folder, selection, uids.digests());
         let sections = [section(is_recorded.then(header))];
         let resume = match &leftover {
             Leftover::Stage(text) => adopt_stage(&writer, text, &sections, 1)?,
@@ -131,13 +135,18 @@ impl Copy<'_> {
         }
         let history = History::parse(destination.manifest.as_ref())?;
         let copied = CopiedMessages::new(&history, name);
-        let lengths = source.entries.iter().map(|entry| copied.length(entry));
-        let Some(lengths) = lengths.collect::<Option<Vec<u64>>>() else { return Ok(None) };
+        let mut plan = CopyPlan::default();
+        for entry in &source.entries {
+            match copied.length(entry) {
+                Some(length) => plan.add_known(length),
+                None if source.files.is_selected(entry, self.selection)? => return Ok(None),
+                None => plan.add_unselected(source.files.size(entry)),
+            }
+        }
         if copied.is_open || write::has_leftovers(options.path)? {
             return Ok(None);
         }
         history.check_destination(options, &destination.state)?;
-        let plan = CopyPlan::of_known(&lengths);
         let present = Copied { source, earlier: &copied, plan: &plan };
         let list = SourceList::read(self.source, options.uids.policy)?;
         // The server of the source may have numbered messages since.
@@ -243,7 +252,8 @@ mod tests {
         });
         let context =
             Context { cancel: Cancel::never(), events: &events, now: 0, host: "mailferry", locks: &locks };
-        let Outcome { reports, totals, error, .. } = copy_maildir(&source, &destination_options, &context);
+        let Outcome { reports, totals, error, .. } =
+            copy_maildir(&source, Selection::ALL, &destination_options, &context);
         assert!(error.is_none(), "{error:?}");
         assert_eq!((totals.messages_found, totals.written, totals.bytes_source), (2, 2, 21));
         let codes: Vec<Code> = reports[0].findings.iter().map(|finding| finding.code).collect();

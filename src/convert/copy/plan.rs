@@ -12,7 +12,7 @@ use super::source::SourceMaildir;
 use crate::convert::chunks::{MessageChunk, divide};
 use crate::convert::{DestinationOptions, History};
 use crate::mailbox::maildir::{DestinationState, Entry, KeywordSet, keywords};
-use crate::mailbox::message::{StatusFields, header};
+use crate::mailbox::message::{Selection, StatusFields, header};
 use crate::mailbox::source::Contents;
 use crate::mailbox::{Code, Context, Finding, Result, escape};
 
@@ -38,6 +38,7 @@ pub(super) enum Disposition {
     Present(DestinationMessage),
 }
 
+#[derive(Default)]
 pub(super) struct CopyPlan {
     pub(super) messages: Vec<SourceMessage>,
     /// Messages that a worker takes at once.
@@ -50,19 +51,21 @@ pub(super) struct CopyPlan {
     pub(super) known: u64,
     /// The size of these messages.
     pub(super) known_bytes: u64,
+    /// Messages that are not selected, and that no earlier run has copied.
+    pub(super) not_selected: u64,
+    /// The size of these messages.
+    pub(super) not_selected_bytes: u64,
 }
 
 impl CopyPlan {
-    /// Returns the plan for messages that were all copied before.
-    pub(super) fn of_known(lengths: &[u64]) -> CopyPlan {
-        CopyPlan {
-            messages: Vec::new(),
-            chunks: Vec::new(),
-            skipped: Vec::new(),
-            letters_there: KeywordSet::default(),
-            known: lengths.len() as u64,
-            known_bytes: lengths.iter().sum(),
-        }
+    pub(super) fn add_known(&mut self, length: u64) {
+        self.known += 1;
+        self.known_bytes += length;
+    }
+
+    pub(super) fn add_unselected(&mut self, size: u64) {
+        self.not_selected += 1;
+        self.not_selected_bytes += size;
     }
 
     /// Returns the keyword letters of the messages that are written.
@@ -86,7 +89,9 @@ impl CopyPlan {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.known_bytes + self.messages.iter().map(|message| message.size).sum::<u64>()
+        self.known_bytes
+            + self.not_selected_bytes
+            + self.messages.iter().map(|message| message.size).sum::<u64>()
     }
 
     /// Returns the sizes of the files to write after the first `chunks`; None for a message that is only
@@ -106,6 +111,7 @@ impl SourceMessage {
 /// The inputs of a plan.
 pub(super) struct Planner<'a> {
     pub(super) source: &'a SourceMaildir,
+    pub(super) selection: Selection,
     pub(super) copied: &'a CopiedMessages,
     pub(super) history: &'a History<'a>,
     pub(super) options: &'a DestinationOptions<'a>,
@@ -119,10 +125,13 @@ impl Planner<'_> {
             DestinationState::Maildir => DestinationIndex::open(self.options.path, self.context.now)?,
             _ => DestinationIndex::default(),
         };
-        let (mut messages, mut known, mut known_bytes) = (Vec::new(), 0, 0);
+        let (mut plan, mut messages) = (CopyPlan::default(), Vec::new());
         for entry in &self.source.entries {
             match self.copied.length(entry) {
-                Some(length) => (known, known_bytes) = (known + 1, known_bytes + length),
+                Some(length) => plan.add_known(length),
+                None if !self.source.files.is_selected(entry, self.selection)? => {
+                    plan.add_unselected(self.source.files.size(entry));
+                }
                 None => {
                     let status = self.read_status(entry)?;
                     if let Some(status) = &status {
@@ -137,8 +146,7 @@ impl Planner<'_> {
         self.skip_unreadable(&mut messages, &mut skipped)?;
         self.resolve_collisions(&mut messages, &index, findings)?;
         let chunks = divide(messages.iter().map(|message| message.size), MESSAGES_AT_ONCE);
-        let letters_there = index.letters();
-        Ok(CopyPlan { messages, chunks, skipped, letters_there, known, known_bytes })
+        Ok(CopyPlan { messages, chunks, skipped, letters_there: index.letters(), ..plan })
     }
 
     /// Reads the flags in the header of a message of Thunderbird.

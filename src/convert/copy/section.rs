@@ -255,6 +255,7 @@ impl SectionSource for CopySection<'_> {
             closes: 0,
             messages: done.messages,
             mail: done.messages,
+            not_selected: 0,
             bytes: ByteCounts { messages: done.bytes, ..ByteCounts::default() },
             end: Digest([0; 32]),
         }

@@ -51,13 +51,14 @@ impl CopyTally {
     }
 
     pub(super) fn totals(&self, plan: &CopyPlan) -> Totals {
-        let bytes = plan.known_bytes + self.bytes;
+        let bytes = plan.known_bytes + plan.not_selected_bytes + self.bytes;
         Totals {
             sources: 1,
-            messages_found: plan.known + self.written + self.present + self.skipped,
+            messages_found: plan.known + plan.not_selected + self.written + self.present + self.skipped,
             written: self.written,
             already_present: plan.known + self.present,
             skipped: self.skipped,
+            not_selected: plan.not_selected,
             bytes_source: bytes,
             bytes: ByteCounts { messages: bytes, ..ByteCounts::default() },
             mail: self.mail,

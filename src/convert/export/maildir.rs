@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::convert::Report;
+use crate::convert::{ExportOptions, Report};
 use crate::mailbox::maildir::{Entry, KeywordTable, MaildirReader, list};
 use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::mbox::from_line;
@@ -16,6 +16,10 @@ pub(super) struct SourceMaildir {
     pub(super) files: MaildirReader,
     pub(super) messages: Vec<SourceMessage>,
     pub(super) keywords: KeywordTable,
+    /// Messages that are not selected.
+    pub(super) not_selected: u64,
+    /// The size of these messages.
+    pub(super) not_selected_bytes: u64,
 }
 
 pub(super) struct SourceMessage {
@@ -28,9 +32,10 @@ pub(super) struct SourceMessage {
 impl SourceMaildir {
     pub(super) fn open(
         path: &Path,
-        manifest: ManifestLocation<'_>,
+        options: &ExportOptions<'_>,
         now: i64,
     ) -> Result<(SourceMaildir, Report)> {
+        let ExportOptions { manifest, selection, .. } = *options;
         let files = MaildirReader::open(path, now)?;
         let (listing, recorded) = rayon::join(|| files.list(), || read_recorded(path, manifest));
         let (entries, mut findings) = (listing?.messages, Vec::new());
@@ -42,20 +47,25 @@ impl SourceMaildir {
             }
             recorded => recorded?,
         };
-        let mut messages: Vec<(usize, SourceMessage)> = entries
-            .into_iter()
-            .map(|entry| {
-                let recorded = recorded.get(entry.parsed().base);
-                let (rank, sender) = recorded.map_or((usize::MAX, None), |r| (r.rank, r.sender.clone()));
-                (rank, SourceMessage { size: files.size(&entry), entry, sender })
-            })
-            .collect();
+        let mut messages: Vec<(usize, SourceMessage)> = Vec::with_capacity(entries.len());
+        let (mut not_selected, mut not_selected_bytes) = (0, 0);
+        for entry in entries {
+            let size = files.size(&entry);
+            if !files.is_selected(&entry, selection)? {
+                (not_selected, not_selected_bytes) = (not_selected + 1, not_selected_bytes + size);
+                continue;
+            }
+            let recorded = recorded.get(entry.parsed().base);
+            let (rank, sender) = recorded.map_or((usize::MAX, None), |r| (r.rank, r.sender.clone()));
+            messages.push((rank, SourceMessage { size, entry, sender }));
+        }
         // Stable: messages of no source stay in the order of date and name.
         messages.sort_by_key(|(rank, _)| *rank);
         findings.extend(find_nested_folders(path)?);
         let report = Report::new(path, findings);
         let messages = messages.into_iter().map(|(_, message)| message).collect();
-        Ok((SourceMaildir { files, messages, keywords: KeywordTable::read(path)? }, report))
+        let keywords = KeywordTable::read(path)?;
+        Ok((SourceMaildir { files, messages, keywords, not_selected, not_selected_bytes }, report))
     }
 }
 

@@ -218,7 +218,7 @@ impl Directory {
         let (message, hash, mut tally) = match ready {
             ReadySource::Mbox { input, mbox, plan } => {
                 let (extent, planned) = (&mbox.messages()[number], &plan.messages[number]);
-                if planned.disposition == Disposition::Pseudo {
+                if planned.disposition != Disposition::Write {
                     return Ok(Examined::Skipped);
                 }
                 let bytes = Bytes::Slice(extent.message(mbox.text()));

@@ -127,8 +127,9 @@ impl<'a> Export<'a> {
     fn prepare(&mut self, source: &'a ExportSource) -> Result<ReadySource<'a>> {
         match source {
             ExportSource::Maildir(path) => {
-                let (maildir, report) = SourceMaildir::open(path, self.options.manifest, self.context.now)?;
-                self.bytes_source += maildir.messages.iter().map(|message| message.size).sum::<u64>();
+                let (maildir, report) = SourceMaildir::open(path, self.options, self.context.now)?;
+                let bytes = maildir.messages.iter().map(|message| message.size).sum::<u64>();
+                self.bytes_source += bytes + maildir.not_selected_bytes;
                 self.reports.push(report);
                 Ok(ReadySource::Maildir(maildir))
             }
@@ -153,6 +154,7 @@ impl<'a> Export<'a> {
             render: RenderOptions { eol: options.eol, ..RenderOptions::default() },
             dates: DateRules { now: context.now, mtime: input.source.mtime(), from_zone, first: None },
             dedupe: Dedupe::No,
+            selection: options.selection,
             reports_assumptions: false,
             previous: PreviousMessages::default(),
         };

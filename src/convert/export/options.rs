@@ -12,7 +12,7 @@ use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::maildir::Fsync;
 use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::mbox::Variant;
-use crate::mailbox::message::Eol;
+use crate::mailbox::message::{Eol, Selection};
 
 /// A source of an export.
 pub(crate) enum ExportSource {
@@ -31,6 +31,7 @@ pub(crate) struct ExportOptions<'a> {
     pub variant: Option<Variant>,
     /// The treatment of an mbox that exists.
     pub output: OutputMode<'a>,
+    pub selection: Selection,
     /// Line ends of the messages written.
     pub eol: Eol,
     /// The zone of From_ lines that name none.

@@ -19,7 +19,9 @@ pub(super) enum ReadySource<'a> {
 impl ReadySource<'_> {
     pub(super) fn sizes(&self) -> Vec<u64> {
         match self {
-            ReadySource::Mbox { plan, .. } => plan.messages.iter().map(|m| m.size).collect(),
+            ReadySource::Mbox { plan, .. } => {
+                plan.messages.iter().map(|m| m.size_to_write().unwrap_or(0)).collect()
+            }
             ReadySource::Maildir(maildir) => maildir.messages.iter().map(|m| m.size).collect(),
         }
     }
@@ -53,15 +55,17 @@ impl ReadySource<'_> {
             ReadySource::Maildir(maildir) => {
                 let present = tally.present.len() as u64;
                 let found = tally.messages + present + tally.skipped;
+                let bytes = tally.bytes + maildir.not_selected_bytes;
                 assert_eq!(maildir.messages.len() as u64, found + tally.removed, "a message is missing");
                 Totals {
                     sources: 1,
-                    messages_found: found,
+                    messages_found: found + maildir.not_selected,
                     written: tally.messages,
                     already_present: present,
                     skipped: tally.skipped,
-                    bytes_source: tally.bytes,
-                    bytes: ByteCounts { messages: tally.bytes, ..ByteCounts::default() },
+                    not_selected: maildir.not_selected,
+                    bytes_source: bytes,
+                    bytes: ByteCounts { messages: bytes, ..ByteCounts::default() },
                     line_ends_changed: tally.line_ends,
                     mail: tally.mail,
                     ..Totals::default()

@@ -58,7 +58,7 @@ impl Renderer {
             }
             ReadySource::Mbox { input, mbox, plan } => {
                 let planned = plan.messages[messages.clone()].iter().zip(&mbox.messages()[messages]);
-                for (planned, extent) in planned.filter(|(p, _)| p.disposition != Disposition::Pseudo) {
+                for (planned, extent) in planned.filter(|(p, _)| p.disposition == Disposition::Write) {
                     self.render_extent(mbox, extent, planned.epoch, relieve)?
                         .map_err(|Unrepresentable| Error::unrepresentable(input.source.path()))?;
                     self.relieve(relieve)?;

@@ -60,7 +60,9 @@ impl FolderConversion<'_> {
                 let path = &entry.mailbox.path;
                 let outcome = match self.options.layout.is_export() {
                     true => export(&[ExportSource::Maildir(path.clone())], &self.export, &self.context).0,
-                    false => copy_maildir(path, &self.import.destination, &self.context),
+                    false => {
+                        copy_maildir(path, self.import.selection, &self.import.destination, &self.context)
+                    }
                 };
                 self.outcome.add(Ok(outcome), self.stop);
             }

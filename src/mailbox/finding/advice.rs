@@ -305,6 +305,10 @@ impl Code {
                 "A mailing list or a program changed one copy, or two messages got one Message-ID.",
                 "Compare both messages with inspect. To keep both, use --dedupe content.",
             ),
+            Code::NotSelected => advice(
+                "The options --since and --before.",
+                "To convert them too, convert the source again without these options.",
+            ),
             Code::DeletedSkipped => advice("The option --deleted skip.", "Nothing."),
             Code::KeywordRenamed => advice("It contains blanks or other special characters.", "Nothing."),
             Code::KeywordsOverflow => advice(
@@ -376,6 +380,7 @@ impl Code {
                 "Correct the line that is reported, or create the list again.",
             ),
             Code::SourceKnown => advice("The same command was run again.", "Nothing."),
+            Code::SourcePartial => advice("The command was run with --since or --before.", "Nothing."),
             Code::SourceGrowing => advice("New mail arrived.", "Run the same command again."),
             Code::SourceGrown => advice("New mail arrived.", "Nothing."),
             Code::SourceRewritten => advice("A mail program deleted messages or changed flags.", "Nothing."),

@@ -19,7 +19,7 @@ use super::Subdir;
 use crate::mailbox::fs::{Dir, files, holes, ignore_poison};
 use crate::mailbox::maildir::detect::{DirectoryKind, detect};
 use crate::mailbox::maildir::name;
-use crate::mailbox::message::{Flags, Origin};
+use crate::mailbox::message::{Flags, Origin, Selection, header};
 use crate::mailbox::source::{Contents, Unreadable};
 use crate::mailbox::{Code, Error, Finding, Result};
 
@@ -313,6 +313,31 @@ impl MaildirReader {
     /// Closes the directories until they are needed again: a process cannot have those of all folders open.
     pub(crate) fn close(&self) {
         *ignore_poison(self.subdirs.lock()) = None;
+    }
+
+    /// Returns the received date of a listed message and its origin. The message is read only if neither its name nor
+    /// its file has a real date.
+    pub(crate) fn find_date(&self, entry: &Entry) -> Result<Result<(i64, Origin), NoMessage>> {
+        let (entry, mtime) = match self.locate(entry, Dir::message_mtime)? {
+            Ok((entry, Some(mtime))) => (entry, mtime),
+            Ok((_, None)) => return Ok(Err(NoMessage::NotAFile)),
+            Err(none) => return Ok(Err(none)),
+        };
+        let (date, origin) = entry.parsed().received_date(mtime, b"", self.now);
+        if origin != Origin::None {
+            return Ok(Ok((date, origin)));
+        }
+        let mut contents = Contents::default();
+        let found = self.read(&entry, &mut contents)?;
+        Ok(found.map(|found| self.received_date(&found, header::split(&contents).header)))
+    }
+
+    /// Reports whether a listed message is selected. One that cannot be read is, so that this is reported.
+    pub(crate) fn is_selected(&self, entry: &Entry, selection: Selection) -> Result<bool> {
+        if selection == Selection::ALL {
+            return Ok(true);
+        }
+        Ok(self.find_date(entry)?.map_or(true, |(date, _)| selection.contains(date)))
     }
 
     fn subdirs(&self) -> Result<Arc<Subdirs>> {

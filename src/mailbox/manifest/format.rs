@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ByteCounts;
 use crate::mailbox::escape;
+use crate::mailbox::message::Selection;
 use crate::mailbox::source::mapped;
 
 /// The version that this module writes, and the only one that it reads.
@@ -154,6 +155,9 @@ pub(crate) struct SectionHeader {
     /// From `--headers`, if not `keep`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers: Option<String>,
+    /// From `--since` and `--before`.
+    #[serde(flatten)]
+    pub selection: Selection,
     /// The hashes of the lists of UIDs after the run, by file name. Only a list with this hash is extended.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub uid_lists: BTreeMap<String, Digest>,
@@ -239,6 +243,10 @@ fn is_empty(bytes: &Bytes) -> bool {
     bytes.0.is_empty()
 }
 
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 impl MessageRecord {
     pub(crate) fn file_digest(&self) -> Digest {
         self.file.unwrap_or(self.source)
@@ -269,6 +277,27 @@ impl Gap {
     }
 }
 
+/// A range of the source with adjacent messages that were not selected, from the first From_ line to the end of the
+/// last message. One line for many messages: a selection may leave out nearly all of a source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UnselectedRange {
+    /// The number of messages, at least 1.
+    pub unselected: u64,
+    pub at: u64,
+    pub len: u64,
+    /// The hash of these bytes.
+    pub source: Digest,
+}
+
+impl UnselectedRange {
+    /// Returns its bytes in a source, if they are unchanged.
+    pub(crate) fn bytes_in<'r>(&self, raw: &'r [u8]) -> Option<&'r [u8]> {
+        let at = usize::try_from(self.at).ok()?;
+        let bytes = raw.get(at..at.checked_add(self.len.try_into().ok()?)?)?;
+        (Digest::of(bytes) == self.source).then_some(bytes)
+    }
+}
+
 /// The line that closes a section. It is written when the messages are safe, after the lines of all sections of the
 /// same run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -277,8 +306,11 @@ pub(crate) struct SectionFooter {
     pub closes: usize,
     /// The number of messages in the source.
     pub messages: u64,
-    /// The number of them that became mail: not the pseudo message, nor skipped ones.
+    /// The number of them that became mail: not the pseudo message, nor skipped or unselected ones.
     pub mail: u64,
+    /// The number of messages that were not selected. Above 0 the section is *partial*: another selection adds to it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub not_selected: u64,
     #[serde(flatten)]
     pub bytes: ByteCounts,
     /// The hash of the lines of the section, and of this line up to the first digit of the hash.
@@ -288,7 +320,8 @@ pub(crate) struct SectionFooter {
 impl SectionFooter {
     pub(super) fn balances(&self, header: &SectionHeader) -> bool {
         let size = if header.is_maildir() { self.bytes.messages } else { header.size };
-        self.bytes.balances(size) && self.mail <= self.messages
+        let left_out = self.messages.checked_sub(self.mail);
+        self.bytes.balances(size) && left_out.is_some_and(|left_out| self.not_selected <= left_out)
     }
 
     /// Sets the hash. `lines` has hashed the lines of the section.

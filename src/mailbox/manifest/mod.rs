@@ -2,7 +2,7 @@
 //! source. It is only ever appended to. mailferry-manifest(5) defines it.
 //!
 //! A section has a header line, a line per message, a line per gap that is not the usual separator, and a footer with
-//! the byte counts and the BLAKE3 hash of its lines. A section without its footer is *open*: its run was killed. The
+//! the byte counts and the BLAKE3 hash of its lines. Adjacent messages that were not selected share a line. A section without its footer is *open*: its run was killed. The
 //! bytes after the last complete line of an open section are torn, and ignored. A closed section with a wrong hash is
 //! damage, and so is a line that resembles a line of a manifest and is not one.
 //!
@@ -21,7 +21,8 @@ mod write;
 pub(crate) use byte_counts::ByteCounts;
 pub(crate) use folders::{FolderList, FolderState};
 pub(crate) use format::{
-    Bytes, Digest, FolderRecord, Gap, LEAD, MessageRecord, SectionFooter, SectionHeader, VERSION, to_line,
+    Bytes, Digest, FolderRecord, Gap, LEAD, MessageRecord, SectionFooter, SectionHeader, UnselectedRange,
+    VERSION, to_line,
 };
 pub(crate) use location::{FILE_NAME, ManifestFile, ManifestLocation, ManifestLock};
 pub(crate) use read::{Manifest, Outline, Section, looks_like_manifest, parse};
@@ -75,6 +76,7 @@ mod tests {
             closes: 1,
             messages: 1,
             mail: 1,
+            not_selected: 0,
             bytes: ByteCounts { messages: 3, junk: 7, ..ByteCounts::default() },
             end: Digest::of(b""),
         }

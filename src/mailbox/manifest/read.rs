@@ -9,7 +9,9 @@ use serde::Deserialize;
 
 use super::format::before_end;
 use super::source_name::short_source;
-use super::{Bytes, Digest, FolderRecord, Gap, MessageRecord, SectionFooter, SectionHeader, VERSION};
+use super::{
+    Bytes, Digest, FolderRecord, Gap, MessageRecord, SectionFooter, SectionHeader, UnselectedRange, VERSION,
+};
 use crate::mailbox::{Error, Result};
 
 /// A parsed section.
@@ -20,6 +22,8 @@ pub(crate) struct Section {
     pub messages: Vec<MessageRecord>,
     /// In file order.
     pub gaps: Vec<Gap>,
+    /// In file order. With any the section is partial.
+    pub unselected: Vec<UnselectedRange>,
     /// `None` while the section is open.
     pub footer: Option<SectionFooter>,
     /// The number of its header's line in the manifest, from 1.
@@ -217,6 +221,9 @@ impl Manifest<'_> {
 const SECTION: &[u8] = b"{\"section\":";
 const CLOSES: &[u8] = b"{\"closes\":";
 const FOLDER: &[u8] = b"{\"folder\":";
+const MESSAGE: &[u8] = b"{\"at\":";
+const GAP: &[u8] = b"{\"gap\":";
+const UNSELECTED: &[u8] = b"{\"unselected\":";
 
 /// Returns the readable headers of a manifest, for callers that only need the options of the conversion. Hashes are
 /// not checked.
@@ -227,7 +234,7 @@ pub(super) fn read_headers(text: &[u8]) -> Vec<SectionHeader> {
 }
 
 fn is_line_of_section(line: &[u8]) -> bool {
-    [&b"{\"at\":"[..], b"{\"gap\":"].iter().any(|start| line.starts_with(start))
+    [MESSAGE, GAP, UNSELECTED].iter().any(|start| line.starts_with(start))
 }
 
 /// Reports whether a power cut may have left this in place of a line: zeros, or older data. A line that begins or
@@ -242,6 +249,11 @@ pub(crate) fn looks_like_manifest(text: &[u8]) -> bool {
 }
 
 impl Outline<'_> {
+    /// Reports whether the section is closed, and some of its messages were not selected.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.footer.as_ref().is_some_and(|footer| footer.not_selected > 0)
+    }
+
     /// Returns the offset after its lines, without the footer.
     pub(crate) fn end(&self) -> usize {
         self.at + self.lines.len()
@@ -249,13 +261,15 @@ impl Outline<'_> {
 
     /// Parses all lines of the section. In an open section the lines after a torn one are ignored.
     pub(crate) fn read(&self) -> Result<Section> {
-        let (mut messages, mut gaps) = (Vec::new(), Vec::new());
+        let (mut messages, mut gaps, mut unselected) = (Vec::new(), Vec::new(), Vec::new());
         for (n, line) in self.lines.split(|&b| b == b'\n').enumerate().skip(1).filter(|(_, l)| !l.is_empty())
         {
-            let parsed = if line.starts_with(b"{\"gap\":") {
-                serde_json::from_slice(line).map(|gap| gaps.push(gap))
-            } else {
-                serde_json::from_slice(line).map(|message| messages.push(message))
+            let parsed = match () {
+                () if line.starts_with(GAP) => serde_json::from_slice(line).map(|gap| gaps.push(gap)),
+                () if line.starts_with(UNSELECTED) => {
+                    serde_json::from_slice(line).map(|range| unselected.push(range))
+                }
+                () => serde_json::from_slice(line).map(|message| messages.push(message)),
             };
             match parsed {
                 Ok(()) => {}
@@ -267,7 +281,7 @@ impl Outline<'_> {
             }
         }
         let (header, footer, first_line) = (self.header.clone(), self.footer.clone(), self.first_line);
-        Ok(Section { header, messages, gaps, footer, first_line })
+        Ok(Section { header, messages, gaps, unselected, footer, first_line })
     }
 
     /// Returns only the names and From_ lines of the messages: in parallel, and at a third of the cost. Invalid lines
@@ -295,7 +309,7 @@ impl Outline<'_> {
 
     fn parts<T: for<'de> Deserialize<'de> + Send>(&self) -> Vec<T> {
         let lines: Vec<&[u8]> = self.lines.split(|&b| b == b'\n').skip(1).collect();
-        let messages = lines.par_iter().filter(|line| line.starts_with(b"{\"at\":"));
+        let messages = lines.par_iter().filter(|line| line.starts_with(MESSAGE));
         messages.filter_map(|line| serde_json::from_slice(line).ok()).collect()
     }
 }

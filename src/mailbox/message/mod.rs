@@ -9,6 +9,7 @@ pub(crate) mod header;
 pub(crate) mod line_ends;
 mod policy;
 pub(crate) mod received;
+mod selection;
 pub(crate) mod status;
 pub(crate) mod uids;
 
@@ -19,6 +20,7 @@ pub(crate) use policy::{Eol, Headers};
 pub(crate) use received::{
     DateFields, DateRules, FromLineDates, FromLineStats, Origin, OriginCheck, PackedStamp,
 };
+pub(crate) use selection::Selection;
 pub(crate) use status::{DeletedPolicy, LabelPolicy, Status, StatusFields, StatusProblems};
 
 /// Reports whether there are as many NULs in a row as only a crash or a full disk leaves.

@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::both::Both;
+use super::left_out;
 use super::options::{CompareOptions, MailboxRef};
 use super::pair::{self, Keys, LEVELS, Unmatched};
 use super::report::{Case, CaseDifferences, Difference, DifferenceFinder};
@@ -202,13 +203,11 @@ impl Comparison<'_> {
             here: exclude(&mut unmatched.here, &traits.here, |traits| traits.deleted),
             there: exclude(&mut unmatched.there, &traits.there, |traits| traits.deleted),
         };
-        let duplicates = Both {
-            here: sides.here.exclude_duplicates(&mut unmatched.here, sides.there),
-            there: sides.there.exclude_duplicates(&mut unmatched.there, sides.here),
-        };
-        totals.here -= links.here + deleted.here + removed.here + duplicates.here;
-        totals.there -= links.there + deleted.there + removed.there + duplicates.there;
-        totals.duplicates = duplicates.here + duplicates.there;
+        let left_out = left_out::exclude(&mut unmatched, self.sides)?;
+        totals.here -= links.here + deleted.here + removed.here + left_out.here.sum();
+        totals.there -= links.there + deleted.there + removed.there + left_out.there.sum();
+        totals.duplicates = left_out.here.duplicates + left_out.there.duplicates;
+        totals.not_selected = left_out.here.not_selected + left_out.there.not_selected;
         totals.removed = removed.here + removed.there;
         totals.links += links.here + links.there;
         totals.deleted = deleted.here + deleted.there;

@@ -15,6 +15,7 @@
 
 mod asked;
 mod both;
+mod left_out;
 mod messages;
 mod options;
 mod pair;

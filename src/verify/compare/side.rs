@@ -15,7 +15,6 @@ use crate::mailbox::fs::files;
 use crate::mailbox::maildir::{
     Entry, FoundMessage, KeywordTable, MaildirReader, NoMessage, Subdir, keywords,
 };
-use crate::mailbox::manifest::{self, ManifestLocation};
 use crate::mailbox::mbox::{Extent, Mbox, Quoting, bare, from_line};
 use crate::mailbox::message::{
     DateFields, DateRules, DeletedPolicy, FromLineDates, LabelPolicy, Origin, Stamp, Status, StatusFields,
@@ -47,18 +46,18 @@ pub(crate) enum OpenMailbox<'a> {
 }
 
 /// All messages of one side, numbered from 0.
-pub(crate) struct Side<'a>(Vec<Part<'a>>);
+pub(crate) struct Side<'a>(pub(super) Vec<Part<'a>>);
 
-struct Part<'a> {
+pub(super) struct Part<'a> {
     /// Number of the first message.
-    first: usize,
+    pub(super) first: usize,
     len: usize,
-    location: Location<'a>,
+    pub(super) location: Location<'a>,
     /// Line ends that the messages are compared with.
     eol: Eol,
 }
 
-enum Location<'a> {
+pub(super) enum Location<'a> {
     Mbox {
         source: &'a Source,
         mbox: &'a Mbox<'a>,
@@ -298,56 +297,13 @@ impl<'a> Side<'a> {
         (before - messages.len()) as u64
     }
 
-    /// Returns the messages that `--dedupe` left out of the Maildirs, with the number of each, as their manifests have
-    /// them. Verify without --against reports the damage of a manifest.
-    fn left_out_duplicates(&self) -> HashMap<manifest::Digest, u64> {
-        let mut duplicates = HashMap::new();
-        for part in &self.0 {
-            let Location::Maildir { path, .. } = &part.location else { continue };
-            let Ok(Some(file)) = ManifestLocation::InMaildir.read(path) else { continue };
-            let Ok(manifest) = file.parse() else { continue };
-            let superseded = manifest.superseded(|_| ());
-            let newest = manifest.sections.iter().zip(superseded).filter(|(_, superseded)| !superseded);
-            for digest in newest.flat_map(|(section, _)| section.duplicates()) {
-                *duplicates.entry(digest).or_default() += 1;
-            }
-        }
-        duplicates
-    }
-
-    /// Removes messages of mboxes that a conversion into `other` left out as duplicates, and returns their number.
-    pub(super) fn exclude_duplicates(&self, messages: &mut Vec<usize>, other: &Side<'_>) -> u64 {
-        if messages.is_empty() || !self.0.iter().any(|part| matches!(part.location, Location::Mbox { .. })) {
-            return 0;
-        }
-        let mut duplicates = other.left_out_duplicates();
-        let before = messages.len();
-        messages.sort_unstable();
-        messages.retain(|&n| {
-            let part = self.part(n);
-            let Location::Mbox { source, mbox, skipped } = part.location else { return true };
-            if duplicates.is_empty() {
-                return true;
-            }
-            let raw = mbox.messages()[n - part.first + skipped].message(source.raw());
-            match duplicates.get_mut(&manifest::Digest::of(raw)) {
-                Some(count) if *count > 0 => {
-                    *count -= 1;
-                    false
-                }
-                _ => true,
-            }
-        });
-        (before - messages.len()) as u64
-    }
-
     /// Reads a message; None if it was removed since it was listed.
     pub(super) fn message(&self, number: usize) -> Result<Option<StoredMessage<'_>>> {
         let part = self.part(number);
         part.message(number - part.first)
     }
 
-    fn part(&self, number: usize) -> &Part<'a> {
+    pub(super) fn part(&self, number: usize) -> &Part<'a> {
         &self.0[self.0.partition_point(|part| part.first + part.len <= number)]
     }
 

@@ -52,6 +52,8 @@ pub(crate) struct MessageTotals {
     pub deleted: u64,
     /// Messages that the conversion left out as duplicates, on both sides together.
     pub duplicates: u64,
+    /// Messages that the conversion did not select, on both sides together.
+    pub not_selected: u64,
     /// Messages that were removed during the run and left out, on both sides together.
     pub removed: u64,
     /// True if a mailbox has CR line ends, which are read as LF.
@@ -133,6 +135,10 @@ impl MessageTotals {
         if self.duplicates > 0 {
             text += &format!("; {} left out by --dedupe", grouped_plural(self.duplicates, "duplicate"));
         }
+        if self.not_selected > 0 {
+            let verb = if self.not_selected == 1 { "was" } else { "were" };
+            text += &format!("; {} {verb} not selected, as asked", grouped(self.not_selected));
+        }
         if self.removed > 0 {
             let verb = if self.removed == 1 { "was" } else { "were" };
             text += &format!("; {} {verb} removed during the run", grouped(self.removed));
@@ -177,6 +183,7 @@ impl MessageTotals {
             (&mut self.moved, other.moved),
             (&mut self.deleted, other.deleted),
             (&mut self.duplicates, other.duplicates),
+            (&mut self.not_selected, other.not_selected),
             (&mut self.removed, other.removed),
             (&mut self.rewritten, other.rewritten),
             (&mut self.flags, other.flags),

@@ -517,6 +517,7 @@ impl<'a> ManifestCheck<'a> {
                 status.changed += u64::from(state.changed);
                 status.gone += u64::from(!state.intact && !state.changed);
             }
+            status.not_selected = section.unselected.iter().map(|range| range.unselected).sum();
             if section.footer.is_none() {
                 let text = format!(
                     "the conversion of {} was cut off, or is running: {} of its messages are known here, and {} of them are there",

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::mailbox::manifest::{
     self, FolderRecord, Gap, ManifestFile, ManifestLocation, MessageRecord, Outline, Section, SectionFooter,
-    SectionHeader,
+    SectionHeader, UnselectedRange,
 };
 use crate::mailbox::text::plural;
 use crate::mailbox::{Code, Error, Finding, Result};
@@ -109,6 +109,9 @@ fn check_lines(text: &[u8], path: &Path) -> Result<()> {
             () if line.starts_with(b"{\"section\":") => serde_json::from_slice::<SectionHeader>(line).err(),
             () if line.starts_with(b"{\"closes\":") => serde_json::from_slice::<SectionFooter>(line).err(),
             () if line.starts_with(b"{\"folder\":") => serde_json::from_slice::<FolderRecord>(line).err(),
+            () if line.starts_with(b"{\"unselected\":") => {
+                serde_json::from_slice::<UnselectedRange>(line).err()
+            }
             () if line.starts_with(b"{\"gap\":") => serde_json::from_slice::<Gap>(line).err(),
             () => serde_json::from_slice::<MessageRecord>(line).err(),
         };

@@ -7,7 +7,7 @@ use std::ops::Range;
 use data_encoding::BASE64;
 use rayon::prelude::*;
 
-use crate::mailbox::manifest::{Digest, Gap, MessageRecord, Section, SectionHeader};
+use crate::mailbox::manifest::{Digest, Gap, MessageRecord, Section, SectionHeader, UnselectedRange};
 use crate::mailbox::message::line_ends::{LineEndChange, LineEndRuns, LineEnds};
 use crate::mailbox::source::Source;
 use crate::mailbox::source::mapped::{self, ForwardReader};
@@ -32,7 +32,7 @@ pub(super) fn find_false_line(section: &Section, source: &Source, cancel: &Cance
     if let Some(at) = messages.into_iter().flatten().next() {
         return Ok(Some(format!("a line names the message at byte {at}, which is another one")));
     }
-    let mut cover = Cover { section, raw, gaps: &section.gaps, at: 0 };
+    let mut cover = Cover { section, raw, gaps: &section.gaps, unselected: &section.unselected, at: 0 };
     let is_covered = section.messages.iter().all(|record| cover.add(record)) && cover.finish();
     Ok((!is_covered).then(|| format!("its lines do not have the bytes from {} on", cover.at)))
 }
@@ -60,6 +60,8 @@ struct Cover<'a> {
     raw: &'a [u8],
     /// The gaps that are left.
     gaps: &'a [Gap],
+    /// The ranges of unselected messages that are left.
+    unselected: &'a [UnselectedRange],
     at: u64,
 }
 
@@ -76,11 +78,21 @@ impl Cover<'_> {
 
     /// Adds the bytes after the last message.
     fn finish(&mut self) -> bool {
-        self.advance_to(self.raw.len() as u64) && self.gaps.is_empty()
+        self.advance_to(self.raw.len() as u64) && self.gaps.is_empty() && self.unselected.is_empty()
     }
 
     fn advance_to(&mut self, end: u64) -> bool {
         while self.at < end {
+            if let Some((range, rest)) =
+                self.unselected.split_first().filter(|(range, _)| range.at == self.at)
+            {
+                self.unselected = rest;
+                if range.bytes_in(self.raw).is_none() {
+                    return false;
+                }
+                self.at += range.len;
+                continue;
+            }
             let bytes = match self.gaps.split_first() {
                 Some((gap, rest)) if gap.at == self.at => {
                     self.gaps = rest;

@@ -346,10 +346,19 @@ impl Dir {
     /// Returns the size of a message; `None` for what is not a regular file. A symbolic link is followed, since users
     /// link messages.
     pub(crate) fn message_size(&self, name: &OsStr) -> Result<Option<u64>> {
+        Ok(self.message_stat(name)?.map(|stat| stat.st_size as u64))
+    }
+
+    fn message_stat(&self, name: &OsStr) -> Result<Option<rustix::fs::Stat>> {
         let stat = rustix::fs::statat(&self.fd, name, AtFlags::empty())
             .map_err(|e| failed("look up", self.join(name))(e))?;
         let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        Ok(is_regular.then_some(stat.st_size as u64))
+        Ok(is_regular.then_some(stat))
+    }
+
+    /// Returns the modification time of a message, in seconds since 1970; see [`Dir::message_size`].
+    pub(crate) fn message_mtime(&self, name: &OsStr) -> Result<Option<i64>> {
+        Ok(self.message_stat(name)?.map(|stat| stat.st_mtime))
     }
 
     /// Reports whether the name is a symbolic link.

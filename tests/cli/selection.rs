@@ -1,0 +1,306 @@
+//! `--since` and `--before`: some messages now, others later, none twice.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::support::*;
+
+/// Returns a message that was received at this time of UTC.
+fn received(n: u32, date: &str) -> String {
+    let mail = mail(n).split_once('\n').expect("a From_ line").1.to_owned();
+    format!("From ada@example.org {date}\n{mail}\n")
+}
+
+/// Messages of each day and of the hours around its beginning.
+const DATES: [&str; 6] = [
+    "Wed Dec 31 18:29:59 2014",
+    "Wed Dec 31 18:30:00 2014",
+    "Wed Dec 31 23:59:59 2014",
+    "Thu Jan  1 00:00:00 2015",
+    "Thu Jan  1 04:59:59 2015",
+    "Thu Jan  1 05:00:00 2015",
+];
+
+fn mbox(dates: &[&str]) -> String {
+    (0..).zip(dates).map(|(n, date)| received(n, date)).collect()
+}
+
+/// Converts with a time zone.
+fn convert_in(zone: &str, args: &[&str], paths: &[&Path]) -> Run {
+    let mut command = convert_command([] as [&str; 0]);
+    command.args(args).args(paths).env("TZ", zone);
+    run(command)
+}
+
+/// Returns the counts of written, present and unselected messages.
+fn counts(run: Run) -> [u64; 3] {
+    let summary = run.exits(0).summary();
+    ["written", "already_present", "not_selected"].map(|key| count(&summary, key))
+}
+
+/// Returns the numbers of the messages in a Maildir.
+fn numbers(maildir: &Path) -> Vec<u32> {
+    let number = |m: &Message| m.subject().strip_prefix("number ").unwrap().parse().unwrap();
+    let mut numbers: Vec<u32> = messages(maildir).iter().map(number).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+#[test]
+fn a_day_begins_at_midnight_where_the_user_is() {
+    for (zone, first) in [("UTC", 3), ("America/New_York", 5), ("Asia/Kolkata", 1), ("EST5", 5)] {
+        for date in ["2015", "2015-01", "2015-01-01"] {
+            let setup = Setup::new();
+            let source = setup.file("in", mbox(&DATES));
+            let paths = [&*source, &setup.maildir()];
+            assert_eq!(
+                counts(convert_in(zone, &["--since", date], &paths)),
+                [6 - u64::from(first), 0, first.into()]
+            );
+            assert_eq!(numbers(&setup.maildir()), (first..6).collect::<Vec<_>>(), "{zone} {date}");
+            assert_eq!(
+                counts(convert_in(zone, &["--before", date], &paths)),
+                [first.into(), 6 - u64::from(first), 0]
+            );
+        }
+    }
+}
+
+#[test]
+fn a_day_without_midnight_begins_when_the_clock_says_one() {
+    let setup = Setup::new();
+    let dates = ["Sun Nov  4 02:59:59 2018", "Sun Nov  4 03:00:00 2018"];
+    let source = setup.file("in", mbox(&dates));
+    convert_in("America/Sao_Paulo", &["--since=2018-11-04"], &[&source, &setup.maildir()]).exits(0);
+    assert_eq!(numbers(&setup.maildir()), [1]);
+}
+
+#[test]
+fn wrong_dates_are_refused_in_one_line_with_the_forms() {
+    let setup = Setup::new();
+    let source = setup.file("in", mbox(&DATES));
+    for date in ["yesterday", "2015-13", "2015-02-29", "15", "2015-1-1", "30.06.2015", ""] {
+        for option in ["--since", "--before"] {
+            let run =
+                convert_in("UTC", &[&format!("{option}={date}")], &[&source, &setup.maildir()]).exits(2);
+            let first = run.stderr.lines().next().unwrap();
+            assert!(first.contains(option), "{first}");
+            assert!(date.is_empty() || first.contains("YYYY, YYYY-MM or YYYY-MM-DD"), "{first}");
+        }
+    }
+    for before in ["2015", "2014-12-31"] {
+        let args = ["--since=2015-01-01", "--before", before];
+        let run = convert_in("UTC", &args, &[&source, &setup.maildir()]).exits(2);
+        assert!(run.stderr.contains("--since: is not before --before"), "{}", run.stderr);
+    }
+    let run = convert_in("Mars/Olympus", &["--since=2015"], &[&source, &setup.maildir()]).exits(2);
+    assert!(run.stderr.contains("$TZ"), "{}", run.stderr);
+    assert!(!setup.maildir().exists());
+}
+
+/// Returns the lines of the manifest that begin like this.
+fn lines(setup: &Setup, start: &str) -> Vec<Value> {
+    let text = fs::read_to_string(setup.manifest()).unwrap();
+    let lines = text.lines().filter(|line| line.starts_with(start));
+    lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn selections_add_up_to_the_source() {
+    let setup = Setup::new();
+    let source = setup.file("in", mbox(&DATES));
+    let paths = [&*source, &setup.maildir()];
+    let steps: [(&[&str], [u64; 3], &str); 5] = [
+        (&["--since=2015-01-01"], [3, 0, 3], ""),
+        (&["--since=2015-01-01"], [0, 3, 3], "source-known"),
+        (&["--since=2015-01-02"], [0, 3, 3], "source-known"),
+        (&["--before=2015-01-01"], [3, 3, 0], "source-partial"),
+        (&[], [0, 6, 0], "source-known"),
+    ];
+    for (args, expected, code) in steps {
+        let before = tree(setup.scratch.path());
+        let run = convert_in("UTC", args, &paths);
+        let codes: Vec<String> =
+            run.findings().iter().map(|found| found["code"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(counts(run), expected, "{args:?}");
+        assert!(code.is_empty() || codes.iter().any(|found| found == code), "{codes:?}");
+        assert!(!codes.iter().any(|code| code == "options-changed"));
+        if expected[0] == 0 {
+            assert!(tree(setup.scratch.path()) == before, "nothing is touched");
+        }
+        if expected[2] > 0 {
+            let refused = setup.try_exact(&[]).exits(1);
+            let message = refused.findings()[0]["message"].as_str().unwrap().to_owned();
+            assert!(message.starts_with("3 of 6 messages of "), "{message}");
+            let end = mbox(&DATES[..3]).len() - 1;
+            assert!(message.ends_with(&format!("bytes 0 to {end}")), "{message}");
+            assert!(!setup.path("back").exists());
+        }
+        let verified = verify(&setup.maildir(), &[], 0);
+        assert_eq!(count(&verified, "gone"), 0);
+        assert_eq!(count(&verified, "not_selected"), expected[2]);
+    }
+    setup.restores(&source);
+    assert_eq!(numbers(&setup.maildir()), [0, 1, 2, 3, 4, 5]);
+}
+
+/// Verifies a mailbox, and returns the summary.
+fn verify(path: &Path, args: &[&str], code: i32) -> Value {
+    let mut command = mailferry(["verify", "--json", "--lock=none"]);
+    command.arg(path).args(args);
+    run(command).exits(code).json().pop().unwrap()
+}
+
+#[test]
+fn a_partial_section_has_ranges_and_no_bytes_of_unselected_mail() {
+    let setup = Setup::new();
+    let dates: Vec<String> = (0..1000).map(|n| format!("Thu Jan  1 00:00:00 {}", 2000 + n / 100)).collect();
+    let dates: Vec<&str> = dates.iter().map(String::as_str).collect();
+    let text = mbox(&dates);
+    let source = setup.file("in", &text);
+    convert_in("UTC", &["--since=2009"], &[&source, &setup.maildir()]).exits(0);
+    let ranges = lines(&setup, "{\"unselected\":");
+    assert_eq!(ranges.iter().map(|range| range["unselected"].as_u64().unwrap()).sum::<u64>(), 900);
+    assert!(ranges.len() <= 15, "{}", ranges.len());
+    for range in &ranges {
+        let [at, len] = ["at", "len"].map(|key| range[key].as_u64().unwrap() as usize);
+        let hash = blake3::hash(&text.as_bytes()[at..at + len]).to_hex().to_string();
+        assert_eq!(range["source"], hash);
+    }
+    assert!(!fs::read_to_string(setup.manifest()).unwrap().contains("gap"));
+}
+
+#[test]
+fn mail_that_was_not_selected_is_not_missing() {
+    let setup = Setup::new();
+    let source = setup.file("in", mbox(&DATES));
+    convert_in("UTC", &["--since=2015"], &[&source, &setup.maildir()]).exits(0);
+    let against = ["--against", setup.maildir().to_str().unwrap()].map(str::to_owned);
+    let against = [&*against[0], &*against[1]];
+    let summary = verify(&source, &against, 0);
+    assert_eq!(["same", "missing", "not_selected"].map(|key| count(&summary, key)), [3, 0, 3]);
+    // From the other side.
+    let other = ["--against", source.to_str().unwrap()];
+    let summary = verify(&setup.maildir(), &other, 0);
+    assert_eq!(["same", "extra", "not_selected"].map(|key| count(&summary, key)), [3, 0, 3]);
+    // Only what the manifest says is left out counts as that.
+    let first = setup.messages().swap_remove(0);
+    fs::remove_file(first.path).unwrap();
+    let summary = verify(&source, &against, 1);
+    assert_eq!(["same", "missing", "not_selected"].map(|key| count(&summary, key)), [2, 1, 3]);
+    // A changed message in that range is another one.
+    fs::write(&source, mbox(&DATES).replacen("text 1", "text X", 1)).unwrap();
+    let summary = verify(&source, &against, 1);
+    assert_eq!(count(&summary, "not_selected"), 0);
+}
+
+#[test]
+fn a_moved_and_a_grown_source_continue_its_partial_section() {
+    let setup = Setup::new();
+    let source = setup.file("in", mbox(&DATES));
+    convert_in("UTC", &["--since=2015"], &[&source, &setup.maildir()]).exits(0);
+    let moved = setup.path("moved");
+    fs::rename(&source, &moved).unwrap();
+    assert_eq!(counts(convert_in("UTC", &["--since=2015"], &[&moved, &setup.maildir()])), [0, 3, 3]);
+    let more: String =
+        [received(6, "Fri Jan  2 00:00:00 2015"), received(7, "Tue Dec 30 00:00:00 2014")].concat();
+    fs::write(&moved, mbox(&DATES) + &more).unwrap();
+    assert_eq!(counts(convert_in("UTC", &["--since=2015"], &[&moved, &setup.maildir()])), [1, 3, 4]);
+    assert_eq!(counts(convert_in("UTC", &[], &[&moved, &setup.maildir()])), [4, 4, 0]);
+    assert_eq!(numbers(&setup.maildir()), (0..8).collect::<Vec<_>>());
+    setup.restores(&moved);
+}
+
+#[test]
+fn equal_messages_of_different_days_keep_their_dates() {
+    let setup = Setup::new();
+    let twice = |state: &str| -> String {
+        let mail = mail_with(1, state).split_once('\n').unwrap().1.to_owned();
+        [2014, 2016].map(|year| format!("From a@example.org Mon Jun  1 00:00:00 {year}\n{mail}\n")).concat()
+    };
+    let dates = || -> Vec<String> {
+        let epochs =
+            messages(&setup.maildir()).into_iter().map(|m| m.base().split('.').next().unwrap().to_owned());
+        let mut epochs: Vec<String> = epochs.collect();
+        epochs.sort();
+        epochs
+    };
+    let source = setup.file("in", twice(""));
+    let paths = [&*source, &setup.maildir()];
+    assert_eq!(counts(convert_in("UTC", &["--since=2015"], &paths)), [1, 0, 1]);
+    // A mail program marks both as read.
+    fs::write(&source, twice("Status: RO\n")).unwrap();
+    assert_eq!(counts(convert_in("UTC", &["--since=2015"], &paths)), [0, 1, 1]);
+    assert_eq!(counts(convert_in("UTC", &[], &paths)), [1, 1, 0]);
+    assert_eq!(dates(), ["1401580800", "1464739200"]);
+}
+
+/// Returns a Maildir with a message of each date, named after it.
+fn maildir_of(setup: &Setup, name: &str) -> PathBuf {
+    let source = setup.file("of-maildir", mbox(&DATES));
+    let maildir = setup.path(name);
+    convert_in("UTC", &["--no-manifest"], &[&source, &maildir]).exits(0);
+    fs::remove_file(source).unwrap();
+    maildir
+}
+
+#[test]
+fn a_copy_takes_what_is_selected_and_later_the_rest() {
+    let setup = Setup::new();
+    let source = maildir_of(&setup, "source");
+    let to = PathBuf::from(format!("maildir:{}", setup.maildir().display()));
+    let paths = [&*source, &*to];
+    assert_eq!(counts(convert_in("UTC", &["-n", "--since=2015"], &paths)), [3, 0, 3]);
+    assert_eq!(counts(convert_in("UTC", &["--since=2015"], &paths)), [3, 0, 3]);
+    let before = tree(setup.scratch.path());
+    assert_eq!(counts(convert_in("UTC", &["--since=2015"], &paths)), [0, 3, 3]);
+    assert!(tree(setup.scratch.path()) == before, "nothing is touched");
+    assert_eq!(numbers(&setup.maildir()), [3, 4, 5]);
+    let maildir = setup.maildir();
+    let against = ["--against", maildir.to_str().unwrap()];
+    let summary = verify(&source, &against, 0);
+    assert_eq!(["same", "missing", "not_selected"].map(|key| count(&summary, key)), [3, 0, 3]);
+    assert_eq!(counts(convert_in("UTC", &[], &paths)), [3, 3, 0]);
+    assert_eq!(numbers(&setup.maildir()), [0, 1, 2, 3, 4, 5]);
+    verify(&setup.maildir(), &[], 0);
+}
+
+#[test]
+fn an_export_writes_only_what_is_selected() {
+    let setup = Setup::new();
+    let (source, maildir) = (setup.file("in", mbox(&DATES)), maildir_of(&setup, "source"));
+    let out = setup.path("out");
+    let to = PathBuf::from(format!("mbox:{}", out.display()));
+    for source in [&source, &maildir] {
+        assert_eq!(counts(convert_in("UTC", &["-n", "--before=2015"], &[source, &to])), [3, 0, 3]);
+        assert_eq!(counts(convert_in("UTC", &["--before=2015"], &[source, &to])), [3, 0, 3]);
+        let text = fs::read_to_string(&out).unwrap();
+        assert!((0..3).all(|n| text.contains(&format!("number {n}\n"))));
+        assert!((3..6).all(|n| !text.contains(&format!("number {n}\n"))));
+        fs::remove_file(&out).unwrap();
+        let files = PathBuf::from(format!("eml:{}", out.display()));
+        assert_eq!(counts(convert_in("UTC", &["--before=2015"], &[source, &files])), [3, 0, 3]);
+        assert_eq!(names(&out).len(), 3);
+        assert_eq!(counts(convert_in("UTC", &[], &[source, &files])), [3, 3, 0]);
+        fs::remove_dir_all(&out).unwrap();
+    }
+}
+
+#[test]
+fn a_tree_has_a_column_for_what_is_not_selected() {
+    let setup = Setup::new();
+    fs::create_dir(setup.path("Mail")).unwrap();
+    setup.file("Mail/a", mbox(&DATES));
+    setup.file("Mail/b", mbox(&DATES[..3]));
+    let mut command = mailferry(["convert", "--lock=none", "--since=2015"]);
+    command.args([setup.path("Mail"), setup.maildir()]).env("TZ", "UTC");
+    let run = run(command).exits(0);
+    let text = run.text();
+    assert!(text.contains("folder  found  written  already  skipped  not selected  from"), "{text}");
+    assert!(text.contains("9 messages found, 3 written, 6 not selected; "), "{text}");
+    assert_eq!(numbers(&setup.maildir().join(".a")), [3, 4, 5]);
+    let paths = [&*setup.path("Mail"), &*setup.maildir()];
+    assert_eq!(counts(convert_in("UTC", &[], &paths)), [6, 3, 0]);
+}
