@@ -16,7 +16,14 @@ const LAYERS: [&[&str]; 8] = [
     &["mailbox::mbox", "mailbox::maildir"],
     &["mailbox::message", "mailbox::source", "mailbox::manifest"],
     &["mailbox::fs"],
-    &["mailbox::error", "mailbox::finding", "mailbox::text", "mailbox::context", "mailbox::reorder"],
+    &[
+        "mailbox::error",
+        "mailbox::finding",
+        "mailbox::text",
+        "mailbox::context",
+        "mailbox::member_path",
+        "mailbox::reorder",
+    ],
 ];
 
 #[test]

@@ -116,7 +116,7 @@ enum Side<'a> {
     File(&'a MailboxArg),
     /// A Maildir, and the folders in it.
     Maildir(&'a Path, Vec<PathBuf>),
-    /// A directory with mailboxes.
+    /// A directory or an archive with mailboxes.
     Tree(&'a Path),
 }
 
@@ -125,7 +125,7 @@ impl<'a> Side<'a> {
         let path = &mailbox.path;
         let is_directory = files::is_dir(path) && !mailbox.is_standard_stream();
         Ok(match mailbox.format {
-            None if is_directory && !is_maildir(path)? => Side::Tree(path),
+            None if is_directory && !is_maildir(path)? || mailbox.is_archive()? => Side::Tree(path),
             Some(Format::Maildir) => Side::Maildir(path, maildir::list_folders(path)?),
             _ if is_directory => Side::Maildir(path, maildir::list_folders(path)?),
             _ => Side::File(mailbox),

@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::cli::ui::Reporter;
 use crate::convert::tree::FolderMapping;
+use crate::mailbox::text::grouped_plural;
 use crate::mailbox::tree::walk::SkippedEntry;
 use crate::mailbox::tree::{Folder, Tree};
 use crate::mailbox::{Code, Error, Finding, Result};
@@ -75,6 +76,16 @@ pub(crate) fn report_skipped(tree: &Tree, reporter: &mut Reporter) {
             "begins with a header, so it was taken as one message, though lines in it look like separators",
         );
         reporter.findings(path, &[finding.with_hint("mbox: before its path takes it for an mbox")]);
+    }
+    if let [first, others @ ..] = &tree.repeated[..] {
+        let members = match others.len() as u64 {
+            0 => "was read before, under the same name and byte for byte".to_owned(),
+            more => format!(
+                "and {} were read before, under the same names and byte for byte",
+                grouped_plural(more, "more member")
+            ),
+        };
+        reporter.findings(first, &[Finding::new(Code::ArchiveRepeated, members)]);
     }
     tree.skipped.iter().for_each(|skipped| reporter.findings(&skipped.path, &[finding(skipped)]));
 }

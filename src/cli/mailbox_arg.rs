@@ -8,6 +8,7 @@ use crate::deliver::TargetFormat;
 use crate::mailbox::fs::files;
 use crate::mailbox::maildir::detect;
 use crate::mailbox::mbox::Variant;
+use crate::mailbox::source::archive;
 use crate::mailbox::{Error, Result, display_path, escape};
 
 /// A format named before the path.
@@ -94,8 +95,16 @@ impl MailboxArg {
         }
     }
 
+    /// Reports whether it is an archive, which is read as a directory of mailboxes.
+    pub(super) fn is_archive(&self) -> Result<bool> {
+        Ok(self.format.is_none() && !self.is_standard_stream() && archive::recognize(&self.path)?.is_some())
+    }
+
     /// Reports whether it is a directory of mailboxes.
     pub(super) fn is_tree(&self) -> Result<bool> {
+        if self.is_archive()? {
+            return Ok(true);
+        }
         let is_directory = !self.is_standard_stream() && files::is_dir(&self.path);
         Ok(self.format.is_none() && is_directory && !detect::is_maildir(&self.path)?)
     }

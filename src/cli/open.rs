@@ -9,13 +9,16 @@ use clap::Args;
 
 use super::args::{bytes, seconds};
 use super::clock;
+use super::folders::raise_open_file_limit;
 use super::mailbox_arg::{Format, MailboxArg};
 use crate::cli::ui::ProgressDisplay;
 use crate::mailbox::context::LockMethod;
+use crate::mailbox::fs::files;
 use crate::mailbox::maildir::detect::is_maildir;
 use crate::mailbox::source::input::InterruptibleReader;
 use crate::mailbox::source::{Source, SpoolOptions, UnpackOptions, unpack_in};
 use crate::mailbox::tree::Tree;
+use crate::mailbox::tree::archive::walk_archive;
 use crate::mailbox::tree::walk::walk;
 use crate::mailbox::{Cancel, Context, Error, Events, LockOptions, NoEvents, Result};
 use crate::transport::{Failure, SpooledMessage};
@@ -139,10 +142,21 @@ impl Opener<'_> {
         open(&mailbox.path, &self.args.lock_options(self.leave_no_trace), &spooling)
     }
 
-    /// Finds the mailboxes in a directory.
+    /// Finds the mailboxes in a directory or in an archive.
     pub(super) fn walk(&self, root: &Path, follow: bool) -> Result<Tree> {
+        self.walk_after(root, follow, &[])
+    }
+
+    /// Finds mailboxes like [`Opener::walk`]. Members that the archives `earlier` have, too, are left out.
+    pub(super) fn walk_after(&self, root: &Path, follow: bool, earlier: &[PathBuf]) -> Result<Tree> {
         let progress = |bytes| self.display.spooled(bytes);
-        walk(root, follow, &self.spooling(&progress))
+        let spooling = self.spooling(&progress);
+        if files::is_dir(root) {
+            return walk(root, follow, &spooling);
+        }
+        // Its large members have a descriptor each.
+        raise_open_file_limit();
+        walk_archive(root, earlier, &spooling)
     }
 
     fn spooling<'a>(&'a self, progress: &'a (dyn Fn(u64) + Sync)) -> SpoolOptions<'a> {

@@ -3,11 +3,11 @@
 //! The message is first written and flushed everywhere under names that no reader sees, and then published
 //! everywhere. A failure before the last directory is flushed rolls all of them back.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{DeliveryTarget, PreparedMessage, dedupe};
+use crate::mailbox::fs::durable::FileId;
 use crate::mailbox::fs::foreign::{refuse_foreign_links, refuse_foreign_maildir};
 use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::fs::{Dir, files, parent_of};
@@ -99,8 +99,8 @@ pub(crate) fn deliver(
 
 /// Identifies a mailbox under any of its names: by device and inode. A missing mailbox has those of its directory,
 /// and its name.
-fn identity(path: &Path) -> (Option<(u64, u64)>, PathBuf) {
-    let of = |path: &Path| files::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+fn identity(path: &Path) -> (Option<FileId>, PathBuf) {
+    let of = |path: &Path| files::metadata(path).ok().map(|meta| FileId::of_metadata(&meta));
     let name = || path.file_name().map(PathBuf::from).unwrap_or_default();
     match (of(path), of(parent_of(path))) {
         (Some(itself), _) => (Some(itself), PathBuf::new()),

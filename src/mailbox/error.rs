@@ -84,6 +84,14 @@ pub enum Error {
         /// The error of the decoder.
         source: io::Error,
     },
+    /// An archive that is damaged or cut off, or that unpacks to more than a limit.
+    #[error("{}: {reason}", display_path(path))]
+    Archive {
+        /// The archive or its member.
+        path: PathBuf,
+        /// The fault, and the remedy.
+        reason: String,
+    },
     /// The file system has too little free space. Found before anything is written.
     #[error("{}: not enough space: {} {unit} needed, {} free", display_path(path), grouped(*need), grouped(*free))]
     InsufficientSpace {
@@ -233,6 +241,7 @@ impl Error {
             Error::NotAMailbox { .. }
             | Error::Destination { .. }
             | Error::Compressed { .. }
+            | Error::Archive { .. }
             | Error::Sparse { .. }
             | Error::Boundaries { .. }
             | Error::Manifest { .. }
@@ -252,6 +261,7 @@ impl Error {
             Error::Changed { .. } => Code::SourceChanged,
             Error::ConcurrentWrite { .. } | Error::Destination { .. } => Code::DestinationRefused,
             Error::Compressed { .. } => Code::DamagedCompression,
+            Error::Archive { .. } => Code::ArchiveUnreadable,
             Error::InsufficientSpace { .. } => Code::InsufficientSpace,
             Error::Sparse { .. } => Code::FileSparse,
             Error::Boundaries { .. } => Code::BoundariesFile,
@@ -274,6 +284,7 @@ impl Error {
             | Error::ConcurrentWrite { path, .. }
             | Error::Destination { path, .. }
             | Error::Compressed { path, .. }
+            | Error::Archive { path, .. }
             | Error::InsufficientSpace { path, .. }
             | Error::Sparse { path, .. }
             | Error::Boundaries { path, .. }

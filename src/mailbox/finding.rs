@@ -176,6 +176,8 @@ codes! {
         SourceChanged "source-changed" Error "The source grew, shrank or was rewritten while it was read.",
         DestinationRefused "destination-refused" Error "The destination exists and cannot be used, or has the wrong format.",
         DamagedCompression "damaged-compression" Error "Compressed data ends early or cannot be decompressed.",
+        ArchiveUnreadable "archive-unreadable" Error "An archive is cut off or damaged, or unpacks to more than a limit. None of it was read.",
+        ArchiveRepeated "archive-repeated" Info "Members that are twice in the archives of a command, byte for byte. They were read once.",
         InsufficientSpace "no-room" Error "There are too few free bytes or inodes. Nothing was written.",
         FinalNewline "final-newline" Info "Messages without a final newline got one, because an mbox needs it.",
         HeaderQuoted "header-quoted" Warning "A header line that begins with \"From \" was quoted permanently. Readers do not unquote headers.",

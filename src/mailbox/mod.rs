@@ -7,6 +7,7 @@ pub(crate) mod fs;
 pub(crate) mod maildir;
 pub(crate) mod manifest;
 pub(crate) mod mbox;
+pub(crate) mod member_path;
 pub(crate) mod message;
 pub(crate) mod reorder;
 pub(crate) mod source;

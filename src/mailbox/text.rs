@@ -3,14 +3,17 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::member_path;
+
 /// Formats a path for the screen, on one line. It does not open the file: paths are bytes.
 pub(crate) fn display_path(path: &Path) -> String {
-    escape(path.as_os_str().as_bytes())
+    escape(member_path::shown(path).as_os_str().as_bytes())
 }
 
 /// Formats a path as one word of a command that the user may paste into a shell, whatever the path is. All printed commands use
 /// it.
 pub(crate) fn shell_quote(path: &Path) -> String {
+    let path = member_path::shown(path);
     let bytes = path.as_os_str().as_bytes();
     // A dash begins an option, an equals sign is expanded by zsh, and a colon may end a FORMAT.
     let is_special = bytes.starts_with(b"-") || bytes.starts_with(b"=") || bytes.contains(&b':');

@@ -1,9 +1,8 @@
 //! Verification of one message file of a Maildir: name, metadata, bytes.
 
 use std::borrow::Cow;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::message::{self, HeaderFault};
@@ -12,7 +11,7 @@ use super::repair::{REPAIR_COMMAND, RepairStep};
 use super::report::error_text;
 use crate::mailbox::fs::Dir;
 use crate::mailbox::fs::durable::FileId;
-use crate::mailbox::fs::files;
+use crate::mailbox::fs::files::{self, Metadata};
 use crate::mailbox::maildir::list::unreadable_finding;
 use crate::mailbox::maildir::{Entry, MaildirReader, NoMessage, Subdir, name};
 use crate::mailbox::manifest::Digest;
@@ -192,7 +191,7 @@ impl FileCheck {
             Err(error) => return self.note_unreadable(folder, entry, &error),
         };
         let path = entry.path(folder.path);
-        let meta = match file.metadata() {
+        let meta = match Metadata::of(&file) {
             Ok(meta) => meta,
             Err(error) => {
                 let error = Error::io("look at", &path)(error);

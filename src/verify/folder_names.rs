@@ -16,8 +16,7 @@ pub(crate) fn check_folder_names(root: &Path) -> Result<Vec<Finding>> {
         }
         Err(error) => return Err(error),
     };
-    let gone =
-        renames.into_iter().filter(|(directory, _)| files::symlink_metadata(root.join(directory)).is_err());
+    let gone = renames.into_iter().filter(|(directory, _)| !files::exists(root.join(directory)));
     let finding = |(directory, folder): (PathBuf, Folder)| {
         let message = format!("{} is not there; it was called {folder}", display_path(&directory));
         Finding::new(Code::FolderGone, message).in_file(&list)

@@ -3,10 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -19,7 +17,7 @@ use super::options::VerifyOptions;
 use super::repair::{LOST_DIR, REPAIR_COMMAND, RepairStep};
 use super::report::{FolderSummary, VerifyReport, error_text, raise_damage};
 use crate::mailbox::fs::durable::FileId;
-use crate::mailbox::fs::files;
+use crate::mailbox::fs::files::{self, Metadata};
 use crate::mailbox::fs::{Dir, parent_of, read_regular};
 use crate::mailbox::maildir::detect::{DirectoryKind, detect, is_damaged_folder, remnant, require_maildir};
 use crate::mailbox::maildir::{Entry, FolderVersion, MaildirReader, NoMessage, Subdir};

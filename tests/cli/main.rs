@@ -8,6 +8,7 @@
 
 mod account;
 mod against;
+mod archives;
 mod back;
 mod boundaries;
 mod bounds;

@@ -169,7 +169,9 @@ fn an_archive_is_refused_by_its_content() {
         let archive = store.root().join(name);
         shell(&members, &format!("({command}) > '{}'", archive.display()));
         let out = store.0.path().join("Refused");
-        let refused = run(convert_command([&archive, &out])).exits(3);
+        // A tar or zip archive is read where it is named by itself, and refused as an mbox and in a tree.
+        let source = PathBuf::from(format!("mbox:{}", archive.display()));
+        let refused = run(convert_command([&source, &out])).exits(3);
         assert!(refused.text().contains(kind) && !out.exists(), "{command}: {}", refused.text());
         let piped = mailferry(["convert", "-"]).arg(&out).stdin(fs::File::open(&archive).unwrap()).output();
         assert_eq!(piped.unwrap().status.code(), Some(3), "{command}");

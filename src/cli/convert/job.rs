@@ -1,7 +1,6 @@
 //! The choice of the job, by the options and by what the arguments are. Nothing is locked, read through or
 //! written before it is made.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -12,6 +11,7 @@ use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::convert::export::find_nested_folders;
 use crate::convert::restore::RestoreOptions;
 use crate::convert::{DestinationOptions, ExportOptions, ImportOptions};
+use crate::mailbox::fs::durable::FileId;
 use crate::mailbox::fs::files;
 use crate::mailbox::maildir::detect::{is_maildir, is_maildirpp_folder};
 use crate::mailbox::mbox::Variant;
@@ -102,17 +102,22 @@ impl Choice<'_> {
     fn is_tree(&self, are_maildirs: &[bool]) -> Result<bool> {
         let Choice { args, sources, destination, .. } = self;
         let is_directory = |source: &MailboxArg| {
-            !source.is_standard_stream() && source.format.is_none() && files::is_dir(&source.path)
+            let is_directory =
+                !source.is_standard_stream() && source.format.is_none() && files::is_dir(&source.path);
+            Ok::<_, Error>(is_directory || source.is_archive()?)
         };
         let has_folders =
             |source: &MailboxArg| find_nested_folders(&source.path).is_ok_and(|found| found.is_some());
         let to_maildir = matches!(destination.format, Some(Format::Maildir | Format::Eml));
         let to_directory = !to_maildir && destination.is_directory() && !is_maildir(&destination.path)?;
-        let is_tree = |(source, is_maildir): (&MailboxArg, &bool)| match is_maildir {
-            true => to_directory || to_maildir && has_folders(source),
-            false => is_directory(source),
-        };
-        Ok(args.tree.is_used() || sources.iter().zip(are_maildirs).any(is_tree))
+        let mut is_tree = args.tree.is_used();
+        for (source, is_maildir) in sources.iter().zip(are_maildirs) {
+            is_tree |= match is_maildir {
+                true => to_directory || to_maildir && has_folders(source),
+                false => is_directory(source)?,
+            };
+        }
+        Ok(is_tree)
     }
 
     /// Refuses what does not go with a directory of files with one message each.
@@ -251,9 +256,9 @@ fn refuse_twice(sources: &[MailboxArg]) -> Result<()> {
 }
 
 /// Returns the device and inode of a file or directory, the same under all its names.
-fn file_id(mailbox: &MailboxArg) -> Option<(u64, u64)> {
+fn file_id(mailbox: &MailboxArg) -> Option<FileId> {
     let meta = files::metadata(&mailbox.path).ok().filter(|_| !mailbox.is_standard_stream())?;
-    Some((meta.dev(), meta.ino()))
+    Some(FileId::of_metadata(&meta))
 }
 
 /// Refuses a source inside another one, whose mail would be converted twice.

@@ -39,7 +39,11 @@ impl Run<'_> {
     /// Finds the mailboxes, and converts them.
     pub(super) fn tree(&self, import: &ImportOptions<'_>, export: &ExportOptions<'_>) -> Result<TreeReport> {
         let sources = &self.mailboxes.sources;
-        let mut trees = sources.iter().map(|source| self.walk(source)).collect::<Result<Vec<_>>>()?;
+        let mut trees: Vec<Tree> = Vec::with_capacity(sources.len());
+        for source in sources {
+            let earlier: Vec<PathBuf> = trees.iter().map(|tree| tree.root.clone()).collect();
+            trees.push(self.walk(source, &earlier)?);
+        }
         if trees.iter().all(has_no_mail) {
             trees.iter_mut().zip(sources).try_for_each(|(tree, source)| refuse_empty(tree, &source.path))?;
         }
@@ -69,19 +73,22 @@ impl Run<'_> {
             open: &open,
         };
         let entries = tree::assign_folders(found, &self.args.tree.folders.mapping(), layout);
-        let root = match &sources[..] {
-            [one] => Some(one.path.clone()),
+        let root = match &trees[..] {
+            [one] => Some(one.root.clone()),
             _ => None,
         };
         Ok(TreeReport { outcome: tree::convert(entries, &options, &context), layout, trees, root })
     }
 
     /// Returns the mailboxes in one source.
-    fn walk(&self, source: &MailboxArg) -> Result<Tree> {
+    fn walk(&self, source: &MailboxArg, earlier: &[PathBuf]) -> Result<Tree> {
         let one = |kind| {
             let mailbox = TreeMailbox { path: source.path.clone(), folder: Folder::INBOX, kind };
-            Tree { mailboxes: vec![mailbox], ..Tree::default() }
+            Tree { mailboxes: vec![mailbox], root: source.path.clone(), ..Tree::default() }
         };
+        if source.is_archive()? {
+            return self.opener.walk_after(&source.path, false, earlier);
+        }
         match source.format {
             None | Some(Format::Maildir) if files::is_dir(&source.path) => {
                 self.opener.walk(&source.path, self.args.tree.folders.follow)

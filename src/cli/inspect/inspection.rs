@@ -58,7 +58,9 @@ impl Inspection<'_> {
     /// Lists the mailboxes in the directory, or else the named one.
     pub(super) fn mailboxes(&self, reporter: &mut Reporter) -> Result<(Vec<TreeMailbox>, Option<Exit>)> {
         let path = &self.mailbox.path;
-        if self.mailbox.is_standard_stream() || !files::is_dir(path) {
+        let is_tree =
+            !self.mailbox.is_standard_stream() && files::is_dir(path) || self.mailbox.is_archive()?;
+        if !is_tree {
             let one = TreeMailbox { path: path.clone(), folder: Folder::INBOX, kind: MailboxKind::Mbox };
             return Ok((vec![one], None));
         }

@@ -1,5 +1,6 @@
 //! The list of the mailboxes in a directory.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use serde_json::json;
@@ -13,7 +14,7 @@ use crate::mailbox::fs::files;
 use crate::mailbox::mbox::{Mbox, ReadOptions};
 use crate::mailbox::text::{grouped, grouped_plural};
 use crate::mailbox::tree::{MailboxKind, TreeMailbox};
-use crate::mailbox::{Error, Result, display_path};
+use crate::mailbox::{Error, Result, display_path, member_path};
 
 /// A mailbox and what is in it.
 struct MailboxRow {
@@ -71,11 +72,13 @@ impl Inspection<'_> {
                 ("maildir".to_owned(), sizes.len() as u64, sizes.iter().sum())
             }
             MailboxKind::Messages(messages) => {
-                let sizes = messages.iter().map(|file| files::metadata(file).map_or(0, |found| found.len()));
+                let sizes = messages.iter().map(|file| files::size(file));
                 ("messages".to_owned(), messages.len() as u64, sizes.sum())
             }
         };
-        let relative = path.strip_prefix(root).ok().filter(|path| !path.as_os_str().is_empty());
+        let root =
+            if files::is_dir(root) { Cow::Borrowed(root) } else { Cow::Owned(member_path::root_of(root)) };
+        let relative = path.strip_prefix(&root).ok().filter(|path| !path.as_os_str().is_empty());
         let path = display_path(relative.unwrap_or(path));
         Ok(MailboxRow { path, folder: folder.to_string(), format, messages, bytes })
     }

@@ -215,8 +215,8 @@ impl Run<'_> {
             self.totals.unfinished = Some(Exit::of(error));
         }
         report_skipped(&tree, &mut self.reporter);
-        self.reporter.findings(root, &verify::check_folder_names(root)?);
-        let listed = verify::check_tree(root)?;
+        self.reporter.findings(root, &verify::check_folder_names(&tree.root)?);
+        let listed = verify::check_tree(&tree.root)?;
         self.reporter.findings(root, &listed);
         let listed_faults = faults(&listed);
         let (messages, bytes) = (self.totals.messages, self.totals.bytes);

@@ -1,9 +1,9 @@
 //! The mailboxes of a tree, and the folders that they become.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::mailbox::fs::durable::FileId;
 use crate::mailbox::fs::files;
 use crate::mailbox::manifest;
 use crate::mailbox::tree::naming::{self, FolderName};
@@ -27,8 +27,8 @@ pub(crate) struct TreeEntry {
     pub name: FolderName,
     /// Bytes of the file, for a mailbox that is a file.
     pub(super) size: u64,
-    /// Device and inode, whatever links led to it.
-    pub(super) file_id: Option<(u64, u64)>,
+    /// Its identity, whatever links led to it.
+    pub(super) file_id: Option<FileId>,
     /// All files that go into the folder. None of them is a copy of another, even with the same content.
     pub(super) siblings: Arc<[PathBuf]>,
     /// The user chose the folder.
@@ -97,9 +97,8 @@ pub(crate) fn assign_folders(
     };
     let files: Vec<Arc<[PathBuf]>> = files.into_iter().map(siblings_of).collect();
     let entry = |((found, n), (_, is_mapped)): ((TreeMailbox, usize), (Folder, bool))| {
-        let meta = files::metadata(&found.path).ok();
-        let size = meta.as_ref().filter(|meta| meta.is_file()).map_or(0, |meta| meta.len());
-        let file_id = meta.map(|meta| (meta.dev(), meta.ino()));
+        let size = if files::is_file(&found.path) { files::size(&found.path) } else { 0 };
+        let file_id = files::stat(&found.path).ok().map(|stat| FileId::of(&stat));
         let (name, siblings) = (names[n].clone(), files[n].clone());
         TreeEntry { mailbox: found, name, size, file_id, siblings, is_mapped, previous: None, fate: None }
     };

@@ -343,6 +343,14 @@ impl Code {
             Code::DamagedCompression => {
                 advice("The file was cut off or damaged.", "Get the file again, or restore it from a backup.")
             }
+            Code::ArchiveUnreadable => advice(
+                "The download was interrupted, or the archive is made to fill the disk.",
+                "Get the archive again. If it is right, unpack it yourself, or raise --spool-limit.",
+            ),
+            Code::ArchiveRepeated => advice(
+                "The parts of a Takeout have files in common, or an archive was named twice.",
+                "Nothing.",
+            ),
             Code::InsufficientSpace => {
                 advice("The disk is too small.", "Free space, and run the same command again.")
             }

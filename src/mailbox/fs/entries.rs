@@ -2,7 +2,7 @@
 //!
 //! walkdir opens every directory by its whole path. In a process that was root a user could exchange a part of that
 //! path for a link, so there each directory is opened from the handle of the one above, and only root's links are
-//! followed.
+//! followed. The entries of an archive are found by handles, too.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::FileTypeExt;
@@ -14,7 +14,7 @@ use walkdir::WalkDir;
 use super::Dir;
 use crate::mailbox::Error;
 use crate::mailbox::fs::durable::FileId;
-use crate::mailbox::fs::files;
+use crate::mailbox::fs::{archived, files};
 
 /// A file, directory or link below the directory that is walked.
 #[derive(Debug)]
@@ -71,7 +71,9 @@ pub(crate) enum Entries {
 
 /// Walks through what is below a directory. With `follow`, links are followed, unless a user could lead root by them.
 pub(crate) fn below(root: &Path, follow: bool) -> Entries {
-    match files::is_by_handle() {
+    // Links in an archive are not followed.
+    let follow = follow && !archived::is_member(root);
+    match files::is_by_handle() || archived::is_member(root) {
         false => Entries::Paths(
             WalkDir::new(root).min_depth(1).follow_links(follow).sort_by_file_name().into_iter(),
         ),

@@ -2,10 +2,10 @@
 //!
 //! Without root these are the calls of the standard library. A process that was root looks up every path one name at
 //! a time, from a handle, and follows no link that a user could have made. A path below a mailbox of another actor
-//! is looked up with that actor's rights.
+//! is looked up with that actor's rights. A path into an archive is looked up in the archive.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -19,7 +19,7 @@ use rustix::io::{Errno, retry_on_intr};
 use crate::mailbox::Error;
 use crate::mailbox::fs::actor::{self, Place};
 use crate::mailbox::fs::identity::IdentityThread;
-use crate::mailbox::fs::{holes, parent_of};
+use crate::mailbox::fs::{archived, holes, parent_of};
 
 /// Symbolic links that are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -385,6 +385,12 @@ pub(crate) fn open(path: impl AsRef<Path>) -> io::Result<File> {
 
 /// Opens a file that exists. A FIFO is not waited for.
 pub(crate) fn open_with(path: &Path, flags: OFlags) -> io::Result<File> {
+    if let Some(member) = archived::find(path) {
+        return match flags {
+            OFlags::RDONLY => member?.open(),
+            _ => Err(Errno::ROFS.into()),
+        };
+    }
     let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let fd = match locate(path)? {
         None => retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?,
@@ -398,6 +404,7 @@ pub(crate) fn open_with(path: &Path, flags: OFlags) -> io::Result<File> {
 pub(crate) fn read_regular(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     let path = path.as_ref();
     let file = match ROOTS.get() {
+        _ if archived::is_member(path) => open(path)?,
         None => File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?,
         Some(_) => open(path)?,
     };
@@ -422,10 +429,19 @@ pub(crate) fn is_by_handle() -> bool {
 
 /// Returns the state of a file. A link is followed like by [`open`].
 pub(crate) fn stat(path: &Path) -> io::Result<Stat> {
+    if let Some(member) = archived::find(path) {
+        return Ok(member?.stat());
+    }
     match locate(path)? {
         None => Ok(rustix::fs::stat(path)?),
         Some(at) => at.at(stat_at),
     }
+}
+
+/// Returns the size of a file; 0 for a file that cannot be looked up.
+#[allow(clippy::unnecessary_cast)] // the type differs between architectures
+pub(crate) fn size(path: &Path) -> u64 {
+    stat(path).map_or(0, |stat| stat.st_size as u64)
 }
 
 /// Returns the state of a file in a directory. A link is an error.
@@ -437,20 +453,76 @@ fn stat_at(dir: BorrowedFd<'_>, name: &OsStr) -> Result<Stat, Errno> {
     }
 }
 
+/// What is known of a file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Metadata(Stat);
+
+#[allow(clippy::unnecessary_cast)] // the types differ between architectures
+impl Metadata {
+    /// Asks an open file.
+    pub(crate) fn of(file: impl AsFd) -> io::Result<Metadata> {
+        Ok(Metadata(rustix::fs::fstat(file)?))
+    }
+
+    pub(crate) fn stat(&self) -> &Stat {
+        &self.0
+    }
+
+    pub(crate) fn is_dir(&self) -> bool {
+        self.file_type() == FileType::Directory
+    }
+
+    pub(crate) fn is_file(&self) -> bool {
+        self.file_type() == FileType::RegularFile
+    }
+
+    pub(crate) fn is_symlink(&self) -> bool {
+        self.file_type() == FileType::Symlink
+    }
+
+    fn file_type(&self) -> FileType {
+        FileType::from_raw_mode(self.0.st_mode)
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.0.st_size as u64
+    }
+
+    pub(crate) fn mode(&self) -> u32 {
+        self.0.st_mode as u32
+    }
+
+    pub(crate) fn uid(&self) -> u32 {
+        self.0.st_uid
+    }
+
+    pub(crate) fn gid(&self) -> u32 {
+        self.0.st_gid
+    }
+
+    /// Returns the time of the last access, in seconds since 1970.
+    pub(crate) fn atime(&self) -> i64 {
+        self.0.st_atime as i64
+    }
+
+    /// Returns the modification time, in seconds since 1970.
+    pub(crate) fn mtime(&self) -> i64 {
+        self.0.st_mtime as i64
+    }
+}
+
 /// Returns what is known of a file. A link is followed like by [`open`].
 pub(crate) fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
-    let path = path.as_ref();
-    let Some(at) = locate(path)? else { return std::fs::metadata(path) };
-    at.at(|dir, name| match File::from(open_at(dir, name, OFlags::PATH)?).metadata() {
-        Ok(meta) if meta.is_symlink() => Err(Errno::LOOP),
-        meta => meta.map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO)),
-    })
+    stat(path.as_ref()).map(Metadata)
 }
 
 /// Returns what is known of a name; a link is not followed.
 pub(crate) fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
     let path = path.as_ref();
-    let Some(mut at) = locate(path)? else { return std::fs::symlink_metadata(path) };
+    if let Some(member) = archived::find_itself(path) {
+        return Ok(Metadata(member?.stat()));
+    }
+    let Some(mut at) = locate(path)? else { return Ok(Metadata(rustix::fs::lstat(path)?)) };
     // A path of the command line that is root's has its links followed: this one may be a link itself.
     if at.is_root_itself && at.rights.links == Links::Roots {
         let above = resolve(parent_of(path))?;
@@ -458,12 +530,15 @@ pub(crate) fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
         at.names = above.below;
         at.names.extend(path.file_name().map(OsStr::to_owned));
     }
-    File::from(at.at(|dir, name| open_at(dir, name, OFlags::PATH))?).metadata()
+    at.at(|dir, name| rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)).map(Metadata)
 }
 
 /// Returns the path without links.
 pub(crate) fn canonicalize(path: impl AsRef<Path>) -> io::Result<PathBuf> {
     let path = path.as_ref();
+    if let Some(real) = archived::canonicalize(path) {
+        return real;
+    }
     let Some(at) = locate(path)? else { return std::fs::canonicalize(path) };
     let Location { base, names, real, rights, .. } = at;
     rights.clone().run(move || match descend(base.as_fd(), &names, stat_at) {

@@ -1,13 +1,11 @@
 //! Mailboxes that another user made, in a directory where others may create names: no mail is put into them, for the
 //! other user would read it. Postfix calls this strict_mailbox_modes.
 
-use std::fs::Metadata;
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::mailbox::error::{Error, Result};
-use crate::mailbox::fs::files;
+use crate::mailbox::fs::files::{self, Metadata};
 use crate::mailbox::fs::parent_of;
 
 const GROUP_WRITABLE: u32 = 0o020;

@@ -1,6 +1,7 @@
 //! Calls that change a disk: directory handles, flushes, atomic files, group commit, locks.
 
 pub(crate) mod actor;
+pub(crate) mod archived;
 pub(crate) mod atomic_file;
 pub(crate) mod durable;
 pub(crate) mod entries;

@@ -4,15 +4,16 @@
 //! directories, and Thunderbird's Maildirs have no new/. A directory with cur/ or new/ alone may be the remnant of a
 //! Maildir or a tree of mboxes; its files decide.
 
-use std::ffi::OsStr;
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{DirEntry, FileType};
+use rustix::fs::FileType;
 
+use crate::mailbox::fs::durable::Name;
 use crate::mailbox::fs::entries::{self, Entry};
-use crate::mailbox::fs::{files, parent_of};
+use crate::mailbox::fs::{Dir, files, parent_of};
 use crate::mailbox::maildir::name;
 use crate::mailbox::source::Compression;
 use crate::mailbox::text::shell_quote;
@@ -130,14 +131,20 @@ enum Contents {
 fn contents(directories: &[&PathBuf]) -> Contents {
     let mut found = Contents::Neither;
     for directory in directories {
-        // std's read_dir panics where close(2) fails.
-        let listing = files::open_directory(directory).map(|(fd, _)| rustix::fs::Dir::new(fd));
-        for entry in listing.into_iter().flatten().flatten().flatten() {
-            match classify(directory, &entry) {
-                Contents::Messages => return Contents::Messages,
-                Contents::Mailboxes => found = Contents::Mailboxes,
-                Contents::Neither => {}
+        let Ok(dir) = Dir::open(directory) else { continue };
+        let _ = dir.visit(|entry| match classify(directory, &entry) {
+            Contents::Messages => {
+                found = Contents::Messages;
+                ControlFlow::Break(())
             }
+            Contents::Mailboxes => {
+                found = Contents::Mailboxes;
+                ControlFlow::Continue(())
+            }
+            Contents::Neither => ControlFlow::Continue(()),
+        });
+        if found == Contents::Messages {
+            break;
         }
     }
     found
@@ -145,12 +152,12 @@ fn contents(directories: &[&PathBuf]) -> Contents {
 
 /// A name with an info or a recent time is a message's: such a file is not opened. Archives of mailing lists have
 /// names such as `2005.06`, so a shorter number decides only where the file does not begin like a mailbox.
-fn classify(directory: &Path, entry: &DirEntry) -> Contents {
+fn classify(directory: &Path, entry: &Name<'_>) -> Contents {
     /// 1973, in seconds since 1970.
     const RECENT: i64 = 100_000_000;
-    let name = OsStr::from_bytes(entry.file_name().to_bytes());
+    let name = entry.name;
     let path = directory.join(name);
-    let is_directory = match entry.file_type() {
+    let is_directory = match entry.kind {
         FileType::Unknown => files::symlink_metadata(&path).is_ok_and(|meta| meta.is_dir()),
         kind => kind == FileType::Directory,
     };

@@ -580,7 +580,7 @@ pub(crate) fn list_folders(maildir: &Path) -> Result<Vec<OsString>> {
 }
 
 fn may_be_folder(path: &Path) -> Result<bool> {
-    match files::metadata(path.join("cur")) {
+    match files::stat(&path.join("cur")) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(true),
         Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Err(Error::io("look at", path)(error))

@@ -152,18 +152,41 @@ pub(crate) fn is_binary(bytes: &[u8]) -> bool {
 /// A tar archive of any kind (v7, ustar, GNU, pax) begins with a header that has its checksum: the sum of its bytes,
 /// with blanks in place of the checksum. Some writers took the bytes as signed. A text may have the word ustar in the
 /// right place, but not this number.
-fn is_tar(head: &[u8]) -> bool {
+pub(super) fn is_tar(head: &[u8]) -> bool {
+    head.first() != Some(&0) && is_tar_header(head)
+}
+
+/// Reports whether a block has its checksum.
+pub(super) fn is_tar_header(head: &[u8]) -> bool {
     const CHECKSUM: std::ops::Range<usize> = 148..156;
     let Some(block) = head.get(..512) else { return false };
-    let digits = block[CHECKSUM].trim_ascii_start();
-    let length = digits.iter().take_while(|b| (b'0'..=b'7').contains(b)).count();
-    let is_ended = digits[length..].iter().all(|b| matches!(b, 0 | b' '));
-    let named =
-        std::str::from_utf8(&digits[..length]).ok().and_then(|text| i64::from_str_radix(text, 8).ok());
+    let named = tar_number(&block[CHECKSUM]);
     let byte = |n: usize| if CHECKSUM.contains(&n) { b' ' } else { block[n] };
     let unsigned: i64 = (0..512).map(|n| i64::from(byte(n))).sum();
     let signed: i64 = (0..512).map(|n| i64::from(byte(n).cast_signed())).sum();
-    is_ended && block[0] != 0 && named.is_some_and(|sum| sum == unsigned || sum == signed)
+    named.is_some_and(|sum| sum == unsigned || sum == signed)
+}
+
+/// Reads a number in a header of tar: octal digits, or bytes of a large number after a byte with the highest bit.
+pub(super) fn tar_number(field: &[u8]) -> Option<i64> {
+    if let Some((&first, rest)) = field.split_first().filter(|(first, _)| **first & 0x80 != 0) {
+        // The bit after the mark is the sign.
+        let begin = if first & 0x40 != 0 { -1 } else { i64::from(first & 0x3f) };
+        return rest
+            .iter()
+            .try_fold(begin, |number: i64, &b| number.checked_mul(256).map(|number| number | i64::from(b)));
+    }
+    let digits = field.trim_ascii_start();
+    let length = digits.iter().take_while(|b| (b'0'..=b'7').contains(b)).count();
+    let is_ended = digits[length..].iter().all(|b| matches!(b, 0 | b' '));
+    let text = std::str::from_utf8(&digits[..length]).ok().filter(|_| is_ended)?;
+    // An empty field is 0.
+    if text.is_empty() { Some(0) } else { i64::from_str_radix(text, 8).ok() }
+}
+
+/// Reports whether a zip archive begins here.
+pub(super) fn is_zip(head: &[u8]) -> bool {
+    find_number(MAGIC_NUMBERS, head).is_some_and(|format| format.name == "a zip archive")
 }
 
 /// The binary header of cpio in either byte order: a number, the type of a file, and the length of a name that ends in

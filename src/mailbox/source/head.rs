@@ -23,7 +23,7 @@ impl Head {
             let is_whole = bytes.len() < most;
             return Ok(Ok(Head { bytes, is_whole, compression: None }));
         };
-        let decoded = compression.decoder(FileReader { file, at: 0 }).and_then(|decoder| {
+        let decoded = compression.decoder(FileReader::new(file)).and_then(|decoder| {
             let mut bytes = Vec::new();
             decoder.take(most as u64).read_to_end(&mut bytes)?;
             Ok(bytes)
@@ -38,14 +38,25 @@ impl Head {
 /// Reads up to `most` bytes from the start of a file. Its position stays.
 pub(crate) fn read(file: &File, most: usize) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(most);
-    FileReader { file, at: 0 }.take(most as u64).read_to_end(&mut head)?;
+    FileReader::new(file).take(most as u64).read_to_end(&mut head)?;
     Ok(head)
 }
 
 /// Reads a file without moving its position, which descriptors of the same open file share.
-struct FileReader<'a> {
+pub(super) struct FileReader<'a> {
     file: &'a File,
     at: u64,
+}
+
+impl<'a> FileReader<'a> {
+    pub(super) fn new(file: &'a File) -> FileReader<'a> {
+        FileReader::from(file, 0)
+    }
+
+    /// Begins at an offset.
+    pub(super) fn from(file: &'a File, at: u64) -> FileReader<'a> {
+        FileReader { file, at }
+    }
 }
 
 impl Read for FileReader<'_> {

@@ -4,6 +4,7 @@
 //! a name. So is the translation of a file whose lines end in CR. All offsets in mailferry are offsets into
 //! [`Source::raw`].
 
+pub(crate) mod archive;
 mod compression;
 mod contents;
 pub(crate) mod format;

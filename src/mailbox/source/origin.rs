@@ -8,8 +8,8 @@ use rustix::fs::{FileType, Stat};
 use rustix::io::Errno;
 
 use crate::mailbox::fs::durable::FileId;
-use crate::mailbox::fs::files;
 use crate::mailbox::fs::lock::{self, LockMode, MailboxLock};
+use crate::mailbox::fs::{archived, files};
 use crate::mailbox::text::shell_quote;
 use crate::mailbox::{Cancel, Error, Finding, LockOptions, Result};
 
@@ -33,6 +33,9 @@ impl Origin {
         let file = files::open(path).map_err(failed)?;
         let state = || rustix::fs::fstat(&file).map_err(|e| failed(e.into()));
         refuse_irregular(path, &state()?)?;
+        // Nothing else opens a member of an archive.
+        let no_locks = LockOptions::none();
+        let locks = if archived::is_member(path) { &no_locks } else { locks };
         let (lock, findings) = lock::acquire(path, &file, LockMode::Read, locks, cancel)?;
         // Read after locking: the file may have grown while mailferry waited for the lock.
         let first = FileState::of(&state()?);
@@ -46,6 +49,9 @@ impl Origin {
 
     /// Describes how the path no longer leads to this file.
     pub(super) fn replaced(&self, path: &Path) -> Result<Option<String>> {
+        if archived::is_member(path) {
+            return Ok(None);
+        }
         match files::stat(path) {
             Ok(stat) if FileId::of(&stat) == self.first.id => Ok(None),
             Ok(_) => Ok(Some("another file was put in its place".to_owned())),

@@ -145,6 +145,14 @@ impl Buffer {
     }
 }
 
+/// Returns how many bytes may be spooled. `used` is how much of a given limit another spool has used.
+pub(super) fn free_for_spools(spooling: &SpoolOptions<'_>, used: u64) -> Result<u64> {
+    Ok(match spooling.limit {
+        Some(limit) => limit.saturating_sub(used),
+        None => Dir::open(spooling.dir)?.free_space()?.bytes.saturating_sub(RESERVED),
+    })
+}
+
 /// A file without a name, and how far it may grow.
 pub(super) struct Spool<'a> {
     file: File,
@@ -156,10 +164,7 @@ pub(super) struct Spool<'a> {
 impl<'a> Spool<'a> {
     /// Creates a spool. `used` is how much of a given limit another spool has used.
     pub(super) fn new(spooling: &'a SpoolOptions<'a>, used: u64) -> Result<Spool<'a>> {
-        let limit = match spooling.limit {
-            Some(limit) => limit.saturating_sub(used),
-            None => Dir::open(spooling.dir)?.free_space()?.bytes.saturating_sub(RESERVED),
-        };
+        let limit = free_for_spools(spooling, used)?;
         Ok(Spool { file: durable::anonymous_file(spooling.dir)?, written: 0, limit, spooling })
     }
 

@@ -14,7 +14,7 @@ use super::renames::{self, Renames};
 use super::sniff::{FileKind, sniff};
 use super::{Folder, subscriptions};
 use crate::mailbox::fs::entries::{self, Entry, Unreadable};
-use crate::mailbox::fs::files;
+use crate::mailbox::fs::{archived, files};
 use crate::mailbox::maildir::detect::{DirectoryKind, begins_as_mailbox, begins_as_mbox, detect, remnant};
 use crate::mailbox::source::SpoolOptions;
 use crate::mailbox::{Error, Result, display_path};
@@ -57,6 +57,10 @@ pub(crate) struct Tree {
     pub ambiguous: Vec<PathBuf>,
     /// The subscribed folders, if there is a list. Some may not exist.
     pub subscriptions: Option<Vec<Folder>>,
+    /// Members of an archive that were read before, byte for byte.
+    pub repeated: Vec<PathBuf>,
+    /// The directory that was walked.
+    pub root: PathBuf,
 }
 
 /// Finds the mailboxes in a tree. With `follow`, symbolic links are followed, but never out of the tree.
@@ -77,7 +81,7 @@ pub(crate) fn walk(root: &Path, follow: bool, spooling: &SpoolOptions<'_>) -> Re
         spooling,
         renames,
         list_error,
-        tree: Tree::default(),
+        tree: Tree { root: root.to_owned(), ..Tree::default() },
         directories: HashMap::new(),
         messages: BTreeMap::new(),
         numbered: BTreeMap::new(),
@@ -296,17 +300,24 @@ impl Walk<'_> {
     }
 
     fn link(&mut self, path: &Path) {
-        match (files::metadata(path), files::canonicalize(path)) {
-            (Ok(meta), Ok(real)) if real.starts_with(&self.real) => {
-                let what = if meta.is_dir() { "directory" } else { "file" };
+        let kind = files::stat(path).map(|stat| FileType::from_raw_mode(stat.st_mode));
+        match (kind, files::canonicalize(path)) {
+            (Ok(kind), Ok(real)) if real.starts_with(&self.real) => {
+                let what = if kind == FileType::Directory { "directory" } else { "file" };
                 self.skip(path, &format!("a symbolic link to a {what} of the tree"), false, None);
             }
-            (Ok(meta), Ok(real)) if meta.is_dir() || (meta.is_file() && meta.len() > 0) => {
+            (Ok(kind), Ok(real))
+                if kind == FileType::Directory || kind == FileType::RegularFile && files::size(path) > 0 =>
+            {
                 let reason = format!("a symbolic link to {}, out of the tree", display_path(&real));
                 self.skip(path, &reason, true, Some("name what it leads to as a source"));
             }
             (Ok(_), _) => {
                 self.skip(path, "a symbolic link out of the tree, to what holds no mail", false, None)
+            }
+            (Err(_), _) if archived::leads_out(path) => {
+                let hint = "what it leads to is not in the archive; name it as a source";
+                self.skip(path, "a symbolic link out of the archive", true, Some(hint));
             }
             (Err(_), _) => self.skip(path, "a symbolic link to nothing, or to itself", false, None),
         }

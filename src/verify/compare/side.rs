@@ -181,7 +181,7 @@ impl<'a> Side<'a> {
                     (Location::Maildir { path, root, reader, entries, bytes, keywords }, len)
                 }
                 OpenMailbox::Messages { files, open } => {
-                    let sizes = files.iter().map(|file| files::metadata(file).map_or(0, |found| found.len()));
+                    let sizes = files.iter().map(|file| files::size(file));
                     (Location::Files { files, open, bytes: sizes.sum() }, files.len())
                 }
             };

@@ -294,7 +294,7 @@ impl FolderPair {
             MailboxKind::Messages(files) => files,
             MailboxKind::Maildir => &[][..],
         });
-        files.map(|file: &PathBuf| files::metadata(file).map_or(0, |meta| meta.len())).sum()
+        files.map(|file: &PathBuf| files::size(file)).sum()
     }
 }
 

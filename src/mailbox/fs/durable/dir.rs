@@ -5,19 +5,21 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Access, AtFlags, CWD, DirEntry, FileType, Mode, OFlags, RenameFlags, Stat};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::bytes::{sync_file, write_all};
 use super::filesystem::{self, FreeSpace};
 use crate::mailbox::error::{Error, Result};
+use crate::mailbox::fs::archived::{self, Member};
 use crate::mailbox::fs::files;
-use crate::mailbox::fs::files::{Links, Rights};
+use crate::mailbox::fs::files::{Links, Metadata, Rights};
 use crate::mailbox::fs::parent_of;
 
 /// A directory handle. Names are single components relative to it; the path is for messages.
@@ -26,10 +28,22 @@ pub(crate) struct Dir {
     fd: Arc<OwnedFd>,
     path: PathBuf,
     rights: Rights,
+    /// It is a directory of an archive. Then the descriptor is not of a directory, and every call that changes
+    /// something fails.
+    archived: Option<Member>,
+}
+
+/// A name in a directory, as a listing gives it.
+pub(crate) struct Name<'a> {
+    pub name: &'a OsStr,
+    /// A link is a link. Some file systems do not tell.
+    pub kind: FileType,
+    /// A file system without inodes gives any number.
+    pub inode: u64,
 }
 
 /// The identity of a file: device and inode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FileId {
     pub device: u64,
     pub inode: u64,
@@ -38,8 +52,20 @@ pub(crate) struct FileId {
 impl Dir {
     /// Opens a directory, with the rights for its path.
     pub(crate) fn open(path: &Path) -> Result<Dir> {
+        if let Some(member) = archived::find(path) {
+            return Dir::of_member(member, path.to_owned());
+        }
         let (fd, rights) = files::open_directory(path).map_err(Error::io("open the directory", path))?;
-        Ok(Dir { fd: Arc::new(fd), path: path.to_owned(), rights })
+        Ok(Dir { fd: Arc::new(fd), path: path.to_owned(), rights, archived: None })
+    }
+
+    fn of_member(member: io::Result<Member>, path: PathBuf) -> Result<Dir> {
+        let opened = member.and_then(|member| match member.is_directory() {
+            true => Ok((member.descriptor()?, member)),
+            false => Err(Errno::NOTDIR.into()),
+        });
+        let (fd, member) = opened.map_err(Error::io("open the directory", &path))?;
+        Ok(Dir { fd: Arc::new(fd), path, rights: Rights::OWN, archived: Some(member) })
     }
 
     /// Opens the directory for the lock file of a mailbox, and returns the name of the mailbox in it. A symbolic link
@@ -48,7 +74,7 @@ impl Dir {
         let (fd, rights, real) =
             files::open_lock_directory(mailbox).map_err(Error::io("look up", mailbox))?;
         let name = real.file_name().unwrap_or(real.as_os_str()).to_owned();
-        Ok((Dir { fd: Arc::new(fd), path: parent_of(&real).to_owned(), rights }, name))
+        Ok((Dir { fd: Arc::new(fd), path: parent_of(&real).to_owned(), rights, archived: None }, name))
     }
 
     /// The path it was opened by: for messages, never for opening.
@@ -304,7 +330,8 @@ impl Dir {
     /// Returns a second handle of the same directory.
     pub(crate) fn try_clone(&self) -> Result<Dir> {
         let fd = self.fd.try_clone().map_err(Error::io("open the directory", &self.path))?;
-        Ok(Dir { fd: Arc::new(fd), path: self.path.clone(), rights: self.rights.clone() })
+        let (path, rights, archived) = (self.path.clone(), self.rights.clone(), self.archived.clone());
+        Ok(Dir { fd: Arc::new(fd), path, rights, archived })
     }
 
     /// Removes a name that is not a directory.
@@ -349,9 +376,12 @@ impl Dir {
         Ok(self.message_stat(name)?.map(|stat| stat.st_size as u64))
     }
 
-    fn message_stat(&self, name: &OsStr) -> Result<Option<rustix::fs::Stat>> {
-        let stat = rustix::fs::statat(&self.fd, name, AtFlags::empty())
-            .map_err(|e| failed("look up", self.join(name))(e))?;
+    fn message_stat(&self, name: &OsStr) -> Result<Option<Stat>> {
+        let stat = match &self.archived {
+            Some(_) => files::stat(&self.join(name)).map_err(Error::io("look up", self.join(name)))?,
+            None => rustix::fs::statat(&self.fd, name, AtFlags::empty())
+                .map_err(|e| failed("look up", self.join(name))(e))?,
+        };
         let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
         Ok(is_regular.then_some(stat))
     }
@@ -363,7 +393,11 @@ impl Dir {
 
     /// Reports whether the name is a symbolic link.
     pub(crate) fn is_link(&self, name: &OsStr) -> Result<bool> {
-        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let stat = match &self.archived {
+            Some(_) => self.stat_at(name),
+            None => rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW),
+        };
+        match stat {
             Ok(stat) => Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Symlink),
             Err(Errno::NOENT) => Ok(false),
             Err(e) => Err(failed("look up", self.join(name))(e)),
@@ -371,8 +405,14 @@ impl Dir {
     }
 
     pub(crate) fn file_id(&self) -> Result<FileId> {
-        let stat = rustix::fs::fstat(&self.fd).map_err(failed("look up", &self.path))?;
-        Ok(FileId::of(&stat))
+        Ok(FileId::of(&self.stat()?))
+    }
+
+    fn stat(&self) -> Result<Stat> {
+        match &self.archived {
+            Some(member) => Ok(member.stat()),
+            None => rustix::fs::fstat(&self.fd).map_err(failed("look up", &self.path)),
+        }
     }
 
     /// Returns the device of its file system.
@@ -424,26 +464,34 @@ impl Dir {
     /// Passes each name in this directory, except `.` and `..`, and its inode. A file system without inodes gives
     /// any number.
     pub(crate) fn for_each_name(&self, mut each: impl FnMut(&OsStr, u64)) -> Result<()> {
-        self.read_names(|entry| each(OsStr::from_bytes(entry.file_name().to_bytes()), entry.ino()))
-            .map_err(failed("list the directory", &self.path))
+        self.visit(|found| {
+            each(found.name, found.inode);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Passes each name in this directory, except `.` and `..`, until `each` breaks.
+    pub(crate) fn visit(&self, each: impl FnMut(Name<'_>) -> ControlFlow<()>) -> Result<()> {
+        self.read_names(each).map_err(failed("list the directory", &self.path))
     }
 
     /// Returns the time of the last change of its names: seconds and nanoseconds since 1970.
     #[allow(clippy::unnecessary_cast)] // the types differ between architectures
     pub(crate) fn modified(&self) -> Result<(i64, i64)> {
-        let stat = rustix::fs::fstat(&self.fd).map_err(failed("look up", &self.path))?;
+        let stat = self.stat()?;
         Ok((stat.st_mtime as i64, stat.st_mtime_nsec as i64))
     }
 
     /// Lists the names like [`Dir::names`], with what each is. A link is a link.
     pub(crate) fn entries(&self) -> Result<Vec<(OsString, FileType)>> {
         let mut entries = Vec::new();
-        let listed = self.read_names(|entry| entries.push((entry.file_name().to_owned(), entry.file_type())));
-        listed.map_err(failed("list the directory", &self.path))?;
+        self.visit(|found| {
+            entries.push((found.name.to_owned(), found.kind));
+            ControlFlow::Continue(())
+        })?;
         entries
             .into_iter()
             .map(|(name, kind)| {
-                let name = OsString::from_vec(name.into_bytes());
                 let kind = match kind {
                     FileType::Unknown => {
                         let stat = self.stat_at(&name).map_err(failed("look up", self.join(&name)))?;
@@ -498,9 +546,12 @@ impl Dir {
 
     fn open_child_with(&self, name: &OsStr, flags: OFlags) -> Result<Dir> {
         let path = self.join(name);
+        if self.archived.is_some() {
+            return Dir::open(&path);
+        }
         let flags = flags | OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = self.open_at(name, flags, Mode::empty()).map_err(failed("open the directory", &path))?;
-        Ok(Dir { fd: Arc::new(fd), path, rights: self.rights.clone() })
+        Ok(Dir { fd: Arc::new(fd), path, rights: self.rights.clone(), archived: None })
     }
 
     /// Runs a call on a name in this directory, with the rights for it.
@@ -544,6 +595,13 @@ impl Dir {
     }
 
     pub(super) fn open_at(&self, name: &OsStr, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
+        if self.archived.is_some() {
+            let opened = match flags.intersects(OFlags::RDWR | OFlags::WRONLY | OFlags::CREATE) {
+                true => return Err(Errno::ROFS),
+                false => files::open(self.join(name)),
+            };
+            return opened.map(OwnedFd::from).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::NOENT));
+        }
         self.on(name, move |dir, name| retry_on_intr(|| rustix::fs::openat(dir, name, flags, mode)))
     }
 
@@ -552,6 +610,9 @@ impl Dir {
     }
 
     fn stat_at(&self, name: &OsStr) -> Result<Stat, Errno> {
+        if let Some(member) = &self.archived {
+            return Ok(member.child(name)?.stat());
+        }
         self.on(name, |dir, name| rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW))
     }
 
@@ -595,15 +656,27 @@ impl Dir {
         self.unlink_at(name, AtFlags::REMOVEDIR).map_err(failed("remove the directory", &child.path))
     }
 
-    fn read_names(&self, mut each: impl FnMut(&DirEntry)) -> Result<(), Errno> {
+    fn read_names(&self, mut each: impl FnMut(Name<'_>) -> ControlFlow<()>) -> Result<(), Errno> {
+        if let Some(member) = &self.archived {
+            for (name, child) in member.children()? {
+                let found = Name { name: &name, kind: child.file_type(), inode: child.inode() };
+                if each(found).is_break() {
+                    break;
+                }
+            }
+            return Ok(());
+        }
         // It is opened again, so that each listing starts at its beginning.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let again = self.open_at(OsStr::new("."), flags, Mode::empty())?;
         for entry in rustix::fs::Dir::new(again)? {
             let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                each(&entry);
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if name == "." || name == ".." {
+                continue;
+            }
+            if each(Name { name, kind: entry.file_type(), inode: entry.ino() }).is_break() {
+                break;
             }
         }
         Ok(())
@@ -633,9 +706,8 @@ impl FileId {
     }
 
     /// Takes the identity from metadata.
-    pub(crate) fn of_metadata(meta: &std::fs::Metadata) -> FileId {
-        use std::os::unix::fs::MetadataExt;
-        FileId { device: meta.dev(), inode: meta.ino() }
+    pub(crate) fn of_metadata(meta: &Metadata) -> FileId {
+        FileId::of(meta.stat())
     }
 
     /// Takes the identity from a stat(2).
