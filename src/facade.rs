@@ -150,7 +150,7 @@ impl Maildir {
         let is_new = !path.exists();
         let dir = create::open_or_create(path)?;
         if is_new {
-            durable::set_mode(&dir, DIR_MODE).map_err(Error::io("set the mode of", path))?;
+            durable::set_mode(&dir, DIR_MODE).map_err(Error::io("set its mode", path))?;
         }
         Ok(Maildir(dir))
     }

@@ -161,7 +161,7 @@ fn set_up<'a>(job: &DotQmailJob<'a>) -> Result<DotQmailDelivery<'a>, Failure> {
     let home = std::path::absolute(home).map_err(|e| Error::usage("--home", e.to_string()))?;
     let address = job.envelope.recipient.as_deref().filter(|address| !address.is_empty());
     let address = address
-        .ok_or_else(|| wrong("--dot-qmail goes by the recipient; say -r, or RECIPIENT in the environment"))?;
+        .ok_or_else(|| wrong("--dot-qmail needs a recipient; use -r, or set RECIPIENT in the environment"))?;
     let of_environment =
         || env::var_os("USER").filter(|user| is_of_user(address, user.as_bytes(), *delimiter));
     let split_user = user.clone().or_else(of_environment);
@@ -203,7 +203,7 @@ fn parse_next_hop(url: &OsStr) -> Result<NextHop, Failure> {
     let absolute = |path: PathBuf| std::path::absolute(path).map_err(|e| wrong(&e.to_string()));
     Ok(match NextHop::parse(url).map_err(|why| wrong(&why))? {
         NextHop::Maildir(_) | NextHop::Mbox(_) => {
-            return Err(wrong("a mailbox is no next hop for forwards; it belongs into the .qmail file"));
+            return Err(wrong("a mailbox cannot be the next hop of forwards; write it into the .qmail file"));
         }
         NextHop::Queue(path) => NextHop::Queue(absolute(path)?),
         NextHop::Sendmail(path) => NextHop::Sendmail(absolute(path)?),
@@ -240,7 +240,7 @@ fn explain_route(recipient: &LocalRecipient, route: &Route, reporter: &mut Repor
         (Some(_), false) => {}
     }
     if route.new_sender != recipient.sender {
-        reporter.line(&format!("what is forwarded has the sender {}", part(&route.new_sender)));
+        reporter.line(&format!("forwarded mail has the sender {}", part(&route.new_sender)));
     }
     for Line { number, instruction } in &route.lines {
         let (does, what, message) = describe(instruction, &route.home);
@@ -261,7 +261,7 @@ fn describe(instruction: &Instruction, home: &Path) -> (&'static str, Value, Str
     let path = |path: &[u8]| display_path(&line::mailbox_path(home, path));
     // In a file that was saved with CRLF.
     let cr = |text: &[u8]| match text.ends_with(b"\r") {
-        true => "; the CR at its end belongs to it: was this file saved with CRLF?",
+        true => "; it ends in CR: save the file with LF line ends",
         false => "",
     };
     match instruction {

@@ -73,9 +73,9 @@ pub(crate) fn report_skipped(tree: &Tree, reporter: &mut Reporter) {
     for path in &tree.ambiguous {
         let finding = Finding::new(
             Code::TreeMessage,
-            "begins with a header, so it was taken as one message, though lines in it look like separators",
+            "begins with a header, so it was read as one message, though lines in it look like separators",
         );
-        reporter.findings(path, &[finding.with_hint("mbox: before its path takes it for an mbox")]);
+        reporter.findings(path, &[finding.with_hint("write mbox: before its path to read it as an mbox")]);
     }
     if let [first, others @ ..] = &tree.repeated[..] {
         let members = match others.len() as u64 {

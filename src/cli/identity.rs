@@ -63,7 +63,7 @@ pub(crate) fn take(paths: &Paths<'_>) -> Result<()> {
         }
         None => common_actor(&written)?.unwrap_or_else(|| least_powerful(&read)),
     };
-    let failed = |e: io::Error| Error::io("take the identity for", named_first(paths))(e);
+    let failed = |e: io::Error| Error::io("take the identity of its owner", named_first(paths))(e);
     let own = match main {
         Actor::Root => None,
         Actor::User { uid, gid } => {
@@ -140,7 +140,8 @@ impl IdentityThreads {
             Actor::Root => None,
             Actor::User { uid, gid } => Some(identity_of(uid, gid, None, path)?),
         };
-        let thread = IdentityThread::start(identity).map_err(Error::io("take the identity for", path))?;
+        let thread =
+            IdentityThread::start(identity).map_err(Error::io("take the identity of its owner", path))?;
         self.0.insert(actor.uid(), thread.clone());
         Ok(thread)
     }
@@ -199,11 +200,11 @@ fn is_out_of_reach(place: &Place) -> bool {
 
 /// Looks up the credentials of a user. `gid` is the group of the user's directory.
 fn identity_of(uid: u32, gid: u32, group: Option<u32>, path: &Path) -> Result<Identity> {
-    let unknown = |e: io::Error| Error::io("look up the account of the owner of", path)(e);
+    let unknown = |e: io::Error| Error::io("look up its owner's account", path)(e);
     let identity = match account(&By::Number(uid)).map_err(unknown)? {
         Some(account) => Identity::of_account(account).map_err(unknown)?,
         None if group.unwrap_or(gid) == 0 => {
-            let reason = "its owner has no account, and the group that it has is root's; run chgrp on it";
+            let reason = "its owner has no account, and its group is root's; run chgrp on it";
             return Err(Error::Unsupported { path: path.to_owned(), reason: reason.into() });
         }
         None => Identity::without_account(uid, gid),
@@ -250,7 +251,7 @@ pub(crate) fn become_home_owner(home: &Path, user: Option<&OsStr>) -> Result<Pri
     }
     let unknown =
         |e: io::Error| Failure::new(FailureReason::TryAgain, format_args!("cannot look up accounts: {e}"));
-    let meta = files::metadata(home).map_err(Error::io("look up the owner of", home))?;
+    let meta = files::metadata(home).map_err(Error::io("look up its owner", home))?;
     let named = match user {
         Some(user) => account(&By::Name(user)).map_err(unknown)?,
         None => None,
@@ -261,7 +262,7 @@ pub(crate) fn become_home_owner(home: &Path, user: Option<&OsStr>) -> Result<Pri
     if uid == 0 {
         let trusted = actor::require_root_only(home);
         return trusted.map(|()| Privilege::Root).map_err(|error| {
-            let text = format!("{error}; root delivers where nobody else can write");
+            let text = format!("{error}; root delivers only where no other user can write");
             Failure::new(FailureReason::Configuration, text)
         });
     }

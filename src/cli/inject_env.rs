@@ -147,7 +147,7 @@ fn read_domains(environment: &EnvOverlay, compat: Compat) -> Result<(Domains, Op
             let host = host.nodename();
             if control.me.is_none() {
                 let text = format!(
-                    "{}: there is none; this host's name does for it: {}",
+                    "{}: missing; the name of this host is used instead: {}",
                     display_path(&directory.join("me")),
                     host.to_string_lossy()
                 );

@@ -168,16 +168,16 @@ impl Session<'_> {
                 (FailureReason::TryAgain, "the peer has closed in the middle of a command or message")
             }
             SessionEnd::TimedOut => {
-                (FailureReason::TryAgain, "the peer said nothing, or too little, for 300 seconds")
+                (FailureReason::TryAgain, "the peer sent nothing, or too little, for 300 seconds")
             }
             SessionEnd::TooManyErrors => {
                 (FailureReason::TryAgain, "the peer made too many errors, or sent commands without a message")
             }
             SessionEnd::Interrupted => {
-                (FailureReason::Interrupted, "interrupted; what was told to be delivered is")
+                (FailureReason::Interrupted, "interrupted; every message that was reported as delivered is")
             }
             SessionEnd::Failed(e) => {
-                return Err(Error::io("speak over", "standard input and output")(e).into());
+                return Err(Error::io("exchange data", "standard input and output")(e).into());
             }
         };
         Err(Failure::new(reason, text))

@@ -116,7 +116,7 @@ pub fn main() -> ExitCode {
             Exit::CouldNotFinish.into()
         }
         Err(_) => {
-            print_error("this is a bug in mailferry: nothing was half-published", Some("report it"));
+            print_error("this is a bug in mailferry; no half-written mailbox is visible", Some("report it"));
             panic_exit().into()
         }
     }

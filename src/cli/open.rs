@@ -136,7 +136,7 @@ impl Opener<'_> {
             return Source::from_reader(Path::new("standard input"), &mut StandardInput::new(), &spooling);
         }
         if mailbox.format == Some(Format::Maildir) || is_maildir(&mailbox.path)? {
-            return Err(Error::unsupported(&mailbox.path, "is a Maildir, and a file is wanted here"));
+            return Err(Error::unsupported(&mailbox.path, "is a Maildir, not a file"));
         }
         let open = if self.is_live { Source::open_live } else { Source::open };
         open(&mailbox.path, &self.args.lock_options(self.leave_no_trace), &spooling)

@@ -277,7 +277,9 @@ impl SandboxPaths {
         self.limit();
         let entered = match args.no_sandbox {
             true => Err("--no-sandbox".to_owned()),
-            false if self.looks > MAX_LOOKS => Err("too many mailboxes to look for links on the way".into()),
+            false if self.looks > MAX_LOOKS => {
+                Err("too many mailboxes to check their paths for links".into())
+            }
             false => restrict(&self),
         };
         if is_reported {

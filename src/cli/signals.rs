@@ -45,7 +45,7 @@ fn is_ignored(signal: i32) -> bool {
 }
 
 const TRUNCATED: &[u8] =
-    b"mailferry: a source was truncated by somebody else while it was read; nothing was published\n";
+    b"mailferry: a source was truncated by another program while it was read; nothing was published\n";
 
 static PAGE: AtomicUsize = AtomicUsize::new(0);
 static TRUNCATION: AtomicBool = AtomicBool::new(false);

@@ -37,7 +37,7 @@ pub(crate) fn read_manifest(
     if let (Some(file), ManifestLocation::File(_)) = (&manifest, options.manifest)
         && !manifest::looks_like_manifest(&file.text)
     {
-        let reason = "is no line of a manifest".into();
+        let reason = "is not a line of a manifest".into();
         return Err(Error::Manifest { path: file.path.clone(), line: 1, reason });
     }
     Ok(manifest)
@@ -304,7 +304,7 @@ pub(crate) fn identity_finding(identity: Identity) -> Option<Finding> {
         Identity::Partial(_) => {
             (Code::SourcePartial, "converted before with another selection: only what is new is written")
         }
-        Identity::Unfinished(_) => (Code::SourceResumed, "a run that was killed is being completed"),
+        Identity::Unfinished(_) => (Code::SourceResumed, "completing a run that was killed"),
         Identity::Grown(_) => {
             (Code::SourceGrown, "it has grown since it was converted: only what is new is written")
         }

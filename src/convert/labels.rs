@@ -114,8 +114,8 @@ impl LabelFolders {
         let directory = maildirpp_directory(&levels);
         let folder = self.intern(levels);
         let has_escapes = directory.as_os_str().as_bytes().contains(&b'\\');
-        let why = why.or(has_escapes.then_some("Maildir++ cannot say all of its name"));
-        let why = why.or((self.name(folder) != label).then_some("INBOX is INBOX in any case"));
+        let why = why.or(has_escapes.then_some("Maildir++ cannot represent its name"));
+        let why = why.or((self.name(folder) != label).then_some("INBOX in any spelling is the inbox"));
         if let Some(why) = why.filter(|_| self.renamed.insert(folder, label.to_owned()).is_none()) {
             let message = format!(
                 "the label {} is the folder {}: {why}",

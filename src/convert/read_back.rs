@@ -52,7 +52,7 @@ pub(super) fn check(written: WrittenMbox<'_>) -> Result<Vec<Finding>> {
     let differing = expected.messages().iter().filter(|extent| extent.at >= start && !reads_same(extent));
     let reason = match &found {
         Some(found) => {
-            format!("is read back with other bytes: as {}, since {}", found.variant, found.evidence)
+            format!("is read back with other bytes, as {}: {}", found.variant, found.evidence)
         }
         None => "is not recognized as a mailbox".into(),
     };

@@ -96,7 +96,7 @@ fn banner_finding(mbox: &Mbox<'_>) -> Option<Finding> {
     let message = mbox.messages().first().filter(|_| mbox.variant == Variant::Rfc822)?;
     let text = message.message(mbox.text());
     let has_banner = !header::is_field_line(text) && !text.starts_with(b">From ") && looks_like_message(text);
-    let message = "this message does not begin with a header: what is above it was kept";
+    let message = "this message does not begin with a header: the lines before it were kept";
     has_banner.then(|| Finding::at(Code::MessageNoHeader, 0, message))
 }
 
@@ -155,7 +155,7 @@ impl Input {
         let bytes = self.source.grown_by().unwrap_or(0);
         let text = || {
             format!(
-                "appended while it was read: {}; the same command again takes them",
+                "appended while it was read: {}; run the same command again to convert them",
                 grouped_plural(bytes, "byte")
             )
         };

@@ -201,7 +201,7 @@ fn choose<'a, 'b>(
     };
     if chosen.header.is_maildir() {
         let source = chosen.header.source.escaped();
-        return Err(refuse(format!("{source} was a Maildir; convert {source} maildir:X gives it")));
+        return Err(refuse(format!("{source} was a Maildir; to copy it, run convert {source} maildir:DIR")));
     }
     if chosen.footer.is_none() {
         // A footer that was changed is an error of its own, not an unfinished run.
@@ -336,7 +336,7 @@ impl<'a> SectionFiles<'a> {
         }
         let maildir = display_path(self.maildir);
         let (code, text) = match is_there {
-            true => (Code::MessageChanged, format!("{name} in {maildir} is not what was written there")),
+            true => (Code::MessageChanged, format!("{name} in {maildir} was changed since it was written")),
             false => (Code::MessageGone, format!("{name} is gone from {maildir}")),
         };
         Ok(Err(Finding::at(code, message.at, text)))

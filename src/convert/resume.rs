@@ -56,7 +56,7 @@ impl ResumePoint {
             Leftover::Nothing => None,
             Leftover::Stage(_) if kept > 0 => {
                 let kept = grouped_plural(kept as u64, "message");
-                let message = format!("a run that was killed is being completed; safe already: {kept}");
+                let message = format!("completing a run that was killed; already safe: {kept}");
                 Some(Finding::new(Code::SourceResumed, message))
             }
             Leftover::Stage(_) | Leftover::Removed => {

@@ -107,7 +107,7 @@ pub(super) fn is_in_mbox(
             && stable_fields(header) == fields
     });
     if text.has_lost_pages() {
-        let how = "it was cut while we looked into it".into();
+        let how = "it was cut off while it was read".into();
         return Err(Error::Changed { path: path.to_owned(), how });
     }
     cancel.check()?;

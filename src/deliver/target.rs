@@ -71,7 +71,7 @@ impl DeliveryTarget {
             Err(_) if is_slashed => Ok(DeliveryTarget::Maildir(path)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 let text = format!(
-                    "{}: there is no such mailbox; to have one made say --create, and maildir:{} or mbox:{}",
+                    "{}: there is no such mailbox; to create it, use --create with maildir:{} or mbox:{}",
                     display_path(&path),
                     shell_quote(&path),
                     shell_quote(&path)

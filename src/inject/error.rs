@@ -40,7 +40,7 @@ pub(crate) enum InjectError {
     LongHeader(usize),
     /// A line that ends the header although a field with recipients follows. All recipients would see it in the text.
     #[error(
-        "line {line} is no field and ends the header; {} in line {field_line} would be part of the text",
+        "line {line} is not a field and ends the header; {} in line {field_line} would be part of the text",
         escape(name)
     )]
     SplitHeader {

@@ -103,7 +103,7 @@ impl Domains {
             if let Some(host) = host.filter(|host| !is_host(host)) {
                 return Err(InjectError::Setting {
                     text: host.clone(),
-                    why: format!("{setting} is no host"),
+                    why: format!("{setting} is not a host name"),
                 });
             }
         }

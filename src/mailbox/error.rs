@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::text::grouped;
+use super::text::{grouped, grouped_plural};
 use super::{Code, Finding, display_path};
 
 /// The result of an operation on files.
@@ -73,7 +73,7 @@ pub enum Error {
         reason: String,
     },
     /// Compressed data that ends early or is damaged.
-    #[error("{}: damaged {format} data after {} decoded bytes: {source}", display_path(path), grouped(*decoded))]
+    #[error("{}: damaged {format} data after {}: {source}", display_path(path), grouped_plural(*decoded, "decoded byte"))]
     Compressed {
         /// The source.
         path: PathBuf,

@@ -74,7 +74,7 @@ codes! {
         MboxGluedFrom "mbox-glued-from" Warning "A From_ line in the middle of a line, with a header after it. A message may be glued to the one before. An error in verify.",
         MboxUnquotedFrom "mbox-unquoted-from" Warning "A line of a body begins with \"From \" and is not quoted. Other programs may begin a message there.",
         MboxAttachedFrom "mbox-attached-from" Warning "A From_ line at the start of an attached message was left in the body.",
-        MboxCoveredFrom "mbox-covered-from" Warning "A From_ line inside a frame, or covered by a right Content-Length, was left in the body.",
+        MboxCoveredFrom "mbox-covered-from" Warning "A From_ line inside a frame, or covered by a correct Content-Length, was left in the body.",
         MboxContentLength "mbox-content-length" Warning "A Content-Length that does not end at a separator. It was ignored. An error in verify if the last message is cut off.",
         MboxLengthNoBlank "mbox-length-no-blank" Warning "A Content-Length ends at a From_ line without a blank line before it.",
         MmdfUnclosed "mmdf-unclosed" Warning "An MMDF frame is not closed. It was read to the end of the file. An error in verify.",

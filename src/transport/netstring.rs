@@ -71,7 +71,7 @@ impl Decoder {
             (State::Length(0), b':') => Ok(State::Comma),
             (State::Length(length), b':') => Ok(State::Content(length)),
             (State::Comma, b',') => Ok(State::End),
-            _ => Err(TransportError::Garbled("the answer is no netstring".into())),
+            _ => Err(TransportError::Garbled("the answer is not a netstring".into())),
         }
     }
 

@@ -66,7 +66,7 @@ pub(crate) fn parse_reply(reply: &[u8]) -> Outcome {
         Some((b'Z', text)) => Outcome::from_qmail_reply(OutcomeKind::Temporary, text),
         Some((b'D', text)) => Outcome::from_qmail_reply(OutcomeKind::Permanent, text),
         _ => {
-            let text = format!("an answer that is none: {}", outcome::escape_reply(reply));
+            let text = format!("an invalid answer: {}", outcome::escape_reply(reply));
             Outcome::unconfirmed(&TransportError::Garbled(text))
         }
     }

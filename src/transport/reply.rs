@@ -117,7 +117,7 @@ impl Parser {
 
 fn garbled(line: &[u8]) -> TransportError {
     let text = outcome::escape_reply(line.trim_ascii_end());
-    TransportError::Garbled(format!("an answer that is none: {text}"))
+    TransportError::Garbled(format!("an invalid answer: {text}"))
 }
 
 struct Line<'a> {

@@ -81,7 +81,7 @@ impl MessageSpool {
         let (near, far) = bytes.split_at(bytes.len().min(IN_MEMORY - message.in_memory.len()));
         message.in_memory.extend_from_slice(near);
         if !far.is_empty() {
-            let failed = Error::io("write a temporary file in", &message.spool_dir);
+            let failed = Error::io("write a temporary file there", &message.spool_dir);
             if message.rest.is_none() {
                 message.rest = Some(durable::anonymous_file(&message.spool_dir)?);
             }
@@ -167,7 +167,7 @@ impl SpooledMessage {
                     at += n as u64;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(Error::io("read a temporary file in", &self.spool_dir)(e)),
+                Err(e) => return Err(Error::io("read a temporary file there", &self.spool_dir)(e)),
             }
         }
     }
@@ -182,7 +182,7 @@ impl SpooledMessage {
 
     /// Writes `prefix`, then this message from `offset` on, into a new unnamed file, and rewinds it.
     pub(crate) fn to_file(&self, prefix: &[u8], offset: u64) -> Result<File> {
-        let failed = || Error::io("write a temporary file in", &self.spool_dir);
+        let failed = || Error::io("write a temporary file there", &self.spool_dir);
         let mut file = match durable::anonymous_file(&self.spool_dir) {
             // The process may have become another user since the message arrived, and only root may write there.
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {

@@ -200,7 +200,7 @@ impl FileCheck {
         };
         if !meta.is_file() {
             let what = if meta.is_dir() { "is a directory" } else { "is not a regular file" };
-            self.note(Code::MaildirNotAFile, &path, format!("{what}; nothing in it was looked at"));
+            self.note(Code::MaildirNotAFile, &path, format!("{what}; nothing in it was checked"));
             return;
         }
         let mut message = MessageFile::new(folder.index, entry, meta.len());
@@ -219,7 +219,7 @@ impl FileCheck {
     fn note_unreadable(&mut self, folder: &OpenFolder<'_>, entry: &Entry, error: &Error) {
         let path = entry.path(folder.path);
         if files::is_symlink(&path) {
-            let text = "is a symbolic link; what it leads to was not looked at";
+            let text = "is a symbolic link; its target was not checked";
             self.note(Code::MaildirNotAFile, &path, text);
         } else {
             self.messages.push(MessageFile::new(folder.index, entry.clone(), 0));
@@ -335,7 +335,7 @@ impl FileCheck {
             self.findings.push(if is_damage { finding.as_damage() } else { finding });
         };
         if begins_from_line(bytes) {
-            note(Code::MessageFromLine, 0, "begins with a From_ line: an mbox remains in it".into());
+            note(Code::MessageFromLine, 0, "begins with a From_ line, which is left from an mbox".into());
         }
         match message::find_header_fault(bytes) {
             Some(HeaderFault::Missing) => {
@@ -386,7 +386,7 @@ fn find_bad_info(name: &[u8], parsed: &name::ParsedName<'_>) -> Option<String> {
     if let Some(info) = parsed.info {
         let unknown = info.iter().find(|l| !KNOWN.contains(l) && !l.is_ascii_lowercase());
         if let Some(letter) = unknown {
-            return Some(format!("has the flag {}, which nobody knows", escape(&[*letter])));
+            return Some(format!("has the unknown flag {}", escape(&[*letter])));
         }
         return (!info.is_sorted_by(|a, b| a < b))
             .then(|| format!("has the flags {}, not in ASCII order or not each once", escape(info)));

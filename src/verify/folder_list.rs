@@ -104,7 +104,7 @@ pub(crate) fn check_folders(root: &Path, list: &FolderList, findings: &mut Vec<F
             display_path(first)
         );
         let finding = Finding::new(Code::FolderUnlisted, message).in_file(root.join(FILE_NAME));
-        findings.push(finding.with_hint("the same convert command again lists them"));
+        findings.push(finding.with_hint("run the same convert command again to list them"));
     }
     Ok(())
 }

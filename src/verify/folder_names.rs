@@ -18,7 +18,7 @@ pub(crate) fn check_folder_names(root: &Path) -> Result<Vec<Finding>> {
     };
     let gone = renames.into_iter().filter(|(directory, _)| !files::exists(root.join(directory)));
     let finding = |(directory, folder): (PathBuf, Folder)| {
-        let message = format!("{} is not there; it was called {folder}", display_path(&directory));
+        let message = format!("{} is not there; it was named {folder}", display_path(&directory));
         Finding::new(Code::FolderGone, message).in_file(&list)
     };
     Ok(gone.map(finding).collect())

@@ -90,7 +90,7 @@ pub(crate) fn verify(
     let maildir = manifest::Maildir { folders: &folders, messages: &mut messages, removed: &removed };
     let sources = manifest::check(&manifests, maildir, options, context, &mut check.findings)?;
     check.findings.extend(messages.iter().filter(|m| !m.matches).filter_map(|m| {
-        let message = "a From_ line with a header behind it: a second message may be in this file";
+        let message = "a From_ line with a header after it: a second message may be in this file";
         Some(Finding::at(Code::MessageFromInside, m.inner_message?, message).in_file(m.path(&folders)))
     }));
     let MaildirCheck { mut findings, steps, refused, .. } = check;
@@ -262,9 +262,9 @@ impl MaildirCheck {
     }
 
     fn note_unfinished(&mut self, path: PathBuf) {
-        let message = "left by a conversion that was cut off, or one is running";
+        let message = "from a conversion that was killed or is still running";
         let finding = Finding::new(Code::MaildirUnfinished, message).in_file(path);
-        self.findings.push(finding.with_hint("the same convert command again completes it"));
+        self.findings.push(finding.with_hint("run the same convert command again to complete it"));
     }
 
     /// Checks all names of a folder except its three directories.
@@ -331,8 +331,7 @@ impl MaildirCheck {
         let files = names.iter().filter(|name| is_file(name)).count() as u64;
         if files > 0 {
             let message = format!(
-                "{} in what is named like a folder and has none of cur/, new/ and tmp/; if it is mail, no \
-                 reader shows it",
+                "{} in a directory that is named like a folder, but has none of cur/, new/ and tmp/; if it is mail, no reader shows it",
                 plural(files, "file")
             );
             self.note(Code::MaildirForeignFile, path, message);
@@ -346,7 +345,8 @@ impl MaildirCheck {
         }
         let marker = path.join("maildirfolder");
         if !files::exists(&marker) {
-            let message = "this folder has no file maildirfolder: a delivery to it forgets the quota";
+            let message =
+                "this folder has no file maildirfolder: deliveries to it are not counted in the quota";
             let finding = Finding::new(Code::MaildirNoMarker, message).in_file(path);
             self.findings.push(finding.with_hint(format!("touch {}", shell_quote(&marker))));
         }
@@ -376,7 +376,7 @@ impl MaildirCheck {
                 Err(error) => return Err(Error::io("look at", &path)(error)),
             };
             if !meta.is_dir() {
-                self.note(Code::MaildirNotAFile, path, "is no directory, and no mail can lie in it");
+                self.note(Code::MaildirNotAFile, path, "is not a directory, so no mail can be in it");
                 continue;
             }
             self.check_directory(&path, &meta, options.owner);
@@ -445,7 +445,7 @@ impl MaildirCheck {
         let mode = meta.mode() & 0o7777;
         if mode & 0o007 != 0 {
             let message =
-                format!("has the mode {mode:04o}: every user of this machine can get at the mail in it");
+                format!("has the mode {mode:04o}: every user of this machine can access the mail in it");
             let finding = Finding::new(Code::MaildirOpen, message).in_file(path);
             self.note_repairable(
                 finding,
@@ -464,12 +464,12 @@ impl MaildirCheck {
         // A file that is gone was delivered.
         let Ok(meta) = files::symlink_metadata(&path) else { return };
         if !meta.is_file() {
-            self.note(Code::MaildirForeignFile, path, "is no file, and no delivery");
+            self.note(Code::MaildirForeignFile, path, "is not a regular file, so not a delivery");
             return;
         }
         let idle = now - meta.atime().max(meta.mtime());
         if idle > STALE {
-            let message = format!("{} bytes, not accessed for {} hours", meta.len(), idle / 3600);
+            let message = format!("{}, not accessed for {} hours", plural(meta.len(), "byte"), idle / 3600);
             let finding = Finding::new(Code::MaildirStaleTmp, message).in_file(path);
             self.note_repairable(
                 finding,
@@ -580,19 +580,23 @@ impl MaildirCheck {
             Ok(totals) if is_right(totals) => return Ok(()),
             Ok((bytes, count)) => {
                 let (count, there) = (plural(count.unsigned_abs(), "message"), total(true, false));
-                format!("sums up to {bytes} bytes in {count}; there are {} bytes in {}", there.0, there.1)
+                format!(
+                    "adds up to {bytes} bytes in {count}; the Maildir has {} bytes in {}",
+                    there.0, there.1
+                )
             }
             Err(line) => format!("line {line} is not two numbers"),
         };
         let finding = Finding::new(Code::MaildirsizeDrift, message).in_file(&path);
         if files::exists(root.join(quota::MARKER)) {
-            self.findings
-                .push(finding.with_hint("a delivery was cut off between the two; the next one counts anew"));
+            self.findings.push(
+                finding.with_hint("a delivery was interrupted between the two; the next one counts again"),
+            );
             return Ok(());
         }
         // Without the file, its first line is gone: if the quota is set nowhere else, there is none.
         self.findings.push(finding.with_hint(format!(
-            "rm {} has the next delivery count anew; but if the quota in its first line is set nowhere else, keep that",
+            "to count again, run rm {} before the next delivery; note the quota in its first line if it is set nowhere else",
             shell_quote(&path)
         )));
         Ok(())

@@ -8,7 +8,7 @@ const LONGEST_LINE: usize = 998;
 
 /// Text of the finding about [`HeaderFault::NoField`].
 pub(crate) const NO_FIELD: &str =
-    "a line in the header is no field: readers end the header here, or pass over the line";
+    "a line in the header is not a field: readers end the header here, or skip the line";
 
 /// First fault of a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

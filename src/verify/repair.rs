@@ -99,7 +99,7 @@ impl RepairStep {
     /// Describes the step as a verb phrase.
     fn describe(&self) -> String {
         match self {
-            RepairStep::MakeDirectory { .. } => "make the directory".into(),
+            RepairStep::MakeDirectory { .. } => "create the directory".into(),
             RepairStep::SetMode { from, to, .. } => format!("change the mode from {from:04o} to {to:04o}"),
             RepairStep::EndMbox { .. } => "append the missing line end or blank line".into(),
             RepairStep::MoveStale { maildir, .. } => {

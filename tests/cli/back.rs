@@ -632,7 +632,7 @@ fn the_destination_has_the_other_format_without_a_prefix() {
     }
     let mut to_stream = mailferry([OsStr::new("convert"), inbox]);
     to_stream.arg("-");
-    run(to_stream).exits(2).complains(&["standard output", "mbox: before"]);
+    run(to_stream).exits(2).complains(&["standard output", "mbox:-"]);
     let summary = convert([inbox, maildir, prefixed]).summary();
     assert_eq!((count(&summary, "sources"), count(&summary, "written")), (2, 2));
     is_text(&fs::read(out).unwrap(), &format!("{OLD}\n{ADDED}\n"));

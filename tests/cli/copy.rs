@@ -396,7 +396,7 @@ fn what_became_of_it_is_proved_by_the_manifest() {
     assert_eq!((count(&summary, "sources"), count(&summary, "gone"), count(&summary, "kept")), (1, 1, 8));
     let mut command = convert_command(["--exact", "Maildir", "back"]);
     command.current_dir(setup.scratch.path());
-    crate::support::run(command).exits(3).complains(&["source was a Maildir", "maildir:X"]);
+    crate::support::run(command).exits(3).complains(&["source was a Maildir", "maildir:DIR"]);
     assert!(!setup.path("back").exists());
 }
 
@@ -486,5 +486,5 @@ fn an_option_that_does_not_apply_to_a_copy_is_refused() {
     refused(&["source", "mbox", "maildir:Maildir"], &["by itself"]);
     fs::create_dir_all(setup.maildir().join("cur")).unwrap();
     fs::create_dir_all(setup.maildir().join("new")).unwrap();
-    refused(&["source", "Maildir"], &["say maildir: before it"]);
+    refused(&["source", "Maildir"], &["write maildir: before it"]);
 }

@@ -277,7 +277,7 @@ fn a_lock_file_that_cannot_be_created_has_a_remedy() {
             wrapped("exec \"$@\"", program, [&["deliver", path.to_str().unwrap()], options].concat());
         run_with_stdin(command, "Subject: x\n\n")
     };
-    let created_in = format!("lock files are made in {}:", dir.display());
+    let created_in = format!("lock files are created in {}:", dir.display());
     as_user(&[]).exits(75).complains(&[
         "4.3.5 ",
         "inbox.lock",

@@ -129,7 +129,7 @@ impl Cut {
         let is_hollow = fs::read(&path).is_ok_and(|bytes| !bytes.is_empty() && bytes.iter().all(|b| *b == 0));
         if !output.status.success() && self.target == "mbox:new" && !self.at_exit && is_hollow {
             assert!(
-                String::from_utf8_lossy(&output.stderr).contains("all of them NUL"),
+                String::from_utf8_lossy(&output.stderr).contains("nothing but NULs"),
                 "{what}: {output:?}"
             );
             fs::remove_file(&path).unwrap();

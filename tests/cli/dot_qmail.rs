@@ -149,7 +149,7 @@ fn a_route_is_explained_and_not_taken() {
         HOME/.qmail-list-bob: there is none
         HOME/.qmail-list-default: taken
         `default` stands for `Bob`
-        what is forwarded has the sender `joe-List-Bob-owner@h.example`
+        forwarded mail has the sender `joe-List-Bob-owner@h.example`
         line 1: a comment
         line 2: runs preline cmd
         line 3: blank
@@ -157,7 +157,7 @@ fn a_route_is_explained_and_not_taken() {
         line 5: into the mbox /var/mail/x
         line 6: forwards to a@b.example
         line 7: from here on only forwards
-        line 8: forwards to c@d\r; the CR at its end belongs to it: was this file saved with CRLF?
+        line 8: forwards to c@d\r; it ends in CR: save the file with LF line ends
         line 9: unknown; skipped
     "#]],
     );
@@ -185,7 +185,7 @@ fn a_route_is_explained_and_not_taken() {
     account.explains("joe-list-@h.example", &[], 75, expect![[r#"
         HOME/.qmail-list-: there is none
         HOME/.qmail-list-default: taken
-        4.3.5 HOME/.qmail-list-default: line 2: a program, where only forwards are allowed (the file is executable, or +list stands above)
+        4.3.5 HOME/.qmail-list-default: line 2: a program, where only forwards are allowed (the file is executable, or +list is above)
     "#]]);
     account.set_mode(".", 0o1755);
     account.file(".qmail-x", "&you@there");

@@ -22,7 +22,7 @@ const FROZEN: &str = "Sat Feb 03 04:05:06 2001";
 fn called_qmail_local_it_does_what_qmail_local_did() {
     let mut differences = DIFFERENCES.to_vec();
     if rustix::process::geteuid().is_root() {
-        differences.push((28, "root follows only what root alone may write"));
+        differences.push((28, "root follows only files that only root can write"));
     }
     compare_all("golden/local.jsonl", &differences, compare);
 }

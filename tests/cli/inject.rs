@@ -606,7 +606,7 @@ fn without_control_me_the_host_name_is_used() {
     let run = inject(&home, &["-v", "bob"], "\n").exits(0);
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     assert!(
-        run.stderr.contains(&format!("control/me: there is none; this host's name does for it: {name}")),
+        run.stderr.contains(&format!("control/me: missing; the name of this host is used instead: {name}")),
         "{run:?}"
     );
     assert_eq!(queued(&home).1, [format!("bob@{}", name.trim())]);

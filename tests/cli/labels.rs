@@ -124,7 +124,7 @@ fn each_label_of_a_takeout_is_a_folder_with_its_messages() {
             let run = verify(&["--against", other.to_str().unwrap()], &[one]).exits(0);
             let verdict = run.json().pop().unwrap()["verdict"].as_str().unwrap().to_owned();
             assert!(verdict.starts_with("10 of 10 messages"), "{verdict}");
-            assert!(verdict.contains("3 more files are the same ones in further folders"), "{verdict}");
+            assert!(verdict.contains("3 further files of the same messages in other folders"), "{verdict}");
         }
         let state = tree(setup.scratch.path());
         assert_eq!(setup.convert(&[FOLDERS], &[&source]), [0, 10, 0]);

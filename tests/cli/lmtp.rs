@@ -317,7 +317,7 @@ fn a_map_sets_recipients_and_mailboxes() {
 
     fs::write(&map, "joe@h.example /x\njoe /y\n").unwrap();
     let run =
-        speak("LHLO mx\n").exits(75).complains(&["4.3.5 ", "map: line 2: joe: an address has an @ in it"]);
+        speak("LHLO mx\n").exits(75).complains(&["4.3.5 ", "map: line 2: joe: an address contains an @"]);
     assert!(run.text().starts_with("421 4.3.5 ") && run.text().lines().count() == 1, "{run:?}");
 }
 
@@ -488,7 +488,7 @@ fn an_option_that_does_not_apply_to_a_session_is_refused() {
     let unknown = run_with_stdin(domain.command_for("%x/", &[]), "").exits(75);
     assert!(unknown.text().starts_with("421 4.3.5 --mailbox: %x is unknown"), "{unknown:?}");
     for (word, reply) in
-        [("EHLO mx", "500 5.5.1 this is LMTP: say LHLO"), ("HELO mx", "500 5.5.1 this is LMTP: say LHLO")]
+        [("EHLO mx", "500 5.5.1 this is LMTP: send LHLO"), ("HELO mx", "500 5.5.1 this is LMTP: send LHLO")]
     {
         let run = run_with_stdin(domain.command(&[]), wire(&format!("{word}\n"))).exits(0);
         assert_eq!(replies(&run)[1], reply);

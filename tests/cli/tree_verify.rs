@@ -441,7 +441,7 @@ fn moved_messages_and_renamed_folders_are_recognised() {
     assert!(reported["other_path"].as_str().unwrap().contains("/.Work/cur/"), "{reported}");
     let message = finding("folder-missing")["message"].as_str().unwrap().to_owned();
     assert!(message.contains("the folder Sent, with 4 messages, is not in "), "{message}");
-    assert!(message.ends_with("; all of its mail lies in Gone out there"), "{message}");
+    assert!(message.ends_with("; all of its mail is in Gone out there"), "{message}");
     let summary = summary(&run);
     for (key, want) in [
         ("moved", 5),
@@ -609,7 +609,7 @@ fn a_lost_folder_name_is_reported() {
             run.findings().into_iter().filter(|f| f["code"] == "folder-gone").collect();
         assert_eq!(reported.len(), 1, "{}", run.text());
         assert_eq!(reported[0]["path"], converted.join("mailferry.folders").to_str().unwrap());
-        assert!(reported[0]["message"].as_str().unwrap().ends_with("it was called work"), "{}", reported[0]);
+        assert!(reported[0]["message"].as_str().unwrap().ends_with("it was named work"), "{}", reported[0]);
         // A damaged list gives no names. It is reported, and the rest is compared.
         fs::write(converted.join("mailferry.folders"), "{\"directory\":").unwrap();
         let run = verify([&converted]);

@@ -662,7 +662,7 @@ fn what_is_no_maildir_is_refused_for_what_it_is() {
     };
     assert_eq!(refused(dir.path("absent")).0, "io-error");
     let (code, message) = refused(dir.mbox(format!("{FROM}{MESSAGE}\n")));
-    assert!(code == "not-a-mailbox" && message.contains("no directory"), "{message}");
+    assert!(code == "not-a-mailbox" && message.contains("not a directory"), "{message}");
     // A folder that has only tmp/ left still counts as one.
     dir.maildir("Maildir");
     fs::create_dir_all(dir.path("Maildir/.Sent/tmp")).unwrap();
@@ -709,7 +709,7 @@ fn a_command_that_mends_names_its_file_as_one_word() {
 fn standard_input_is_read_but_once() {
     for args in [&["-", "-"][..], &["-", "--against", "-"]] {
         let run = verify(args).exits(2);
-        assert!(run.text().contains("standard input can be read but once"), "{}", run.text());
+        assert!(run.text().contains("standard input can be read only once"), "{}", run.text());
     }
 }
 
@@ -1237,7 +1237,7 @@ fn grown_sources_and_folders_with_new_mail_are_not_faults() {
     assert_eq!(found(&run), "is the same as when it was converted");
     fs::write(&moved, &many(7)[1..]).unwrap();
     let run = verify(["--source".as_ref(), moved.as_os_str(), maildir.as_os_str()]).exits(0);
-    assert!(found(&run).contains("another or shorter"), "{}", run.text());
+    assert!(found(&run).contains("another file or shorter"), "{}", run.text());
 }
 
 /// A user who names the source expects a report about it.

@@ -141,7 +141,7 @@ impl GivenOptions {
 fn reason(id: &str, taken: Jobs, jobs: Jobs) -> &'static str {
     match (id, jobs) {
         _ if taken == RESTORE => "is for --exact",
-        (_, RESTORE) => "has no meaning with --exact, which gives back the bytes that were converted",
+        (_, RESTORE) => "cannot be used with --exact, which restores the bytes that were converted",
         (_, STREAM) => "is for a file, and the destination is standard output",
         ("manifest", TREE) => "is not for folders: each folder keeps its own; convert that mailbox by itself",
         ("boundaries", TREE) => "is not for folders: it is for one mbox; convert that mailbox by itself",
@@ -182,7 +182,7 @@ mod tests {
             ("append", IMPORT, "--append: is for an mbox;"),
             ("info_sep", EXPORT_MBOX, "--info-sep: is for what goes into a Maildir"),
             ("eol", COPY, "--eol: is for an mbox as the source;"),
-            ("eol", RESTORE, "--eol: has no meaning with --exact"),
+            ("eol", RESTORE, "--eol: cannot be used with --exact"),
             ("owner", STREAM, "--owner: is for a file"),
             ("manifest", TREE, "--manifest: is not for folders: each"),
             ("layout", TREE_EXPORT, "--layout: is for what goes into a Maildir"),

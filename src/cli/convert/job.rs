@@ -68,7 +68,7 @@ impl<'a> Job<'a> {
             return Ok(Job::Tree(import(), export()));
         }
         if args.live && (maildirs > 0 || sources.iter().any(MailboxArg::is_standard_stream)) {
-            let reason = "is for mboxes: nothing else has locks that could be given back";
+            let reason = "is for mboxes: nothing else is locked";
             return Err(Error::usage("--live", reason));
         }
         if args.boundaries.is_some() && sources.len() > 1 {
@@ -143,17 +143,14 @@ impl Choice<'_> {
         self.check_files_destination()?;
         args.given.check(TREE)?;
         if args.labels.are_folders() {
-            let reason = "makes folders of one mbox, and a folder of a tree can hold none; convert that mbox by itself";
+            let reason = "makes folders in one Maildir, and a folder of a tree cannot have any; convert that mbox by itself";
             return Err(Error::usage("--labels", reason));
         }
         if destination.is_standard_stream() {
             return refuse(destination, "folders cannot be written to standard output");
         }
         if let Some(stdin) = sources.iter().find(|source| source.is_standard_stream()) {
-            return refuse(
-                stdin,
-                "standard input is one mailbox, and goes into one; name the Maildir of the folder",
-            );
+            return refuse(stdin, "standard input becomes one mailbox; name the Maildir of the folder");
         }
         refuse_within(sources)?;
         sources.iter().try_for_each(|source| refuse_inside(source, destination))
@@ -171,7 +168,7 @@ impl Choice<'_> {
             None if *maildirs == 0 => Ok(true),
             None if *maildirs == sources.len() => Ok(false),
             None => {
-                refuse(destination, "is to come from mboxes and Maildirs; say mbox: or maildir: before it")
+                refuse(destination, "would come from mboxes and Maildirs; write mbox: or maildir: before it")
             }
         }
     }
@@ -179,12 +176,11 @@ impl Choice<'_> {
     fn check_maildir_destination(&self) -> Result<()> {
         let Choice { args, sources, destination, maildirs } = *self;
         if destination.is_standard_stream() {
-            let reason =
-                "a Maildir cannot be written to standard output; an mbox can, with mbox: before the -";
+            let reason = "a Maildir cannot be written to standard output; write mbox:- for an mbox";
             return refuse(destination, reason);
         }
         if maildirs > 0 && sources.len() > 1 {
-            let reason = "a Maildir is copied by itself: name one as the source, and the others in commands of their own";
+            let reason = "a Maildir is copied by itself; copy each with its own command";
             return refuse(destination, reason);
         }
         args.given.check(if maildirs > 0 { COPY } else { IMPORT })?;
@@ -196,9 +192,7 @@ impl Choice<'_> {
         }
         if is_maildirpp_folder(&destination.path) {
             let path = display_path(&destination.path);
-            let reason = format!(
-                "makes folders, and {path} is a folder of a Maildir, and folders lie beside each other; name the Maildir"
-            );
+            let reason = format!("makes folders, and {path} is a folder of a Maildir; name the Maildir");
             return Err(Error::usage("--labels", reason));
         }
         let reason = "is not for folders of labels; run the command as that user";
@@ -213,7 +207,7 @@ impl Choice<'_> {
         if is_maildir(&destination.path)? {
             let reason = match destination.format {
                 Some(Format::Eml) => "is a Maildir; name another directory for the files",
-                _ => "is a Maildir, and an mbox is a file; say maildir: before it to copy into it",
+                _ => "is a Maildir, and an mbox is a file; write maildir: before it to copy into it",
             };
             return refuse(destination, reason);
         }
@@ -249,7 +243,7 @@ fn refuse_twice(sources: &[MailboxArg]) -> Result<()> {
             other.path == source.path || file_id(other).is_some() && file_id(other) == file_id(source)
         };
         if sources[..n].iter().any(is_same) {
-            return refuse(source, "is named twice as a source; its mail would be there twice");
+            return refuse(source, "is named twice as a source; its mail would be converted twice");
         }
     }
     Ok(())

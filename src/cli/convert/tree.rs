@@ -114,7 +114,7 @@ impl Run<'_> {
             None | Some(Format::Maildir) => layout.unwrap_or_default(),
         };
         if layout.is_export() && is_maildir(&destination.path)? {
-            let reason = "is a Maildir; these folders go into another directory, or say maildir: before it";
+            let reason = "is a Maildir; name another directory, or write maildir: before it to copy into it";
             return Err(Error::usage(display_path(&destination.path), reason));
         }
         Ok(layout)
@@ -233,8 +233,8 @@ fn renamed(row: &FolderOutcome, layout: Layout) -> Option<Finding> {
     let why = match name.rename_reason {
         Some(why) => why,
         None if name.directory.as_os_str().as_bytes().contains(&b'\\') => match layout {
-            Layout::MaildirPlusPlus => "Maildir++ cannot say all of its name",
-            Layout::Fs | Layout::Mboxes | Layout::MessageFiles => "no file can have all of its name",
+            Layout::MaildirPlusPlus => "Maildir++ cannot represent its name",
+            Layout::Fs | Layout::Mboxes | Layout::MessageFiles => "a file cannot have its name",
         },
         None => return None,
     };

@@ -70,10 +70,10 @@ fn ask_mbox_reader(bytes: &[u8], spool_dir: &Path) -> Result<Opinion> {
     let copy = durable::anonymous_file(spool_dir)?;
     let failed = |what| Error::io(what, spool_dir);
     for window in mapped::windows(bytes) {
-        durable::write_all(&copy, window).map_err(failed("write a temporary file in"))?;
+        durable::write_all(&copy, window).map_err(failed("write a temporary file there"))?;
     }
     let path = PathBuf::from(format!("/dev/fd/{}", copy.as_raw_fd()));
-    let file = MboxFile::from_file(&path).map_err(failed("open a temporary file in"))?;
+    let file = MboxFile::from_file(&path).map_err(failed("open a temporary file there"))?;
     // Only the offsets: its other functions panic where a From_ line has no date.
     let ends = file.iter().map(|message| message.offset() as u64);
     let mut starts: std::collections::BTreeSet<u64> = ends.collect();

@@ -100,7 +100,7 @@ impl VerifyArgs {
         let other = self.against.as_deref().map(MailboxArg::parse).transpose()?;
         self.take_identity(&mailboxes, other.as_ref())?;
         if mailboxes.iter().chain(&other).filter(|mailbox| mailbox.is_standard_stream()).count() > 1 {
-            return Err(Error::usage("-", "standard input can be read but once"));
+            return Err(Error::usage("-", "standard input can be read only once"));
         }
         // The rest of a Maildir is reported when it is its turn.
         let is_tree = |mailbox: &MailboxArg| mailbox.is_tree().unwrap_or(false);
@@ -167,7 +167,7 @@ impl VerifyArgs {
     /// Checks that the source is compared with a manifest.
     fn check_source(&self, mailboxes: &[MailboxArg]) -> Result<()> {
         if self.quick {
-            return Err(Error::usage("--source", "is not compared with --quick"));
+            return Err(Error::usage("--source", "cannot be used with --quick"));
         }
         if self.manifest.is_some() {
             return Ok(());

@@ -34,7 +34,7 @@ pub(super) fn index_finding(source: &Path, uids: UidPolicy) -> Result<Option<Fin
     names.sort();
     let names: Vec<String> = names.iter().map(|name| escape(name.as_bytes())).collect();
     Ok((!names.is_empty()).then(|| {
-        let text = format!("not copied, for a server makes them anew: {}", names.join(", "));
+        let text = format!("not copied, because a server creates its own: {}", names.join(", "));
         Finding::new(Code::IndexesLeft, text)
     }))
 }

@@ -335,7 +335,7 @@ impl Directory {
         if let Bytes::File(contents) = &message.bytes {
             contents.check_complete(&message.path)?;
         }
-        durable::set_mtime(&file, message.epoch).map_err(failed("set the time of"))?;
+        durable::set_mtime(&file, message.epoch).map_err(failed("set its time"))?;
         match self.flushes_each {
             true => durable::sync_file(&file).map_err(failed("flush")),
             false => Ok(()),

@@ -142,7 +142,7 @@ impl<'a> Output<'a> {
 /// Gives a new mbox the mode of the options.
 fn set_mode(file: &AtomicFile, options: &ExportOptions<'_>) -> Result<()> {
     let Some(mode) = options.modes.files else { return Ok(()) };
-    durable::set_mode(&file.file, mode).map_err(Error::io("change the mode of", options.destination))
+    durable::set_mode(&file.file, mode).map_err(Error::io("change its mode", options.destination))
 }
 
 impl Work<'_> {

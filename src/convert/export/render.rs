@@ -113,7 +113,7 @@ impl Renderer {
         if !unnamed.is_empty() {
             let letters = unnamed.into_iter().fold(KeywordSet::default(), KeywordSet::with);
             let message =
-                format!("{}: no dovecot-keywords says which keywords the letters {letters} are", name());
+                format!("{}: dovecot-keywords does not name the keywords of the letters {letters}", name());
             self.tally.findings.push(Finding::new(Code::FlagsUnsaid, message));
         }
         Ok(())

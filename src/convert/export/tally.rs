@@ -48,7 +48,7 @@ impl Tally {
         }
         if changes.doubled {
             let message =
-                format!("{}: begins with a continuation line; its From_ line stands there twice", name());
+                format!("{}: begins with a continuation line; its From_ line was written twice", name());
             find(Code::FromDoubled, message);
         }
     }
@@ -90,7 +90,8 @@ impl Tally {
                 "{} with >From at the start already; readers will remove the >",
                 grouped_plural(self.ambiguous, "line")
             );
-            findings.push(Finding::new(Code::QuotingAmbiguous, message).with_hint("mboxrd can tell them"));
+            findings
+                .push(Finding::new(Code::QuotingAmbiguous, message).with_hint("mboxrd can distinguish them"));
         }
         if self.flags_left_out > 0 {
             let message = format!(

@@ -93,7 +93,8 @@ impl Conversion<'_> {
                 finding.with_hint("--new-source converts it again")
             }
             Fate::Moved(former) => {
-                let message = format!("its folder {} is {now} now: new mail goes there", directory(former));
+                let message =
+                    format!("its folder {} was renamed to {now}: new mail goes there", directory(former));
                 Finding::new(Code::FolderMoved, message)
             }
         })

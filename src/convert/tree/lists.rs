@@ -98,7 +98,7 @@ impl Conversion<'_> {
                 Some(named) if !list.contains(&named) => list.push(named),
                 Some(_) => {}
                 None => {
-                    let message = format!("{folder} is subscribed to, and is not there");
+                    let message = format!("{folder} is subscribed, but does not exist");
                     findings.push(Finding::new(Code::SubscriptionLost, message).in_file(&path));
                 }
             }

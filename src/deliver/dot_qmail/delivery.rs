@@ -73,10 +73,7 @@ impl DotQmailDelivery<'_> {
 fn refuse_crlf(route: &Route) -> Result<(), Failure> {
     let Some(line) = route.lines.iter().find(|line| line.instruction.ends_in_cr()) else { return Ok(()) };
     let file = route.file.as_ref().map_or_else(String::new, |name| display_path(&route.home.join(name)));
-    let text = format!(
-        "{file}: line {}: ends in CR; save the file with LF alone at the ends of its lines",
-        line.number
-    );
+    let text = format!("{file}: line {}: ends in CR; save the file with LF line ends", line.number);
     Err(Failure::new(FailureReason::Configuration, text))
 }
 
@@ -86,7 +83,7 @@ pub(crate) fn mailbox_line(home: &Path, format: TargetFormat, path: &Path) -> Re
     // A line loses the blanks at its end.
     let is_trimmed = bytes.trim_ascii_end().len() == bytes.len();
     if bytes.is_empty() || bytes == b"-" || bytes.contains(&b'\n') || !is_trimmed {
-        let text = format!("{}: is no mailbox for a default delivery", display_path(path));
+        let text = format!("{}: cannot be a default delivery", display_path(path));
         return Err(Failure::new(FailureReason::Configuration, text));
     }
     let is_maildir = matches!(DeliveryTarget::new(format, home.join(path))?, DeliveryTarget::Maildir(_));
@@ -160,7 +157,7 @@ fn all_or_none(envelope: &Envelope, next_hops: &[NextHop], outcomes: &[RelayOutc
         first.reason = FailureReason::Refused;
     }
     if all > 1 {
-        first.text += &format!("; {} of {all} forwards were accepted", all - count);
+        first.text += &format!("; accepted: {} of {all} forwards", all - count);
     }
     Err(first)
 }

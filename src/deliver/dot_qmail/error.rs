@@ -94,7 +94,7 @@ impl From<DotQmailError> for Failure {
         let configuration = |text: String| Failure::new(FailureReason::Configuration, text);
         match error {
             DotQmailError::HomeWritable { home, mode } => configuration(format!(
-                "{}: anybody may write to this home directory (mode {mode:04o}); run chmod o-w on it",
+                "{}: every user can write to this home directory (mode {mode:04o}); run chmod o-w on it",
                 display_path(&home)
             )),
             DotQmailError::HomeSticky { home } => Failure::new(
@@ -109,11 +109,11 @@ impl From<DotQmailError> for Failure {
                 Error::Io { action: "read", path, source }.into()
             }
             DotQmailError::FileWritable { path, mode } => configuration(format!(
-                "{}: anybody may write to this file (mode {mode:04o}); run chmod o-w on it",
+                "{}: every user can write to this file (mode {mode:04o}); run chmod o-w on it",
                 display_path(&path)
             )),
             DotQmailError::NotRootOnly { path } => configuration(format!(
-                "{}: root follows only what root alone may write; run chmod go-w on it, or give the home \
+                "{}: root follows only files that only root can write; run chmod go-w on it, or give the home \
                  directory to its user",
                 display_path(&path)
             )),
@@ -154,12 +154,12 @@ impl Fault {
                 "the first line is blank, as if the file had not been written to its end"
             }
             Fault::MailboxInForwardOnly => {
-                "a mailbox, where only forwards are allowed (the file is executable, or +list stands above)"
+                "a mailbox, where only forwards are allowed (the file is executable, or +list is above)"
             }
             Fault::ProgramInForwardOnly => {
-                "a program, where only forwards are allowed (the file is executable, or +list stands above)"
+                "a program, where only forwards are allowed (the file is executable, or +list is above)"
             }
-            Fault::Nul => "there is a NUL in this line, as a crash leaves it",
+            Fault::Nul => "this line contains a NUL, as after a crash",
         }
     }
 }

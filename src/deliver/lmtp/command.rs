@@ -31,7 +31,7 @@ pub(crate) fn parse(line: &[u8]) -> Result<Command, ReplyLine> {
     let arguments = rest.trim_ascii();
     let alone = |command| if arguments.is_empty() { Ok(command) } else { Err(unexpected_arguments()) };
     match verb.to_ascii_uppercase().as_slice() {
-        b"LHLO" if arguments.is_empty() => Err(ReplyLine::new(501, "5.5.4 LHLO takes your name")),
+        b"LHLO" if arguments.is_empty() => Err(ReplyLine::new(501, "5.5.4 LHLO needs your name")),
         b"LHLO" => Ok(Command::Lhlo),
         b"MAIL" => mail(arguments),
         b"RCPT" => rcpt(arguments),
@@ -41,16 +41,16 @@ pub(crate) fn parse(line: &[u8]) -> Result<Command, ReplyLine> {
         b"NOOP" => Ok(Command::Noop),
         b"VRFY" => Ok(Command::Vrfy),
         b"HELP" => Ok(Command::Help),
-        b"HELO" | b"EHLO" => Err(ReplyLine::new(500, "5.5.1 this is LMTP: say LHLO")),
+        b"HELO" | b"EHLO" => Err(ReplyLine::new(500, "5.5.1 this is LMTP: send LHLO")),
         b"EXPN" | b"BDAT" | b"AUTH" | b"STARTTLS" | b"ETRN" | b"TURN" => {
-            Err(ReplyLine::new(502, "5.5.1 not done here"))
+            Err(ReplyLine::new(502, "5.5.1 not supported"))
         }
         _ => Err(ReplyLine::new(500, "5.5.1 no such command")),
     }
 }
 
 fn mail(arguments: &[u8]) -> Result<Command, ReplyLine> {
-    let wrong = || ReplyLine::new(501, "5.1.7 it is MAIL FROM:<address>, or <> for none");
+    let wrong = || ReplyLine::new(501, "5.1.7 expected MAIL FROM:<address>, or <> for none");
     let path = after_keyword(arguments, b"FROM:").ok_or_else(wrong)?;
     let (sender, parameters) = parse_path(path).ok_or_else(wrong)?;
     let mut size = None;
@@ -69,7 +69,7 @@ fn mail(arguments: &[u8]) -> Result<Command, ReplyLine> {
 }
 
 fn rcpt(arguments: &[u8]) -> Result<Command, ReplyLine> {
-    let wrong = || ReplyLine::new(501, "5.1.3 it is RCPT TO:<address>");
+    let wrong = || ReplyLine::new(501, "5.1.3 expected RCPT TO:<address>");
     let path = after_keyword(arguments, b"TO:").ok_or_else(wrong)?;
     let (recipient, parameters) = parse_path(path).ok_or_else(wrong)?;
     let recipient = recipient.ok_or_else(wrong)?;
@@ -120,7 +120,7 @@ fn unexpected_arguments() -> ReplyLine {
 }
 
 fn unknown_parameter() -> ReplyLine {
-    ReplyLine::new(555, "5.5.4 no such parameter here")
+    ReplyLine::new(555, "5.5.4 unknown parameter")
 }
 
 #[cfg(test)]
@@ -196,10 +196,10 @@ mod tests {
         expect![[r#"
             "LHLO mx.example": Lhlo
             "lhlo x": Lhlo
-            "LHLO": 501 5.5.4 LHLO takes your name
-            "HELO x": 500 5.5.1 this is LMTP: say LHLO
-            "EHLO x": 500 5.5.1 this is LMTP: say LHLO
-            "ehlo": 500 5.5.1 this is LMTP: say LHLO
+            "LHLO": 501 5.5.4 LHLO needs your name
+            "HELO x": 500 5.5.1 this is LMTP: send LHLO
+            "EHLO x": 500 5.5.1 this is LMTP: send LHLO
+            "ehlo": 500 5.5.1 this is LMTP: send LHLO
             "MAIL FROM:<a@b>": mail a@b -
             "mail from:<a@b> size=10 body=8bitmime": mail a@b 10
             "MAIL FROM: <a@b>": mail a@b -
@@ -209,16 +209,16 @@ mod tests {
             "MAIL FROM:<a@b> SIZE=1x": 501 5.5.4 SIZE takes a number of at most 20 digits
             "MAIL FROM:<a@b> SIZE": 501 5.5.4 SIZE=number, BODY=7BIT or BODY=8BITMIME
             "MAIL FROM:<a@b> BODY=BINARYMIME": 501 5.5.4 SIZE=number, BODY=7BIT or BODY=8BITMIME
-            "MAIL FROM:<a@b> AUTH=<>": 555 5.5.4 no such parameter here
+            "MAIL FROM:<a@b> AUTH=<>": 555 5.5.4 unknown parameter
             "MAIL FROM:<a@b>SIZE=1": 501 5.5.4 something follows the address
-            "MAIL FROM:a@b": 501 5.1.7 it is MAIL FROM:<address>, or <> for none
-            "MAIL": 501 5.1.7 it is MAIL FROM:<address>, or <> for none
-            "MAIL TO:<a@b>": 501 5.1.7 it is MAIL FROM:<address>, or <> for none
+            "MAIL FROM:a@b": 501 5.1.7 expected MAIL FROM:<address>, or <> for none
+            "MAIL": 501 5.1.7 expected MAIL FROM:<address>, or <> for none
+            "MAIL TO:<a@b>": 501 5.1.7 expected MAIL FROM:<address>, or <> for none
             "RCPT TO:<joe@h>": rcpt joe@h
-            "RCPT TO:<joe@h> NOTIFY=NEVER": 555 5.5.4 no such parameter here
-            "RCPT TO:<>": 501 5.1.3 it is RCPT TO:<address>
+            "RCPT TO:<joe@h> NOTIFY=NEVER": 555 5.5.4 unknown parameter
+            "RCPT TO:<>": 501 5.1.3 expected RCPT TO:<address>
             "RCPT TO:<@a,@b:joe@h>": rcpt joe@h
-            "RCPT": 501 5.1.3 it is RCPT TO:<address>
+            "RCPT": 501 5.1.3 expected RCPT TO:<address>
             "RCPT TO:<\"joe doe\"@h>": rcpt joe doe@h
             "DATA": Data
             "DATA 1": 501 5.5.4 this command takes no argument
@@ -230,7 +230,7 @@ mod tests {
             "HELP": Help
             "QUIT": Quit
             "QUIT now": 501 5.5.4 this command takes no argument
-            "BDAT 10 LAST": 502 5.5.1 not done here
+            "BDAT 10 LAST": 502 5.5.1 not supported
             "": 500 5.5.1 no such command
             " ": 500 5.5.1 no such command
             "GET / HTTP/1.1": 500 5.5.1 no such command

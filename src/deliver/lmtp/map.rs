@@ -37,7 +37,7 @@ impl<M> RecipientMap<M> {
             let address = line[..end].to_ascii_lowercase();
             check(&address).map_err(|why| wrong(format!("{}: {why}", escape(&address))))?;
             if end == line.len() {
-                return Err(wrong(format!("{} has no mailbox behind it", escape(&address))));
+                return Err(wrong(format!("{} has no mailbox after it", escape(&address))));
             }
             let mailbox = mailbox(line[end..].trim_ascii_start()).map_err(wrong)?;
             let shown = escape(&address);
@@ -47,7 +47,7 @@ impl<M> RecipientMap<M> {
         }
         if entries.is_empty() {
             return Err(format!(
-                "{}: names nobody; is it the right file, and all of it?",
+                "{}: has no addresses; check that it is the right file, and complete",
                 display_path(path)
             ));
         }
@@ -78,17 +78,17 @@ impl<M> RecipientMap<M> {
 
 /// Refuses what no recipient can have as an address. Mail must not bounce for a typing error.
 fn check(address: &[u8]) -> Result<(), &'static str> {
-    let Some(at) = address.iter().rposition(|&b| b == b'@') else { return Err("an address has an @ in it") };
+    let Some(at) = address.iter().rposition(|&b| b == b'@') else { return Err("an address contains an @") };
     let (local, domain) = (&address[..at], &address[at + 1..]);
     let in_brackets = domain.starts_with(b"[") && domain.ends_with(b"]");
     match () {
-        () if domain.is_empty() => Err("an address has a domain behind its @"),
-        () if local == b"*" => Err("the others of a domain are written without the *"),
+        () if domain.is_empty() => Err("an address has a domain after its @"),
+        () if local == b"*" => Err("the rest of a domain is written @DOMAIN, without a *"),
         () if local.iter().any(|b| b"<>()[],;:\"\\".contains(b)) => {
             Err("an address is written without quotes and brackets")
         }
         () if !in_brackets && domain.iter().any(|b| !is_domain_byte(*b)) => {
-            Err("nothing but a domain stands behind the @")
+            Err("only a domain can follow the @")
         }
         () if domain.starts_with(b".") || domain.ends_with(b".") => {
             Err("a domain begins and ends without a dot")
@@ -142,16 +142,16 @@ mod tests {
     #[test]
     fn a_malformed_line_is_reported_with_its_number() {
         for (text, want) in [
-            ("\njoe /x", "map: line 2: joe: an address has an @ in it"),
-            ("joe@ /x", "map: line 1: joe@: an address has a domain behind its @"),
-            ("joe@h", "map: line 1: joe@h has no mailbox behind it"),
+            ("\njoe /x", "map: line 2: joe: an address contains an @"),
+            ("joe@ /x", "map: line 1: joe@: an address has a domain after its @"),
+            ("joe@h", "map: line 1: joe@h has no mailbox after it"),
             ("joe@h /x\nJOE@H /y", "map: line 2: joe@h has a mailbox already"),
-            ("joe@h: /x", "map: line 1: joe@h:: nothing but a domain stands behind the @"),
-            ("joe@h, /x", "map: line 1: joe@h,: nothing but a domain stands behind the @"),
+            ("joe@h: /x", "map: line 1: joe@h:: only a domain can follow the @"),
+            ("joe@h, /x", "map: line 1: joe@h,: only a domain can follow the @"),
             ("<joe@h> /x", "map: line 1: <joe@h>: an address is written without quotes and brackets"),
             ("joe@h. /x", "map: line 1: joe@h.: a domain begins and ends without a dot"),
-            ("*@h /x", "map: line 1: *@h: the others of a domain are written without the *"),
-            ("# nobody\n", "map: names nobody; is it the right file, and all of it?"),
+            ("*@h /x", "map: line 1: *@h: the rest of a domain is written @DOMAIN, without a *"),
+            ("# nobody\n", "map: has no addresses; check that it is the right file, and complete"),
         ] {
             assert_eq!(map(text).unwrap_err(), want);
         }

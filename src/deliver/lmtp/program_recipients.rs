@@ -242,7 +242,7 @@ impl ProgramRecipients<'_> {
         let process = Process::start(command, Shutdown::AwaitCleanup).map_err(failed("run"))?;
         let mut pipes = ChildPipes { outputs: vec![stderr], ..ChildPipes::default() };
         let limits = ProcessLimits { time, cancel: self.cancel };
-        let status = match process.wait(limits, &mut pipes).map_err(failed("wait for"))? {
+        let status = match process.wait(limits, &mut pipes).map_err(failed("wait for it"))? {
             ProcessEnd::Exit(0) => return Ok(()),
             ProcessEnd::Exit(code) => ExitStatus::from_raw(code << 8),
             // No process ends by this signal: see Shutdown::AwaitCleanup.
@@ -273,7 +273,7 @@ fn failure(status: ExitStatus, stderr: &[u8]) -> Failure {
     };
     let line = stderr.split(|&b| b == b'\n').next().unwrap_or_default().trim_ascii();
     if line.is_empty() {
-        return Failure::new(by_code, format_args!("the delivery ended with {status} and said nothing"));
+        return Failure::new(by_code, format_args!("the delivery ended with {status} and no output"));
     }
     let (first, rest) = line.split_at(line.iter().position(|&b| b == b' ').unwrap_or(line.len()));
     let by_line = FailureReason::of_status(first);
@@ -358,7 +358,7 @@ mod tests {
             // The exit code decides whether to try again.
             ("echo '5.1.1 is wrong' >&2; exit 75", TryAgain, "5.1.1 is wrong"),
             ("echo '4.2.2 is wrong' >&2; exit 77", OverQuota, "4.2.2 is wrong"),
-            ("exit 65", BadMessage, "said nothing"),
+            ("exit 65", BadMessage, "no output"),
             ("exit 1", TryAgain, "exit status: 1"),
             ("kill -9 $$", TryAgain, "signal: 9"),
             ("yes >&2 & exec sleep 0.1", TryAgain, ""),

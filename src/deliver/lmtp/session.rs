@@ -67,7 +67,7 @@ pub(crate) fn serve<R: Recipients>(
     };
     match &end {
         SessionEnd::TimedOut => session.wire.say(421, "4.4.2 nothing came for too long; closing"),
-        SessionEnd::Interrupted => session.wire.say(421, "4.3.2 told to end; try again"),
+        SessionEnd::Interrupted => session.wire.say(421, "4.3.2 shutting down; try again"),
         SessionEnd::TooManyErrors => session.wire.say(421, "4.7.0 too many errors; closing"),
         SessionEnd::Orderly | SessionEnd::Disconnected | SessionEnd::Failed(_) => {}
     }
@@ -160,7 +160,7 @@ impl<R: Recipients> Session<'_, R> {
             return ReplyLine::new(503, "5.5.1 say LHLO first");
         }
         if self.transaction.is_some() {
-            return ReplyLine::new(503, "5.5.1 there is a sender already: RSET forgets it");
+            return ReplyLine::new(503, "5.5.1 there is a sender already: use RSET first");
         }
         if let (Some(size), Some(max)) = (size, self.wire.options.max_size)
             && size > max
@@ -178,7 +178,7 @@ impl<R: Recipients> Session<'_, R> {
         if transaction.recipients.len() == MAX_RECIPIENTS {
             return ReplyLine::new(
                 452,
-                &format!("4.5.3 {MAX_RECIPIENTS} recipients are enough for one message"),
+                &format!("4.5.3 a message can have at most {MAX_RECIPIENTS} recipients"),
             );
         }
         match self.recipients.look_up(&recipient) {
@@ -425,7 +425,7 @@ mod tests {
             expect![[r#"
                 220 mx.example mailferry LMTP
                 503 5.5.1 say LHLO first
-                500 5.5.1 this is LMTP: say LHLO
+                500 5.5.1 this is LMTP: send LHLO
                 250-mx.example
                 250-PIPELINING
                 250-8BITMIME
@@ -434,7 +434,7 @@ mod tests {
                 503 5.5.1 no sender: MAIL first
                 503 5.5.1 no recipients: RCPT first
                 250 2.1.0 ok
-                503 5.5.1 there is a sender already: RSET forgets it
+                503 5.5.1 there is a sender already: use RSET first
                 550 5.1.1 there is no nobody
                 503 5.5.1 no recipients: RCPT first
                 250 2.1.5 ok

@@ -205,7 +205,7 @@ impl Template {
             let text = format_args!("{}: there is no such directory", display_path(&fixed));
             Failure::new(FailureReason::TryAgain, text)
         } else if path.ancestors().any(|p| files::is_symlink(p) && !files::exists(p)) {
-            failure(FailureReason::TryAgain, "a symbolic link on the way leads nowhere")
+            failure(FailureReason::TryAgain, "a symbolic link in the path leads nowhere")
         } else {
             failure(FailureReason::NoSuchMailbox, "there is no such mailbox")
         }
@@ -232,7 +232,7 @@ fn check(what: &str, part: &[u8]) -> Result<(), Failure> {
 }
 
 fn bad(why: std::fmt::Arguments<'_>) -> Failure {
-    Failure::new(FailureReason::BadAddress, format_args!("the address is that of no mailbox: {why}"))
+    Failure::new(FailureReason::BadAddress, format_args!("the address has no mailbox: {why}"))
 }
 
 fn path(bytes: Vec<u8>) -> PathBuf {

@@ -266,8 +266,7 @@ impl<'a> Walk<'a> {
                 _ => {}
             }
             if kind(&stat) == FileType::Symlink {
-                let text = "is a symbolic link that a user could have made, and root follows only links that root \
-                            alone can make; name what it leads to";
+                let text = "is a symbolic link that a user could have created, and root follows only links that only root can create; name its target";
                 return Err(refuse(&at, text.into()));
             }
             let Some(name) = next else {

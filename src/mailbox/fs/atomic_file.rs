@@ -61,7 +61,7 @@ impl AtomicFile {
 
     /// Refuses what [`AtomicFile::create`] would refuse, and writes nothing.
     pub(crate) fn check(path: &Path, replace: bool) -> Result<(Dir, OsString)> {
-        let name = path.file_name().ok_or_else(|| refuse(path, "is no name for a file"))?;
+        let name = path.file_name().ok_or_else(|| refuse(path, "is not a name for a file"))?;
         let parent = parent_of(path);
         let dir = Dir::open(parent).map_err(|error| match error.is(std::io::ErrorKind::NotFound) {
             true => refuse(parent, MISSING_PARENT),

@@ -76,7 +76,7 @@ fn refuse_owner_for_root(path: &Path, uid: u32) -> Result<()> {
         return Ok(());
     }
     let reason = format!(
-        "belongs to user {uid}, and root writes in a user's place only to mailboxes that are named; name it by itself"
+        "belongs to user {uid}, and root acts for a user only in mailboxes that are named; name this one by itself"
     );
     Err(Error::Destination { path: path.to_owned(), reason })
 }

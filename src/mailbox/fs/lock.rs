@@ -171,7 +171,7 @@ fn with_way_out(error: Error) -> Error {
             let parent = path.parent().filter(|_| !files::is_dir(&path));
             let dir = display_path(parent.unwrap_or(&path));
             let text = format!(
-                "{}; lock files are made in {dir}: let us write there, or lock with --lock fcntl",
+                "{}; lock files are created in {dir}: allow writing there, or use --lock fcntl",
                 cause(&source)
             );
             Error::Io { action, path, source: io::Error::new(source.kind(), text) }
@@ -385,7 +385,7 @@ fn describe(dir: &Dir, name: &OsStr) -> String {
         b"" => format!("the lock file {path}{made}, which is empty"),
         content => {
             let shown = &content[..content.len().min(SHOWN_BYTES)];
-            format!("the lock file {path}{made}, which says \"{}\"", escape(shown))
+            format!("the lock file {path}{made}, which contains \"{}\"", escape(shown))
         }
     }
 }

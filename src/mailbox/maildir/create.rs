@@ -97,9 +97,8 @@ pub(crate) fn remove_empty(created: &[PathBuf]) {
 }
 
 fn make_directory(path: &Path) -> Result<Dir> {
-    let name = path
-        .file_name()
-        .ok_or_else(|| Error::destination(path, "has no last part that could be the name of a Maildir"))?;
+    let name =
+        path.file_name().ok_or_else(|| Error::destination(path, "does not end in a name for a Maildir"))?;
     Ok(Dir::open(parent_of(path))?.open_or_create_dir(name, MODES.dir_mode())?.0)
 }
 

@@ -25,8 +25,7 @@ pub(crate) enum DestinationState {
 /// Checks a destination, and fails for one that cannot become a Maildir.
 pub(crate) fn check_destination(path: &Path) -> Result<DestinationState> {
     if let Some(link) = files::refused_link(path) {
-        let reason = "is a symbolic link of a user, and root follows only links that root alone can make; name what \
-                      it leads to";
+        let reason = "is a symbolic link of a user, and root follows only links that only root can create; name its target";
         return Err(Error::Destination { path: link, reason: reason.into() });
     }
     let failed = Error::io("look at the destination", path);
@@ -76,7 +75,7 @@ fn check_absent(path: &Path) -> Result<DestinationState> {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
             Ok(DestinationState::Nothing)
         }
-        Ok(_) => Err(Error::Destination { path: parent.to_owned(), reason: "is no directory".into() }),
+        Ok(_) => Err(Error::Destination { path: parent.to_owned(), reason: "is not a directory".into() }),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             Err(Error::Destination { path: parent.to_owned(), reason: MISSING_PARENT.into() })
         }

@@ -114,7 +114,7 @@ fn not_a_maildir(path: &Path) -> Error {
     let reason = match meta.is_dir() {
         true if has_any => "it has cur/ or new/, and no messages in them",
         true => "it is a directory without cur/ and new/",
-        false => "it is no directory, and no Maildir",
+        false => "it is not a directory",
     };
     Error::not_a_mailbox(path, reason)
 }

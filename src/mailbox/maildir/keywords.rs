@@ -118,7 +118,7 @@ impl KeywordTable {
         };
         let meta = file.metadata().map_err(failed())?;
         if !meta.is_file() || meta.len() > LONGEST {
-            return Err(failed()(io::Error::other("it is no list of keywords")));
+            return Err(failed()(io::Error::other("it is not a list of keywords")));
         }
         let mut text = Vec::new();
         (&file).take(LONGEST).read_to_end(&mut text).map_err(failed())?;
@@ -295,7 +295,7 @@ pub(crate) fn renamed_finding(at: u64, keyword: &str, atom: &str) -> Finding {
     Finding::at(
         Code::KeywordRenamed,
         at,
-        format!("the keyword \"{keyword}\" is no word to IMAP, and called {atom}"),
+        format!("the keyword \"{keyword}\" is not valid in IMAP, and is now {atom}"),
     )
 }
 

@@ -432,7 +432,7 @@ impl MaildirReader {
             }
         }
         let reason =
-            io::Error::other("it gets a new name again and again; try again when the folder is quiet");
+            io::Error::other("it is renamed again and again; try again when no program uses the folder");
         Err(Error::io("open", self.path(&current))(reason))
     }
 

@@ -238,7 +238,7 @@ impl MaildirWriter {
         let parent = Dir::open(parent_of(path))?;
         let final_name = path.file_name().ok_or_else(|| Error::Destination {
             path: path.to_owned(),
-            reason: "has no last part that could be the name of a Maildir".into(),
+            reason: "does not end in a name for a Maildir".into(),
         })?;
         let stage_name = stage_name(final_name);
         // Between creating the directory and locking it, another run could take it for that of a killed run.
@@ -323,7 +323,7 @@ impl MaildirWriter {
                     let path = created.root.path().join(directory);
                     check_destination(&path)?;
                     if created.root.open_child(directory)?.device()? != created.root.device()? {
-                        let reason = "is on another file system than its Maildir; make it there".into();
+                        let reason = "is on another file system than its Maildir; move it there".into();
                         return Err(Error::Destination { path, reason });
                     }
                 }
@@ -494,7 +494,7 @@ impl MaildirWriter {
                 durable::write_vectored_all(&file, &mut slices).map_err(failed("write"))?;
             }
         }
-        durable::set_mtime(&file, message.mtime).map_err(failed("set the time of"))?;
+        durable::set_mtime(&file, message.mtime).map_err(failed("set its time"))?;
         if self.flushes_each() {
             durable::sync_file(&file).map_err(failed("flush"))?;
         }
@@ -723,7 +723,8 @@ impl MaildirWriter {
                     if !tmp.rename_noreplace(message.in_tmp(), to, &name)? {
                         return Err(Error::Destination {
                             path: to.path().join(&name),
-                            reason: "appeared while we were writing; run the same command again".into(),
+                            reason: "was created by another program meanwhile; run the same command again"
+                                .into(),
                         });
                     }
                     *published += u64::from(message.counts);
@@ -850,7 +851,7 @@ impl Staged {
         if !self.parent.rename_noreplace(&self.stage_name, &self.parent, &self.final_name)? {
             return Err(Error::Destination {
                 path: self.parent.path().join(&self.final_name),
-                reason: "appeared while we were writing; run the same command again".into(),
+                reason: "was created by another program meanwhile; run the same command again".into(),
             });
         }
         self.published = true;
@@ -887,8 +888,7 @@ fn stage_name(final_name: &OsStr) -> OsString {
 fn cannot_tell(stage: &Dir) -> Error {
     Error::Destination {
         path: stage.path().to_owned(),
-        reason: "is what another run left or is still writing, and the file system has no locks to tell \
-                 which; remove it if no other mailferry is at work there"
+        reason: "is from another run, which may still write to it, and the file system has no locks; remove it if no other mailferry is running"
             .into(),
     }
 }

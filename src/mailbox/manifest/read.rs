@@ -115,7 +115,7 @@ impl<'a> Parser<'a> {
         if line.starts_with(SECTION) {
             let header: SectionHeader = self.json(line)?;
             if header.section != VERSION {
-                return Err(self.damaged("is of a version of the format that this mailferry does not know"));
+                return Err(self.damaged("has a format version that this mailferry cannot read"));
             }
             self.check_previous(header.previous)?;
             self.manifest.sections.push(Outline {
@@ -159,7 +159,7 @@ impl<'a> Parser<'a> {
             return Err(self.damaged("closes a section that was changed since"));
         }
         if !footer.balances(&section.header) {
-            return Err(self.damaged("has sums that cannot be"));
+            return Err(self.damaged("has impossible sums"));
         }
         self.manifest.hash = Some(footer.end);
         self.manifest.sections[number].footer = Some(footer);

@@ -28,7 +28,7 @@ impl ManifestAppender {
         let file = dir.open_append(name, 0o600)?;
         let length = file.metadata().map_err(Error::io("look at", &path))?.len();
         if length > end {
-            durable::truncate(&file, end).map_err(Error::io("cut the torn end of", &path))?;
+            durable::truncate(&file, end).map_err(Error::io("cut off its torn end", &path))?;
             durable::sync_file(&file).map_err(Error::io("flush", &path))?;
         }
         Ok(ManifestAppender {
@@ -53,7 +53,7 @@ impl ManifestAppender {
 
     /// Sets the time of a new manifest: the same conversion creates the same tree, including times.
     pub(crate) fn set_mtime(&self, epoch: i64) -> Result<()> {
-        durable::set_mtime(&self.file, epoch).map_err(Error::io("set the time of", &self.path))
+        durable::set_mtime(&self.file, epoch).map_err(Error::io("set its time", &self.path))
     }
 
     /// Brings the manifest to stable storage.

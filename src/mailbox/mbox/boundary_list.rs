@@ -46,12 +46,12 @@ fn entry(line: &[u8]) -> Result<(u64, Verdict), String> {
         return Err("expected offset, line, class, row and verdict, separated by tabs".into());
     };
     let number = std::str::from_utf8(offset).ok().and_then(|o| o.trim().parse().ok());
-    let offset = number.ok_or_else(|| format!("{:?} is no offset", escape(offset)))?;
+    let offset = number.ok_or_else(|| format!("{:?} is not an offset", escape(offset)))?;
     let verdict = match verdict.trim_ascii() {
         b"separator" => Verdict::Separator,
         b"doubled" => Verdict::Doubled,
         b"body" => Verdict::Body,
-        other => return Err(format!("{:?} is no verdict: separator, doubled or body", escape(other))),
+        other => return Err(format!("{:?} is not a verdict: separator, doubled or body", escape(other))),
     };
     Ok((offset, verdict))
 }
@@ -103,7 +103,7 @@ mod tests {
             ),
             ("99\t1\tKHB\t9\tbody\tx\n", "line 1: no From_ line can begin"),
             ("0 separator\n", "separated by tabs"),
-            ("0\t1\tKHB\t9\tmaybe\tx\n", "\"maybe\" is no verdict"),
+            ("0\t1\tKHB\t9\tmaybe\tx\n", "\"maybe\" is not a verdict"),
         ] {
             let error = parsed(list).unwrap_err();
             assert!(error.contains(says), "{error}");

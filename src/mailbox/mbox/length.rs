@@ -4,6 +4,7 @@ use super::candidate::{Candidate, NextLine};
 use super::from_line::LineClass;
 use super::lines::begins_from_line;
 use crate::mailbox::message::header;
+use crate::mailbox::text::plural;
 use crate::mailbox::{Code, Finding, escape};
 
 /// A validated Content-Length.
@@ -29,12 +30,13 @@ pub(crate) fn validate(
         (None, Some(Finding::at(Code::MboxContentLength, start + field_at as u64, message)))
     };
     let Some(count) = std::str::from_utf8(value).ok().and_then(|v| v.parse::<u64>().ok()) else {
-        return invalid("is no number of bytes".into());
+        return invalid("is not a number of bytes".into());
     };
     let body = start + body_at as u64;
     let Some(end) = body.checked_add(count).filter(|&end| end <= text.len() as u64) else {
         let left = text.len() as u64 - body;
-        let (length, finding) = invalid(format!("goes beyond the end of the file, {left} bytes away"));
+        let (length, finding) =
+            invalid(format!("goes beyond the end of the file, which is {} away", plural(left, "byte")));
         // Of the last message, more than a line end is missing. Of another one, the length is wrong.
         let is_cut = count > left + 2 && !candidates.iter().any(|c| c.offset >= body && is_separator(c));
         return (length, finding.map(|finding| if is_cut { finding.as_damage() } else { finding }));
@@ -180,13 +182,13 @@ mod tests {
     #[test]
     fn a_length_that_is_not_a_number_is_ignored_and_reported() {
         for value in ["-1", "18446744073709551616", "99999999999999999999999", "", "0x10", "4 bytes", "4.0"] {
-            check_ignored(&format!("Content-Length: {value}"), "123\n", "is no number of bytes");
+            check_ignored(&format!("Content-Length: {value}"), "123\n", "is not a number of bytes");
         }
         for value in ["5", "18446744073709551615"] {
             check_ignored(
                 &format!("Content-Length: {value}"),
                 "123\n",
-                "goes beyond the end of the file, 4 bytes away",
+                "goes beyond the end of the file, which is 4 bytes away",
             );
         }
     }

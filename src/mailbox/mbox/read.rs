@@ -339,7 +339,7 @@ fn refuse_binary_lead(text: &[u8], boundaries: &Boundaries) -> Result<(), NotAMa
 fn no_separator(text: &[u8], scan: &Scan) -> NotAMailbox {
     let bytes = text.len();
     if text.iter().all(|&b| b == 0) {
-        let reason = format!("{bytes} bytes, all of them NUL");
+        let reason = format!("it has nothing but NULs: {}", grouped_plural(bytes as u64, "byte"));
         return NotAMailbox { reason, hint: None, guess: ContentGuess::MaybeMail };
     }
     let first = &text[..line_end(text, 0)];
@@ -368,7 +368,7 @@ fn no_separator(text: &[u8], scan: &Scan) -> NotAMailbox {
         n => format!("none of its {n} lines that begin with \"From \" is a separator"),
     };
     let hint = (!scan.candidates.is_empty()).then(|| {
-        "mailferry inspect --boundaries shows them; convert --boundaries FILE decides otherwise".into()
+        "mailferry inspect --boundaries shows them; convert --boundaries FILE decides differently".into()
     });
     // A From_ line of an unknown form before a header.
     let has_header = scan.candidates.iter().any(|c| c.next == NextLine::Header);
@@ -397,7 +397,8 @@ fn split_votes(evidence: Evidence, variant: Variant) -> Finding {
         "{} deeper quoted lines speak for mboxrd and {} for mboxo; read as {variant}",
         evidence.deeper_than_text, evidence.deep_as_text
     );
-    Finding::new(Code::MboxVotesSplit, message).with_hint("mboxo: or mboxrd: before the path decides it")
+    Finding::new(Code::MboxVotesSplit, message)
+        .with_hint("write mboxo: or mboxrd: before the path to decide it")
 }
 
 fn find_unusual_bytes(text: &[u8], scan: &Scan) -> Vec<Finding> {
@@ -418,7 +419,7 @@ fn find_unusual_bytes(text: &[u8], scan: &Scan) -> Vec<Finding> {
     let reported: u64 = scan.nul_runs.iter().map(|nuls| nuls.count).sum();
     if scan.nul_bytes > reported {
         let more = plural(scan.nul_bytes - reported, "more NUL byte");
-        let message = format!("{more} further on; kept, too");
+        let message = format!("{more} further on; also kept");
         let finding = Finding::new(Code::MboxNul, message);
         let end = scan.nul_runs.last().map_or(0, |nuls| nuls.range.end as usize);
         findings.push(if has_hole(&text[end..]) { finding.as_damage() } else { finding });

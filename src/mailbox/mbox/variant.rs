@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Quoting;
-use crate::mailbox::text::grouped_plural;
+use crate::mailbox::text::{grouped_plural, is_or_are, plural};
 
 /// The variants of mbox (RFC 4155, mmdf(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -78,7 +78,7 @@ pub(crate) fn judge(evidence: Evidence) -> (Variant, String) {
     }
     match (deeper_than_text, deep_as_text) {
         (0, 0) if quoted == 0 => {
-            let stray = if lengths > 0 { "few right Content-Lengths" } else { "no right Content-Length" };
+            let stray = if lengths > 0 { "few correct Content-Lengths" } else { "no correct Content-Length" };
             (Variant::Mboxrd, format!("{stray} and no quoted line; mboxo and mboxrd read it alike"))
         }
         (0, 0) => (
@@ -90,11 +90,19 @@ pub(crate) fn judge(evidence: Evidence) -> (Variant, String) {
         ),
         (rd, o) if rd > o => (
             Variant::Mboxrd,
-            format!("{rd} of {} deeper quoted lines are deeper than the text around", rd + o),
+            format!(
+                "{rd} of {} {} deeper than the text around",
+                plural(rd + o, "deeper quoted line"),
+                is_or_are(rd, rd + o)
+            ),
         ),
         (rd, o) => (
             Variant::Mboxo,
-            format!("{o} of {} deeper quoted lines are as deep as the reply around them", rd + o),
+            format!(
+                "{o} of {} {} as deep as the reply around",
+                plural(rd + o, "deeper quoted line"),
+                is_or_are(o, rd + o)
+            ),
         ),
     }
 }
@@ -106,22 +114,21 @@ fn judge_by_length(evidence: Evidence, quoted: u64) -> Option<(Variant, String)>
     if lengths == 0 || lengths * 2 < messages {
         return None;
     }
+    let lengths = plural(lengths, "correct Content-Length");
     Some(if raw_under_length > 0 {
         (
             Variant::Mboxcl2,
-            format!("{raw_under_length} unquoted From_ lines stand in bodies whose Content-Length is right"),
-        )
-    } else if server_fields {
-        (
-            Variant::Mboxcl2,
             format!(
-                "{lengths} right Content-Lengths, and X-UID or X-IMAPbase: Dovecot's, which never quotes"
+                "{} in bodies with a correct Content-Length",
+                plural(raw_under_length, "unquoted From_ line")
             ),
         )
+    } else if server_fields {
+        (Variant::Mboxcl2, format!("{lengths}, and X-UID or X-IMAPbase: Dovecot's, which never quotes"))
     } else if quoted > 0 {
-        (Variant::Mboxcl, format!("{lengths} right Content-Lengths and {quoted} quoted lines"))
+        (Variant::Mboxcl, format!("{lengths} and {}", plural(quoted, "quoted line")))
     } else {
-        (Variant::Mboxcl2, format!("{lengths} right Content-Lengths and no quoted line"))
+        (Variant::Mboxcl2, format!("{lengths} and no quoted line"))
     })
 }
 

@@ -292,7 +292,7 @@ impl FromLineDates {
     pub(crate) fn finding(&self) -> Option<Finding> {
         self.found_offset.map(|seconds| {
             let message = format!(
-                "the From_ lines name no zone; by the Received fields theirs is {:+03}:{:02}",
+                "the From_ lines have no zone; the Received fields show {:+03}:{:02}",
                 seconds / 3600,
                 seconds.abs() % 3600 / 60
             );

@@ -216,7 +216,7 @@ impl Unpacked {
 
     fn flush(&mut self) -> Result<()> {
         let dir = UNPACK.get().map_or(Path::new("memory"), |options| &options.dir);
-        let failed = || Error::io("write a temporary file in", dir);
+        let failed = || Error::io("write a temporary file there", dir);
         let file = match self.file.take() {
             Some(file) => file,
             None if UNPACK.get().is_some() => durable::anonymous_file(dir)?,

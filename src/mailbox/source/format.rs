@@ -10,7 +10,7 @@ pub(crate) const FORMAT_HEAD: usize = 512;
 
 /// The remedy for archives.
 const UNPACK: Option<&str> = Some("unpack it first");
-const ICONV: Option<&str> = Some("turn it into bytes with iconv, for example iconv -f UTF-16 -t UTF-8");
+const ICONV: Option<&str> = Some("convert it with iconv, for example iconv -f UTF-16 -t UTF-8");
 const MAILUTIL: Option<&str> = Some("convert it to mbox with mailutil copy");
 
 /// A format that is not read.

@@ -49,7 +49,7 @@ impl<R: Read + AsFd> InterruptibleReader<'_, R> {
         match rustix::event::poll(&mut polled, Some(&POLL_INTERVAL)) {
             Ok(ready) => Ok(ready > 0),
             Err(Errno::INTR) => Ok(false),
-            Err(e) => Err(Error::io("wait for", self.name)(e.into())),
+            Err(e) => Err(Error::io("wait for input", self.name)(e.into())),
         }
     }
 }

@@ -165,7 +165,7 @@ impl Source {
         // The file is unchanged, and yet a part was unreadable: a bad disk.
         if [&self.raw, &self.translated].into_iter().flatten().any(MappedFile::has_lost_pages) {
             let error = io::Error::from_raw_os_error(libc::EIO);
-            return Err(Error::io("read all of", &self.path)(error));
+            return Err(Error::io("read all of it", &self.path)(error));
         }
         Ok(())
     }

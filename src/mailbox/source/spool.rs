@@ -179,7 +179,7 @@ impl<'a> Spool<'a> {
                 free: self.limit,
             });
         }
-        durable::write_all(&self.file, bytes).map_err(Error::io("write a temporary file in", dir))?;
+        durable::write_all(&self.file, bytes).map_err(Error::io("write a temporary file there", dir))?;
         self.written = need;
         (self.spooling.progress)(need);
         Ok(())

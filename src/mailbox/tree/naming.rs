@@ -124,7 +124,7 @@ impl Names {
         }
         let mut copy = 1;
         while !self.take(&parent, &name) {
-            reason = reason.or(Some("another folder has its name, but for case or accents"));
+            reason = reason.or(Some("another folder has its name, apart from case or accents"));
             copy += 1;
             name = [level, format!(" ({copy})").as_bytes()].concat();
             if let Some(Some(shorter)) = self.shortened(&parent, &name) {

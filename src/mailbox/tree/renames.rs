@@ -38,7 +38,7 @@ pub(crate) fn read(root: &Path) -> Result<Renames> {
     let lines = text.split(|&b| b == b'\n').enumerate().filter(|(_, line)| !line.is_empty());
     let renames = lines.map(|(n, line)| {
         let line: Line = serde_json::from_slice(line).map_err(|e| {
-            let reason = format!("is no line of a list of folders: {e}");
+            let reason = format!("is not a line of a list of folders: {e}");
             Error::Manifest { path: path.clone(), line: n as u64 + 1, reason }
         })?;
         let folder = Folder(line.folder.into_iter().map(|level| level.0).collect());

@@ -146,12 +146,7 @@ impl Walk<'_> {
         }
         if entry.is_followed_link && !files::canonicalize(path).is_ok_and(|real| real.starts_with(&self.real))
         {
-            self.skip(
-                path,
-                "a symbolic link out of the tree",
-                true,
-                Some("name what it leads to as a source"),
-            );
+            self.skip(path, "a symbolic link out of the tree", true, Some("name its target as a source"));
             return Ok(false);
         }
         if entry.is_dir() {
@@ -248,7 +243,7 @@ impl Walk<'_> {
                 self.skip(path, reason, true, Some("export the message again"));
             }
             Ok(FileKind::Empty) if named.starts_with(b".") || parent.is_maildir => {
-                self.skip(path, "empty, and not by the name of a mailbox", false, None);
+                self.skip(path, "empty, and not named like a mailbox", false, None);
             }
             Ok(FileKind::Empty) => self.found_mbox(path, name, parent),
             Ok(FileKind::Mbox { may_be_single: true }) if names_a_message(named) => self.found_message(path),
@@ -310,10 +305,10 @@ impl Walk<'_> {
                 if kind == FileType::Directory || kind == FileType::RegularFile && files::size(path) > 0 =>
             {
                 let reason = format!("a symbolic link to {}, out of the tree", display_path(&real));
-                self.skip(path, &reason, true, Some("name what it leads to as a source"));
+                self.skip(path, &reason, true, Some("name its target as a source"));
             }
             (Ok(_), _) => {
-                self.skip(path, "a symbolic link out of the tree, to what holds no mail", false, None)
+                self.skip(path, "a symbolic link out of the tree, to files without mail", false, None)
             }
             (Err(_), _) if archived::leads_out(path) => {
                 let hint = "what it leads to is not in the archive; name it as a source";
@@ -326,7 +321,7 @@ impl Walk<'_> {
     fn unreadable(&mut self, error: &Unreadable) {
         let path = error.path.clone().unwrap_or_else(|| self.root.to_owned());
         if error.is_loop {
-            return self.skip(&path, "a symbolic link to a directory that it lies in", false, None);
+            return self.skip(&path, "a symbolic link to a directory that contains it", false, None);
         }
         let is_link = files::symlink_metadata(&path).is_ok_and(|meta| meta.is_symlink());
         if is_link {

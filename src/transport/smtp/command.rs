@@ -66,7 +66,7 @@ pub(super) fn refuse_address(address: &[u8], utf8: bool, whose: &str) -> Option<
     let ends_address = |b: &u8| is_control(b) || matches!(b, b' ' | b'<' | b'>');
     if address.iter().any(is_control) || domain.iter().any(ends_address) {
         let status = if whose == "sender" { "5.1.7" } else { "5.1.3" };
-        let text = format!("a {whose} like that cannot be said in SMTP");
+        let text = format!("this {whose} cannot be written in SMTP");
         return Some(Outcome::new(OutcomeKind::Permanent, status, text));
     }
     (!address.is_ascii() && !utf8).then(|| {

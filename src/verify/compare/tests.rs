@@ -317,7 +317,7 @@ fn fields_that_readers_rewrite_are_no_difference_unless_asked_for() {
     assert_eq!((totals.same, totals.rewritten, differences), (2, 1, vec![]));
     assert_eq!(
         totals.sentence(&Both { here: "x", there: "y" }, 0),
-        "2 of 2 messages of x are in y, byte for byte but for fields that readers rewrite \
+        "2 of 2 messages of x are in y, byte for byte except for fields that readers rewrite \
          (Status, Content-Length …) in 1 of them."
     );
     let (totals, differences) = compared(&here, &there, true);

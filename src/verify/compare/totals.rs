@@ -114,7 +114,7 @@ impl MessageTotals {
         ];
         for (n, (count, what)) in except.iter().filter(|(count, _)| *count > 0).enumerate() {
             let which = if *count == self.same { "" } else { &format!("{} of ", grouped(*count)) };
-            text += &format!("{} but for {what} in {which}them", if n == 0 { "" } else { "," });
+            text += &format!("{} except for {what} in {which}them", if n == 0 { "" } else { "," });
         }
         if self.translated {
             text += ", CR line ends read as LF";
@@ -154,7 +154,8 @@ impl MessageTotals {
             text += &format!("; {there} has {} more", grouped(self.extra));
         }
         if self.links > 0 {
-            text += &format!("; {} more files are the same ones in further folders", grouped(self.links));
+            let files = grouped_plural(self.links, "further file");
+            text += &format!("; {files} of the same messages in other folders");
         }
         for (count, what) in [(self.flags, "flags"), (self.dates, "dates"), (self.fields, "rewritten fields")]
         {

@@ -99,8 +99,8 @@ impl UnmatchedFolder<'_> {
         );
         if self.elsewhere > 0 {
             let which = match self.elsewhere == self.messages {
-                true => "all of its mail lies".to_owned(),
-                false => format!("{} of them lie", self.elsewhere),
+                true => "all of its mail is".to_owned(),
+                false => format!("{} of them are", self.elsewhere),
             };
             let place = self.other_folder.map_or_else(|| "other folders".into(), Folder::to_string);
             message += &format!("; {which} in {place} there");

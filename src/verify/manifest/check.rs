@@ -11,7 +11,7 @@ use super::load::{LoadedManifest, damage_finding};
 use super::source::{ChangedMessage, SourceComparison};
 use crate::mailbox::maildir::{KeywordTable, Subdir};
 use crate::mailbox::manifest::{Digest, MessageRecord, Section};
-use crate::mailbox::text::{plural, shell_quote};
+use crate::mailbox::text::{is_or_are, plural, shell_quote};
 use crate::mailbox::tree::folder::maildirpp_directory;
 use crate::mailbox::{Code, Context, Finding, Result, display_path, escape};
 use crate::verify::file::MessageFile;
@@ -330,7 +330,7 @@ impl<'a> ManifestCheck<'a> {
             for target in lost {
                 let path = self.path(found);
                 let text =
-                    format!("was converted into {} too, and is there no more", display_path(&target.path));
+                    format!("was converted into {} too, and is no longer there", display_path(&target.path));
                 self.note(Code::MessageMoved, path, text);
                 state.moved = true;
             }
@@ -520,13 +520,14 @@ impl<'a> ManifestCheck<'a> {
             status.not_selected = section.unselected.iter().map(|range| range.unselected).sum();
             if section.footer.is_none() {
                 let text = format!(
-                    "the conversion of {} was cut off, or is running: {} of its messages are known here, and {} of them are there",
+                    "the conversion of {} was killed or is running: the manifest has {}, of which {} {} there",
                     section.header.source.escaped(),
-                    status.messages,
-                    status.intact
+                    plural(status.messages, "message"),
+                    status.intact,
+                    is_or_are(status.intact, status.messages)
                 );
                 let finding = Finding::new(Code::ConversionUnfinished, text).in_file(&self.manifest.path);
-                self.findings.push(finding.with_hint("the same convert command again completes it"));
+                self.findings.push(finding.with_hint("run the same convert command again to complete it"));
             }
             // Each run that copied a Maildir has a section about the messages that are new since the run before.
             let same = sources.iter_mut().find(|s| section.header.is_maildir() && s.source == status.source);
@@ -547,7 +548,7 @@ fn describe_change(record: &MessageRecord, file: &MessageFile) -> String {
             format!("changed since conversion: cut off after {} of {before} bytes, or rewritten", file.size)
         }
         Some(before) if file.size > before => {
-            format!("changed since conversion: {} bytes, was {before}", file.size)
+            format!("changed since conversion: {}, was {before}", plural(file.size, "byte"))
         }
         _ => {
             let expected = blake3::Hash::from_bytes(record.file_digest().0).to_hex();

@@ -94,7 +94,7 @@ pub(crate) fn tail_finding(tail: &[u8], path: &Path) -> Option<Finding> {
     {
         let text = format!("ends with {length} of a line: a conversion was killed, or is running");
         let finding = Finding::new(Code::ConversionUnfinished, text).in_file(path);
-        return Some(finding.with_hint("the same convert command again completes it"));
+        return Some(finding.with_hint("run the same convert command again to complete it"));
     }
     let text = format!("ends with {length} that are not a line");
     let finding = Finding::new(Code::ManifestDamaged, text).in_file(path);

@@ -10,6 +10,7 @@ use crate::mailbox::fs::{Dir, files, parent_of};
 use crate::mailbox::maildir::list;
 use crate::mailbox::manifest::{Digest, MessageRecord, Section};
 use crate::mailbox::source::{Contents, mapped};
+use crate::mailbox::text::plural;
 use crate::mailbox::{Code, Context, Error, Finding, Result, display_path};
 use crate::verify::VerifyOptions;
 use crate::verify::options::SourceOpener;
@@ -74,18 +75,18 @@ impl SourceComparison<'_> {
         let source = (self.open)(path)?;
         let (raw, before) = (source.raw(), section.header.size as usize);
         if raw.len() < before {
-            return Ok(format!("is another or shorter now: {} bytes, and had {before}", raw.len()));
+            return Ok(format!("is another file or shorter now: {} bytes, was {before}", raw.len()));
         }
         let digest = Digest::from(source.hash_first(before, self.context.cancel)?);
         source.check_unchanged()?;
         if digest != section.header.blake3 {
-            return Ok("is another than when it was converted".into());
+            return Ok("is not the file that was converted".into());
         }
         // The lines of an open section do not cover the source.
         let is_closed = section.footer.is_some();
         let false_line = is_closed.then(|| find_false_line(section, &source, self.context.cancel));
         if let Some(what) = false_line.transpose()?.flatten() {
-            let text = format!("is not true to {}: {what}", display_path(path));
+            let text = format!("does not match {}: {what}", display_path(path));
             findings.push(damage_finding(&self.manifest.path, text));
         }
         let of_section = changed.iter_mut().filter(|changed| std::ptr::eq(changed.section, section));
@@ -143,7 +144,10 @@ impl ChangedMessage<'_> {
         let message = match before == now {
             true => format!("changed since conversion: differs from byte {at}"),
             false => {
-                format!("changed since conversion: differs from byte {at} ({now} bytes, was {before})")
+                format!(
+                    "changed since conversion: differs from byte {at} ({}, was {before})",
+                    plural(now as u64, "byte")
+                )
             }
         };
         self.finding.message = message.into();

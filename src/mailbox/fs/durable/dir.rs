@@ -308,7 +308,7 @@ impl Dir {
         let touch = move |dir: BorrowedFd<'_>, name: &OsStr| {
             rustix::fs::utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW)
         };
-        self.on(name, touch).map_err(failed("set the time of", self.join(name)))
+        self.on(name, touch).map_err(failed("set its time", self.join(name)))
     }
 
     /// Changes the mode of a file or a directory in this one, which must still be `examined`. A symbolic link is
@@ -324,7 +324,7 @@ impl Dir {
             // fchmod takes no descriptor of this kind; the name leads to the same file.
             _ => rustix::fs::chmod(format!("/proc/self/fd/{}", fd.as_raw_fd()), Mode::from_raw_mode(mode)),
         });
-        done.map_err(failed("change the mode of", self.join(name)))
+        done.map_err(failed("change its mode", self.join(name)))
     }
 
     /// Returns a second handle of the same directory.
@@ -439,7 +439,7 @@ impl Dir {
     /// Flushes the whole file system to stable storage. Write errors are reported only if
     /// [`syncfs_reports_errors`](Dir::syncfs_reports_errors).
     pub(crate) fn sync_fs(&self) -> Result<()> {
-        retry_on_intr(|| rustix::fs::syncfs(&self.fd)).map_err(failed("flush the file system of", &self.path))
+        retry_on_intr(|| rustix::fs::syncfs(&self.fd)).map_err(failed("flush its file system", &self.path))
     }
 
     /// Removes a file, or a directory with its contents. Symbolic links are removed, never followed. A missing name
@@ -506,7 +506,8 @@ impl Dir {
 
     /// Returns the free space of its file system.
     pub(crate) fn free_space(&self) -> Result<FreeSpace> {
-        let stat = rustix::fs::fstatvfs(&self.fd).map_err(failed("ask the file system of", &self.path))?;
+        let stat = rustix::fs::fstatvfs(&self.fd)
+            .map_err(failed("read the free space of its file system", &self.path))?;
         Ok(FreeSpace::of(&stat, rustix::process::geteuid().is_root()))
     }
 
@@ -536,8 +537,7 @@ impl Dir {
         };
         match &error {
             Error::Io { source, .. } if may_be_link(source) && is_link() => {
-                let reason = "is a symbolic link of a user, and root follows only links that root alone can make; \
-                              name what it leads to";
+                let reason = "is a symbolic link of a user, and root follows only links that only root can create; name its target";
                 Error::Destination { path: self.join(name), reason: reason.into() }
             }
             _ => error,

@@ -20,7 +20,7 @@ pub(crate) fn anonymous_file(dir: &Path) -> Result<File> {
         Ok(fd) => Ok(File::from(fd)),
         // Kernels and file systems without the flag say EISDIR.
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOSYS) => unlinked_file(&dir),
-        Err(e) => Err(failed("create a temporary file in", dir.path())(e)),
+        Err(e) => Err(failed("create a temporary file there", dir.path())(e)),
     }
 }
 
@@ -37,7 +37,7 @@ pub(super) fn unlinked_file(dir: &Dir) -> Result<File> {
         match dir.open_at(&name, flags, Mode::RUSR | Mode::WUSR) {
             Ok(fd) => return dir.unlink(&name).map(|()| File::from(fd)),
             Err(Errno::EXIST) => {}
-            Err(e) => return Err(failed("create a temporary file in", dir.path())(e)),
+            Err(e) => return Err(failed("create a temporary file there", dir.path())(e)),
         }
     }
 }

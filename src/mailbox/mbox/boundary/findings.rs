@@ -44,7 +44,7 @@ pub(super) fn about_row(row: u8, decision: &Decision, facts: &FileFacts) -> Opti
         }
         (3, _) if !candidate.blank_before => (
             Code::MboxLengthNoBlank,
-            "the Content-Length ends exactly here, but no blank line stands before this From_ line",
+            "the Content-Length ends exactly here, but there is no blank line before this From_ line",
         ),
         (4, _) => (
             Code::MboxAttachedFrom,
@@ -62,14 +62,14 @@ pub(super) fn about_row(row: u8, decision: &Decision, facts: &FileFacts) -> Opti
         ),
         (7, _) => (
             Code::MboxFromInBody,
-            "has a date, but no blank line before it, no header after it, and no other separator is spelled so: \
+            "has a date, but no blank line before it, no header after it, and no other separator is spelled the same: \
              left in the body",
         ),
         (8, _) => (Code::MboxFromInBody, "has a date, but no header follows: left in the body"),
         (9, Verdict::Separator) => (Code::MboxUndated, undated(facts.undated_reason)),
         (10, Verdict::Separator) => (
             Code::MboxUndated,
-            "a From_ line without a date; a header follows and other separators are spelled so: a message begins here",
+            "a From_ line without a date; a header follows and other separators are spelled the same: a message begins here",
         ),
         (9 | 10, _) => (
             Code::MboxFromInBody,
@@ -113,7 +113,7 @@ fn undated(reason: Option<UndatedReason>) -> &'static str {
             "a From_ line without a date; a header follows and the file has no dated ones, so a message begins here"
         }
         Some(UndatedReason::Mozilla) => {
-            "a From_ line without a date, as Mozilla writes it at times; a message begins here"
+            "a From_ line without a date, as Mozilla sometimes writes it; a message begins here"
         }
         Some(UndatedReason::Bare) => {
             "a From_ line without sender and date; a header follows, so a message begins here"
@@ -122,7 +122,7 @@ fn undated(reason: Option<UndatedReason>) -> &'static str {
             "a From_ line without a date; the header below names the same sender, so a message begins here"
         }
         Some(UndatedReason::LikeAnother) => {
-            "a From_ line without a date; a header follows and other separators are spelled so: a message begins here"
+            "a From_ line without a date; a header follows and other separators are spelled the same: a message begins here"
         }
     }
 }
@@ -130,10 +130,9 @@ fn undated(reason: Option<UndatedReason>) -> &'static str {
 fn covered(length: Option<&OpenLength>) -> String {
     match length {
         Some(OpenLength { message, end }) => format!(
-            "looks like a separator, but the message at byte {message} has a Content-Length that ends rightly \
-             at byte {end}: left in the body"
+            "looks like a separator, but the message at byte {message} has a Content-Length that correctly ends at byte {end}: left in the body"
         ),
-        None => "looks like a separator, but stands inside an MMDF frame: left in the body".into(),
+        None => "looks like a separator, but is inside an MMDF frame: left in the body".into(),
     }
 }
 

@@ -97,7 +97,7 @@ impl fmt::Display for FaultKind {
             FaultKind::Empty => "an address with nothing before its @",
             FaultKind::TwoWords => "two words of one address without a dot between them",
             FaultKind::SecondAt => "an address with two @",
-            FaultKind::BadDomain => "no domain behind the @",
+            FaultKind::BadDomain => "no domain after the @",
             FaultKind::Control => "an address with a NUL or a line end in it",
             FaultKind::TooLong => {
                 "more words and signs than are read: 2000000 in a field, 10000 in an address"

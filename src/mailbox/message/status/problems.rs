@@ -69,7 +69,7 @@ impl StatusProblems {
         let invalid = self.invalid.into_iter().map(|(name, Messages { count, first, value })| {
             let messages = grouped_plural(count, "message");
             let text = format!(
-                "invalid {name} in {messages}, the first is \"{value}\": no flag is taken from what is invalid"
+                "invalid {name} in {messages}, the first is \"{value}\": no flag was read from what is invalid"
             );
             Finding::at(Code::FlagsInvalid, first, text)
         });
@@ -106,7 +106,7 @@ mod tests {
             all.findings().iter().map(|f| (f.code, f.offset, f.message.to_string())).collect();
         let text = |name: &str, value: &str, messages: &str| {
             format!(
-                "invalid {name} in {messages}, the first is \"{value}\": no flag is taken from what is invalid"
+                "invalid {name} in {messages}, the first is \"{value}\": no flag was read from what is invalid"
             )
         };
         let (invalid, one) = (Code::FlagsInvalid, "1 message");
