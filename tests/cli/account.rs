@@ -113,14 +113,10 @@ impl Account {
         };
         let (mut folders, mut numbers) = (BTreeMap::new(), BTreeMap::new());
         for (name, levels) in listed("LIST") {
-            // Before the folder is opened: the counts are those that a client sees first.
-            let [validity, next] = dovecot.status(&name);
-            let shown = dovecot.shows_in(&name);
-            let messages = shown.iter().map(|shown| (shown.uid, message_id(&shown.body))).collect();
-            let mut mail: Vec<Mail> = shown.iter().map(Mail::of).collect();
+            numbers.insert(levels.clone(), Numbers::of(dovecot, &name));
+            let mut mail: Vec<Mail> = dovecot.shows_in(&name).iter().map(Mail::of).collect();
             mail.sort();
-            folders.insert(levels.clone(), mail);
-            numbers.insert(levels, Numbers { validity, next, messages });
+            folders.insert(levels, mail);
         }
         let subscribed = listed("LSUB").into_iter().map(|(_, levels)| levels).collect();
         Account { folders, subscribed, numbers }
@@ -141,6 +137,17 @@ impl Account {
             }
             assert_eq!(mail.len(), other.folders[folder].len(), "{what}: {folder:?}");
         }
+    }
+}
+
+impl Numbers {
+    #[track_caller]
+    pub(crate) fn of(dovecot: &Dovecot, folder: &str) -> Numbers {
+        // Before the folder is opened: these are what a client sees first.
+        let [validity, next] = dovecot.status(folder);
+        let shown = dovecot.shows_in(folder);
+        let messages = shown.iter().map(|shown| (shown.uid, message_id(&shown.body))).collect();
+        Numbers { validity, next, messages }
     }
 }
 
@@ -187,6 +194,9 @@ pub(crate) struct Listed {
 #[track_caller]
 pub(crate) fn pop3_list(dovecot: &Dovecot) -> Vec<Listed> {
     let uidls: Vec<String> = dovecot.pop3(&["UIDL"]).remove(0).lines().map(second_word).collect();
+    if uidls.is_empty() {
+        return Vec::new();
+    }
     let tops: Vec<String> = (1..=uidls.len()).map(|n| format!("TOP {n} 0")).collect();
     let tops: Vec<&str> = tops.iter().map(String::as_str).collect();
     let headers = dovecot.pop3(&tops);

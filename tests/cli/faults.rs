@@ -11,22 +11,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
-use crate::strace::{Call, FAULTS, Fault};
+use crate::strace::{Call, FAULTS, Fault, Point, point, points};
 use crate::support::*;
 use crate::trial::{Conversion, Trial, a_maildir, labelled, mixed, nothing, random};
 
 const MESSAGES: u64 = 100;
 const ONE_WORKER: &str = "-j1";
-
-/// The n-th call of a name on an operand. strace counts per thread: another thread may reach the same number
-/// on the same file, which is also a fault at the destination.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Point {
-    call: String,
-    operand: String,
-    nth: usize,
-    is_attempt: bool,
-}
 
 /// A run with a fault.
 struct Case<'a> {
@@ -283,22 +273,4 @@ fn trace(trial: &Trial<'_>) -> Vec<Call> {
     run.exits(0);
     let calls = log.lines().filter_map(|line| Call::parse(line, &trial.dest()));
     calls.filter(|call| call.is_at_destination() && !call.is_check).collect()
-}
-
-fn points(calls: &[Call]) -> Vec<Point> {
-    let points = (0..calls.len()).map(|n| point(calls, n));
-    // The number of early flushes depends on time.
-    let points = points.filter(|point| point.call != "syncfs" || point.nth == 1);
-    points.collect::<BTreeSet<_>>().into_iter().collect()
-}
-
-/// Returns the name and operand of the n-th call, and its number among those of its thread, as strace counts.
-fn point(calls: &[Call], n: usize) -> Point {
-    let (call, operand) = (&calls[n], calls[n].operand());
-    let alike = |other: &&Call| {
-        (&other.thread, &other.name) == (&call.thread, &call.name)
-            && other.operands.iter().any(|o| o == operand)
-    };
-    let nth = calls[..=n].iter().filter(alike).count();
-    Point { call: call.name.clone(), operand: operand.into(), nth, is_attempt: call.is_attempt }
 }

@@ -6,17 +6,18 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use crate::support::*;
 
-/// Dovecot's servers on standard input and output, as its login processes start them.
+/// Dovecot's servers on standard input and output, as its login processes start them, and its delivery agent.
 const IMAP: &str = "/usr/lib/dovecot/imap";
 const POP3: &str = "/usr/lib/dovecot/pop3";
+const LDA: &str = "/usr/lib/dovecot/dovecot-lda";
 
 pub(crate) const NOBODY: u32 = 65534;
 
@@ -204,6 +205,14 @@ impl Dovecot {
         format!("{IMAP} -c {}", self.configuration.display())
     }
 
+    /// Delivers a message to a folder, as a mail server does.
+    #[track_caller]
+    pub(crate) fn delivers(&self, folder: &str, message: &str) {
+        let mut command = peer(LDA, &self.home);
+        command.arg("-c").arg(&self.configuration).args(["-m", folder]);
+        run_with_stdin(command, message).exits(0);
+    }
+
     /// Returns the UIDVALIDITY and the UIDNEXT of a folder, which is not opened.
     #[track_caller]
     pub(crate) fn status(&self, folder: &str) -> [u32; 2] {
@@ -223,7 +232,8 @@ impl Dovecot {
         let mut command = peer(POP3, &self.home);
         command.arg("-c").arg(&self.configuration);
         let session: String = commands.iter().chain(&["QUIT"]).map(|line| format!("{line}\r\n")).collect();
-        let run = conversation(command, &session).exits(0);
+        let ends = |answers: &[u8]| memchr::memmem::find_iter(answers, b"\r\n.\r\n").count();
+        let run = conversation(command, &session, |answers| ends(answers) == commands.len()).exits(0);
         let text = run.text().replace("\r\n", "\n");
         let answers: Vec<String> = text
             .split_inclusive("\n.\n")
@@ -240,13 +250,16 @@ impl Dovecot {
     pub(crate) fn answers(&self, session: &str) -> Vec<Reply> {
         let mut command = peer(IMAP, &self.home);
         command.arg("-c").arg(&self.configuration);
-        let run = conversation(command, session).exits(0);
+        // Other lines of a session are those of messages.
+        let is_command = |line: &&str| line.split(' ').next().is_some_and(|tag| tag.parse::<u32>().is_ok());
+        let tags = session.lines().filter(is_command).count();
+        let last = format!("\r\n{} ", tags - 1);
+        let is_answered = |answers: &[u8]| memchr::memmem::rfind(answers, last.as_bytes()).is_some();
+        let run = conversation(command, session, is_answered).exits(0);
         let complaints: Vec<&str> = run.stderr.lines().filter(|line| !line.contains(": Info: ")).collect();
         assert!(complaints.is_empty(), "{complaints:#?}");
         let replies = replies(&run.stdout);
-        // Other lines of a session are those of messages.
-        let is_command = |line: &&str| line.split(' ').next().is_some_and(|tag| tag.parse::<u32>().is_ok());
-        for tag in 1..=session.lines().filter(is_command).count() {
+        for tag in 1..=tags {
             let is_ok = |reply: &Reply| reply.text.starts_with(&format!("{tag} OK "));
             assert!(replies.iter().any(is_ok), "{tag}: {:#?}", run.text());
         }
@@ -299,15 +312,31 @@ fn quoted(name: &str) -> String {
     name.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
-/// Runs a session to its end. A client that disconnects earlier does not get all answers.
-fn conversation(mut command: Command, asked: &str) -> Run {
+/// Runs a session to its end. Its last line ends it, and is sent when all else `is_answered`: Dovecot drops the
+/// answers that it has not written yet.
+fn conversation(mut command: Command, session: &str, is_answered: impl Fn(&[u8]) -> bool) -> Run {
+    let (commands, end) = session.trim_end().rsplit_once("\r\n").expect("two lines");
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = piped.spawn().expect("the command runs");
     let mut line = child.stdin.take().expect("it is piped");
-    line.write_all(asked.as_bytes()).unwrap();
+    write!(line, "{commands}\r\n").unwrap();
+    let (mut answers, mut is_ending) = (Vec::new(), false);
+    let mut stdout = child.stdout.take().expect("it is piped");
+    let mut chunk = vec![0; 1 << 16];
+    loop {
+        let length = stdout.read(&mut chunk).unwrap();
+        if length == 0 {
+            break;
+        }
+        answers.extend_from_slice(&chunk[..length]);
+        if !is_ending && is_answered(&answers) {
+            write!(line, "{end}\r\n").unwrap();
+            is_ending = true;
+        }
+    }
     let output = child.wait_with_output().unwrap();
     drop(line);
-    Run::of(output)
+    Run::of(Output { stdout: answers, ..output })
 }
 
 /// A line of a session, and its literal.

@@ -1,5 +1,6 @@
 //! System calls in a log of strace, and the faults that it injects.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
@@ -41,7 +42,7 @@ impl Stopped {
         let process = || {
             let log = fs::read_to_string(&log).ok()?;
             let line = log.lines().find(|line| line.ends_with("--- stopped by SIGSTOP ---"))?;
-            Pid::from_raw(line.split(' ').next()?.parse().ok()?)
+            process_of(line.split(' ').next()?)
         };
         wait_for("it to stop", || process().is_some() || strace.try_wait().unwrap().is_some());
         let process = process().unwrap_or_else(|| panic!("it never came to {fault}"));
@@ -65,6 +66,13 @@ impl Stopped {
     }
 }
 
+/// Returns the process of a thread: only a process can be sent signals.
+fn process_of(thread: &str) -> Option<Pid> {
+    let status = fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    let id = status.lines().find_map(|line| line.strip_prefix("Tgid:"))?;
+    Pid::from_raw(id.trim().parse().ok()?)
+}
+
 /// Replaces the destination's directory, which is different in each run.
 pub(crate) const ANYWHERE: &str = "/DEST";
 
@@ -79,6 +87,16 @@ pub(crate) struct Call {
     /// A check by the standard library in a debug build.
     pub is_check: bool,
     /// It only looks a name up, or it creates a file without a name: the program continues without it.
+    pub is_attempt: bool,
+}
+
+/// The n-th call of a name on an operand. strace counts per thread: another thread may reach the same number
+/// on the same file, which is also a fault at the destination.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Point {
+    pub call: String,
+    pub operand: String,
+    pub nth: usize,
     pub is_attempt: bool,
 }
 
@@ -138,6 +156,25 @@ impl Call {
         let name = self.operands.iter().find(is_name);
         name.or_else(|| self.operands.iter().find(|o| is_at_destination(o))).unwrap()
     }
+}
+
+/// Returns all points of a run, each once.
+pub(crate) fn points(calls: &[Call]) -> Vec<Point> {
+    let points = (0..calls.len()).map(|n| point(calls, n));
+    // The number of early flushes depends on time.
+    let points = points.filter(|point| point.call != "syncfs" || point.nth == 1);
+    points.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Returns the name and operand of the n-th call, and its number among those of its thread, as strace counts.
+pub(crate) fn point(calls: &[Call], n: usize) -> Point {
+    let (call, operand) = (&calls[n], calls[n].operand());
+    let alike = |other: &&Call| {
+        (&other.thread, &other.name) == (&call.thread, &call.name)
+            && other.operands.iter().any(|o| o == operand)
+    };
+    let nth = calls[..=n].iter().filter(alike).count();
+    Point { call: call.name.clone(), operand: operand.into(), nth, is_attempt: call.is_attempt }
 }
 
 /// A file without a name is logged by its inode number, which changes, so it cannot be a target.

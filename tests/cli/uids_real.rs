@@ -1,12 +1,16 @@
 //! Migrations as clients see them. Before, mbsync copies an account from Dovecot, and POP3 lists it. Afterwards
 //! the same client transfers nothing, and POP3 lists the same.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::account::{Account, Home, Listed, pop3_list};
+use serde_json::Value;
+
+use crate::account::{Account, Home, Listed, Numbers, pop3_list};
 use crate::mbsync::{Client, Sync, have_mbsync};
 use crate::peers::{Dovecot, have_dovecot, have_pop3};
+use crate::strace::{ANYWHERE, Call, Point, Stopped, points};
 use crate::support::*;
 
 /// A conversion, and the location of the mail for Dovecot before and after it.
@@ -22,7 +26,7 @@ struct Migration {
 
 const MBOXES: &str = "mbox:~/Mail:INBOX=~/Mail/INBOX";
 
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration {
         what: "mbox to Maildir",
         before: MBOXES,
@@ -46,14 +50,6 @@ const MIGRATIONS: [Migration; 4] = [
         to: "maildir:Maildirs",
         options: &[],
         after: "maildir:~/Maildirs",
-    },
-    Migration {
-        what: "Maildir to mbox",
-        before: "maildir:~/Mail",
-        from: "Mail",
-        to: "mbox:Mboxes/",
-        options: &[],
-        after: "mbox:~/Mboxes:INBOX=~/Mboxes/INBOX:UTF-8",
     },
 ];
 
@@ -249,25 +245,6 @@ fn is_noticed(migration: &Migration, home: &Home, migrated: &Migrated<'_>) {
     assert!(sync.code == Some(1) && notices.contains("UIDVALIDITY genuinely changed"), "{what}: {sync:?}");
 }
 
-/// Writes a list by hand into each folder of a Maildir.
-fn write_lists(maildir: &Path, account: &Account) {
-    for (levels, numbers) in &account.numbers {
-        let folder = match levels.join(".").as_str() {
-            "INBOX" => maildir.to_owned(),
-            name => maildir.join(format!(".{name}")),
-        };
-        let files = messages(&folder);
-        let mut list =
-            format!("3 V{} N{} G0123456789abcdef0123456789abcdef\n", numbers.validity, numbers.next);
-        for (uid, id) in &numbers.messages {
-            let file =
-                files.iter().find(|file| file.field("Message-ID").as_ref() == Some(id)).expect("its file");
-            list += &format!("{uid} :{}\n", file.base());
-        }
-        fs::write(folder.join("dovecot-uidlist"), list).unwrap();
-    }
-}
-
 /// Removes all lists, as if the conversion had written none.
 fn remove_lists(root: &Path) {
     for path in tree(root).into_keys().filter(|path| path.ends_with("dovecot-uidlist")) {
@@ -275,18 +252,332 @@ fn remove_lists(root: &Path) {
     }
 }
 
-/// Without the lists clients notice the conversion, and with lists written by hand they do not: the checks of
-/// this file can fail, and can pass.
 #[test]
-fn clients_notice_a_migration_only_without_the_uid_lists() {
+fn clients_do_not_notice_a_migration() {
     if !have_all() {
         return;
     }
-    let (home, without) = (MIGRATIONS[0].account(), MIGRATIONS[0].account());
+    for migration in &MIGRATIONS {
+        let home = migration.account();
+        let migrated = migration.run(&home, &["--uids=require"]);
+        is_not_noticed(migration, &home, &migrated);
+    }
+}
+
+/// The checks of this file can fail.
+#[test]
+fn clients_notice_a_migration_with_new_uids() {
+    if !have_all() {
+        return;
+    }
+    for migration in &MIGRATIONS {
+        let home = migration.account();
+        let migrated = migration.run(&home, &["--uids=new"]);
+        is_noticed(migration, &home, &migrated);
+    }
+}
+
+/// Without the lists clients notice the conversion: they are what keeps the UIDs, and not the names of the files.
+#[test]
+fn clients_notice_a_migration_without_the_uid_lists() {
+    if !have_all() {
+        return;
+    }
+    let home = MIGRATIONS[0].account();
     let migrated = MIGRATIONS[0].run(&home, &[]);
-    write_lists(&home.path("Maildirs"), &migrated.before.account);
-    is_not_noticed(&MIGRATIONS[0], &home, &migrated);
-    let migrated = MIGRATIONS[0].run(&without, &[]);
-    remove_lists(&without.path("Maildirs"));
-    is_noticed(&MIGRATIONS[0], &without, &migrated);
+    remove_lists(&home.path("Maildirs"));
+    is_noticed(&MIGRATIONS[0], &home, &migrated);
+}
+
+impl Migration {
+    /// Appends messages to a folder of the source, as clients do.
+    #[track_caller]
+    fn grow(&self, home: &Home, folder: &str, numbers: std::ops::Range<u32>) {
+        let append = |(n, message): (usize, String)| {
+            format!(
+                "{n} APPEND \"{folder}\" (\\Seen) \"01-Apr-1998 08:15:{n:02} +0000\" {{{}+}}\r\n{message}\r\n",
+                message.len()
+            )
+        };
+        let n = numbers.len();
+        let appends: String = (1..).zip(numbers.map(message)).map(append).collect();
+        // Dovecot writes the UIDs into an mbox when it closes the folder.
+        self.server(home).answers(&format!(
+            "{appends}{} SELECT \"{folder}\"\r\n{} CLOSE\r\n{} LOGOUT\r\n",
+            n + 1,
+            n + 2,
+            n + 3
+        ));
+    }
+
+    /// Returns the list of the INBOX in the destination.
+    fn list(&self, home: &Home) -> Vec<u8> {
+        let inbox = if self.after.contains("LAYOUT=fs") { "INBOX/" } else { "" };
+        fs::read(home.path("Maildirs").join(inbox).join("dovecot-uidlist")).unwrap()
+    }
+}
+
+/// Asserts that no message is there twice, and that the known ones have the UIDs they had.
+#[track_caller]
+fn extends(after: &Numbers, before: &Numbers, new: &[String]) {
+    let known = |(uid, _): &(&u32, &String)| before.messages.contains_key(uid);
+    let (known, added): (Vec<_>, Vec<_>) = after.messages.iter().partition(known);
+    assert_eq!((after.validity, known), (before.validity, before.messages.iter().collect()));
+    assert!(added.iter().all(|(uid, _)| (before.next..after.next).contains(uid)), "{added:?}");
+    let mut added: Vec<&String> = added.into_iter().map(|(_, id)| id).collect();
+    added.sort();
+    assert_eq!(added, new.iter().collect::<Vec<_>>());
+}
+
+fn ids(numbers: std::ops::Range<u32>) -> Vec<String> {
+    numbers.map(|n| format!("<{n}@example.org>")).collect()
+}
+
+#[test]
+fn a_source_that_grows_gives_its_new_messages_their_uids() {
+    if !have_all() {
+        return;
+    }
+    for migration in &MIGRATIONS {
+        let what = migration.what;
+        let home = migration.account();
+        let migrated = migration.run(&home, &[]);
+        // A client that only reads does not change a list.
+        let list = migration.list(&home);
+        let server = migration.server_after(&home);
+        assert_eq!(migrated.client.syncs(&server), Sync::nothing(FOLDERS.len()), "{what}");
+        assert_eq!(migration.list(&home), list, "{what}");
+
+        migration.grow(&home, "INBOX", 100..104);
+        migration.grow(&home, "Lists/qmail", 104..105);
+        let run =
+            home.converts(&[migration.options, &["--uids=require"]].concat(), migration.from, migration.to);
+        assert_eq!(count(&run.summary(), "written"), 5, "{what}");
+        let expected = Account::of(&migration.server(&home));
+        let server = migration.server_after(&home);
+        let sync = migrated.client.syncs(&server);
+        assert_eq!((sync.code, sync.pulled, sync.pushed), (Some(0), [5, 0, 0], [0; 3]), "{what}: {sync:?}");
+        let after = Account::of(&server);
+        assert_eq!(after.numbers, expected.numbers, "{what}");
+        after.is(&expected, what);
+        note!("{what}: of a source that grew by 5 messages mbsync transferred {:?}", sync.pulled);
+    }
+}
+
+#[test]
+fn no_uid_is_used_twice_when_dovecot_delivers_between_runs() {
+    if !have_all() {
+        return;
+    }
+    for migration in &MIGRATIONS {
+        let what = migration.what;
+        let home = migration.account();
+        let migrated = migration.run(&home, &[]);
+        let server = migration.server_after(&home);
+        server.delivers("INBOX", &message(900));
+        let before = Numbers::of(&server, "INBOX");
+        let list = migration.list(&home);
+        migration.grow(&home, "INBOX", 100..103);
+        let run = home.converts(migration.options, migration.from, migration.to);
+        assert_eq!(count(&run.summary(), "written"), 3, "{what}");
+        assert_eq!(run.complaints(), ["uids-not-kept"], "{what}");
+        assert_eq!(migration.list(&home), list, "{what}");
+        let server = migration.server_after(&home);
+        let after = Numbers::of(&server, "INBOX");
+        extends(&after, &before, &ids(100..103));
+        let sync = migrated.client.syncs(&server);
+        assert_eq!((sync.code, sync.pulled, sync.pushed), (Some(0), [4, 0, 0], [0; 3]), "{what}: {sync:?}");
+        note!("{what}: of 3 messages after a delivery mbsync transferred {:?}", sync.pulled);
+    }
+}
+
+/// A home whose account was converted and has grown.
+fn grown(migration: &Migration) -> Home {
+    let home = migration.account();
+    home.converts(migration.options, migration.from, migration.to);
+    migration.grow(&home, "INBOX", 100..103);
+    home
+}
+
+/// Returns the system calls at the destination of a conversion of what has grown.
+fn calls_of_growth(migration: &Migration) -> Vec<Point> {
+    let home = grown(migration);
+    let log = home.path("log");
+    let strace = ["strace", "-f", "-qq", "-y", "-o", log.to_str().unwrap(), BINARY];
+    let command = wrapped("exec \"$@\"", strace, migration.arguments(&home));
+    run(command).exits(0);
+    let log = fs::read_to_string(log).unwrap();
+    let destination = home.path("Maildirs").canonicalize().unwrap();
+    let calls = log.lines().filter_map(|line| Call::parse(line, &destination));
+    points(&calls.filter(|call| call.is_at_destination() && !call.is_check).collect::<Vec<_>>())
+}
+
+impl Migration {
+    fn arguments(&self, home: &Home) -> Vec<String> {
+        let (prefix, to) = self.to.split_once(':').unwrap_or(("", self.to));
+        let (from, to) = (home.path(self.from), home.path(to));
+        let to =
+            if prefix.is_empty() { to.display().to_string() } else { format!("{prefix}:{}", to.display()) };
+        let options = ["convert", "--json", "-j1"].into_iter().chain(self.options.iter().copied());
+        options.map(str::to_owned).chain([from.display().to_string(), to]).collect()
+    }
+}
+
+#[test]
+fn no_uid_is_used_twice_when_dovecot_delivers_during_a_run() {
+    if !have_all() || !have_strace() {
+        return;
+    }
+    let migration = &MIGRATIONS[0];
+    let points = calls_of_growth(migration);
+    let step = samples(points.len() / 8, points.len() / 40, 1).max(1);
+    let (mut kept, mut lost) = (0, 0);
+    for Point { call, operand, nth, .. } in points.iter().step_by(step) {
+        let what = format!("a delivery after {call} {nth} of {operand}");
+        let home = grown(migration);
+        let server = migration.server_after(&home);
+        let maildir = home.path("Maildirs").canonicalize().unwrap();
+        let path = operand.replace(ANYWHERE, maildir.to_str().unwrap());
+        let stopped = Stopped::after(
+            &format!("{call}:when={nth}"),
+            Some(Path::new(&path)),
+            migration.arguments(&home),
+            b"",
+        );
+        // Dovecot waits while the run has the list locked.
+        let run = std::thread::scope(|scope| {
+            let delivery = scope.spawn(|| server.delivers("INBOX", &message(900)));
+            let lock = maildir.join("dovecot-uidlist.lock");
+            wait_for("the delivery", || delivery.is_finished() || lock.exists());
+            stopped.resume()
+        });
+        let run = run.exits(0);
+        assert_eq!(count(&run.summary(), "written"), 3, "{what}");
+        let after = Numbers::of(&server, "INBOX");
+        let mut found: Vec<&String> = after.messages.values().collect();
+        found.sort();
+        found.dedup();
+        assert_eq!(found.len(), after.messages.len(), "{what}: {after:?}");
+        assert_eq!(found.len(), 6 + 3 + 1, "{what}: {after:?}");
+        assert_eq!(after.validity, FOLDERS[0].1, "{what}");
+        let source = Numbers::of(&migration.server(&home), "INBOX");
+        let same = source.messages.iter().filter(|(uid, id)| after.messages.get(uid) == Some(*id)).count();
+        let reported = run.complaints().contains(&"uids-not-kept".to_owned());
+        assert!(same == 6 + 3 || (same == 6 && reported), "{what}: {same} of 9 keep their UIDs, {after:?}");
+        (kept, lost) = if reported { (kept, lost + 1) } else { (kept + 1, lost) };
+    }
+    note!(
+        "{} deliveries during a run: {kept} times all UIDs were kept, {lost} times this was reported",
+        kept + lost
+    );
+}
+
+/// What the server of a store reported, and how it is converted.
+struct Store {
+    name: &'static str,
+    /// The converted path of the store; that of a file becomes the INBOX.
+    from: &'static str,
+    settings: &'static str,
+}
+
+const COMPRESSED: &str = "mail_plugins = zlib\n";
+const UW_UIDLS: &str = "pop3_uidl_format = %08Xv%08Xu\n";
+
+const fn store(name: &'static str, settings: &'static str) -> Store {
+    Store { name, from: "", settings }
+}
+
+/// The stores in ../shared/stores whose servers reported UIDs.
+const STORES: [Store; 15] = [
+    store("dovecot-from-courier", ""),
+    store("dovecot-maildir", ""),
+    store("dovecot-maildir-bz2", COMPRESSED),
+    store("dovecot-maildir-fs", ""),
+    store("dovecot-maildir-gz", COMPRESSED),
+    store("dovecot-maildir-mixed", COMPRESSED),
+    store("dovecot-maildir-popuidl", ""),
+    store("dovecot-maildir-zstd", COMPRESSED),
+    store("dovecot-mbox", ""),
+    store("dovecot-uidlist-behind", ""),
+    store("dovecot-uidlist-fields", ""),
+    Store { name: "uw-mbox", from: "inbox2", settings: UW_UIDLS },
+    Store { name: "uw-mbox", from: "lists", settings: UW_UIDLS },
+    Store { name: "uw-mmdf", from: "inbox2", settings: UW_UIDLS },
+    Store { name: "uw-mmdf", from: "lists", settings: UW_UIDLS },
+];
+
+impl Store {
+    /// Returns the folders and the POP3 list that the server reported.
+    fn expected(&self, store: &Path) -> (BTreeMap<String, Numbers>, Vec<Listed>) {
+        let report: Value = serde_json::from_slice(&fs::read(store.join("expected.json")).unwrap()).unwrap();
+        let text = |value: &Value, key: &str| value[key].as_str().unwrap_or_default().to_owned();
+        let number = |value: &Value, key: &str| u32::try_from(count(value, key)).unwrap();
+        let of_folder =
+            |folder: &&Value| folder["uidvalidity"].is_u64() && text(folder, "name").contains(self.from);
+        let (mut folders, mut pop3) = (BTreeMap::new(), Vec::new());
+        for folder in report["folders"].as_array().unwrap().iter().filter(of_folder) {
+            let name = text(folder, "imap_name");
+            // Courier's names begin with the INBOX, and its separator is a dot.
+            let name = name.strip_prefix("INBOX.").map(|name| name.replace('.', "/")).unwrap_or(name);
+            let name = if self.from.is_empty() { name } else { "INBOX".to_owned() };
+            let messages = folder["messages"].as_array().unwrap();
+            // The UIDVALIDITY of an empty mbox is only in the index files.
+            if messages.is_empty() && self.name == "dovecot-mbox" {
+                continue;
+            }
+            for message in messages.iter().filter(|message| message["uidl_uw_ipop3d"].is_string()) {
+                let uidl = text(message, "uidl_uw_ipop3d");
+                pop3.push(Listed { uidl, message_id: text(message, "message_id") });
+            }
+            let messages =
+                messages.iter().map(|message| (number(message, "uid"), text(message, "message_id")));
+            let numbers = Numbers {
+                validity: number(folder, "uidvalidity"),
+                next: number(folder, "uidnext"),
+                messages: messages.collect(),
+            };
+            folders.insert(name, numbers);
+        }
+        let listed = report["pop3_inbox"].as_array().into_iter().flatten();
+        pop3.extend(listed.map(|m| Listed { uidl: text(m, "uidl"), message_id: text(m, "message_id") }));
+        (folders, pop3)
+    }
+}
+
+/// Other servers list messages for POP3 in another order than Dovecot.
+fn by_message(mut listed: Vec<Listed>) -> Vec<Listed> {
+    listed.sort_by(|a, b| a.message_id.cmp(&b.message_id));
+    listed
+}
+
+#[test]
+fn dovecot_shows_the_uids_that_the_server_of_a_store_reported() {
+    let Some(stores) = shared("stores") else { return };
+    if !have_dovecot() || !have_pop3() {
+        return;
+    }
+    let (mut messages, mut uidls) = (0, 0);
+    for store in &STORES {
+        let what = format!("{} {}", store.name, store.from);
+        let home = Home::new();
+        let Ok(archive) = fs::File::open(stores.join(store.name).join("store.tar.zst")) else {
+            skip!("../shared/stores/{} is not here", store.name);
+        };
+        tar::Archive::new(zstd::Decoder::new(archive).unwrap()).unpack(home.root()).unwrap();
+        let from = Path::new("store").join(store.from);
+        let run = home.converts(&[], from.to_str().unwrap(), "maildir:Maildirs");
+        assert!(!run.complaints().contains(&"uids-not-kept".to_owned()), "{what}: {:?}", run.findings());
+        let server = home.serves("maildir:~/Maildirs").with_listescape().with(store.settings);
+        let (folders, pop3) = store.expected(&stores.join(store.name));
+        let listed = pop3_list(&server);
+        let account = Account::of(&server);
+        for (name, expected) in &folders {
+            let levels: Vec<String> = name.split('/').map(str::to_owned).collect();
+            assert_eq!(account.numbers.get(&levels), Some(expected), "{what}: {name}");
+            messages += expected.messages.len();
+        }
+        uidls += pop3.len();
+        assert_eq!(by_message(listed), by_message(pop3), "{what}");
+    }
+    note!("{} stores, {messages} messages and {uidls} UIDLs as their servers reported", STORES.len());
 }
