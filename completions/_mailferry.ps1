@@ -45,6 +45,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             [CompletionResult]::new('--from-zone', '--from-zone', [CompletionResultType]::ParameterName, 'Time zone of From_ lines without one')
             [CompletionResult]::new('--since', '--since', [CompletionResultType]::ParameterName, 'Only messages received on this day or later')
             [CompletionResult]::new('--before', '--before', [CompletionResultType]::ParameterName, 'Only messages received before this day')
+            [CompletionResult]::new('--split', '--split', [CompletionResultType]::ParameterName, 'Spread messages over folders or mboxes: year')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Last part of the names of messages')
             [CompletionResult]::new('--info-sep', '--info-sep', [CompletionResultType]::ParameterName, 'Character before the flags in a name, for file systems without colons')
             [CompletionResult]::new('--boundaries', '--boundaries', [CompletionResultType]::ParameterName, 'Edited list of inspect --boundaries that decides where messages begin')

@@ -41,6 +41,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand --from-zone 'Time zone of From_ lines without one'
             cand --since 'Only messages received on this day or later'
             cand --before 'Only messages received before this day'
+            cand --split 'Spread messages over folders or mboxes: year'
             cand --host 'Last part of the names of messages'
             cand --info-sep 'Character before the flags in a name, for file systems without colons'
             cand --boundaries 'Edited list of inspect --boundaries that decides where messages begin'

@@ -56,6 +56,7 @@ mtime\t'The source file'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l from-zone -d 'Time zone of From_ lines without one' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l since -d 'Only messages received on this day or later' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l before -d 'Only messages received before this day' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l split -d 'Spread messages over folders or mboxes: year' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l host -d 'Last part of the names of messages' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l info-sep -d 'Character before the flags in a name, for file systems without colons' -r -f -a ":\t''
 ;\t''

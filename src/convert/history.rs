@@ -192,7 +192,12 @@ impl<'a> History<'a> {
     }
 
     /// Returns a warning if an earlier run wrote a source with other options: what it wrote stays.
-    pub(crate) fn options_finding(&'a self, identity: Identity, render: RenderOptions) -> Option<Finding> {
+    pub(crate) fn options_finding(
+        &'a self,
+        identity: Identity,
+        options: &ImportOptions<'_>,
+    ) -> Option<Finding> {
+        let render = options.render;
         let header = &self.manifest.sections[identity.section()?].header;
         let usual = RenderOptions::default();
         let recorded = |value: &'a Option<String>, usual| value.as_deref().unwrap_or(usual);
@@ -200,6 +205,11 @@ impl<'a> History<'a> {
             ("--eol", &header.eol[..], render.eol.name()),
             ("--labels", recorded(&header.labels, usual.labels.name()), render.labels.name()),
             ("--deleted", recorded(&header.deleted, usual.deleted.name()), render.deleted.name()),
+            (
+                "--split",
+                recorded(&header.split, "none"),
+                if options.split.is_some() { "year" } else { "none" },
+            ),
             ("--headers", recorded(&header.headers, usual.headers.name()), render.headers.name()),
         ];
         let changed = options.iter().filter(|(_, before, now)| before != now);
@@ -224,7 +234,7 @@ impl<'a> History<'a> {
         let labels = options.render.labels;
         let outlines = &self.manifest.sections;
         let sections: Vec<Section> = outlines.iter().map(Outline::read).collect::<Result<_>>()?;
-        let has_folders = labels.are_folders()
+        let has_folders = options.makes_folders()
             || sections.iter().flat_map(|s| &s.messages).any(|message| !message.folders.is_empty());
         let folders = match state {
             DestinationState::Maildir => list_folders(maildir, has_folders, context.now)?,

@@ -110,6 +110,7 @@ impl<'a> Import<'a> {
         let run = RunOptions {
             render: options.render,
             selection: options.selection,
+            is_split: options.split.is_some(),
             folders: &folders,
             keywords: &keywords,
             host: context.host,
@@ -163,13 +164,13 @@ impl<'a> Import<'a> {
             let outline = &history.manifest.sections[n];
             let Some(footer) = &outline.footer else { return Ok(None) };
             totals.add_known(outline.header.size, footer);
-            if options.render.labels.are_folders() {
+            if options.makes_folders() {
                 let messages = outline.read()?.messages;
                 let names = messages.iter().flat_map(labels::folder_names);
                 names.for_each(|name| *folders.entry(name).or_default() += 1);
             }
             let findings = identity_finding(identity).into_iter();
-            let findings = findings.chain(history.options_finding(identity, options.render)).collect();
+            let findings = findings.chain(history.options_finding(identity, options)).collect();
             reports.push(Report::new(input.source.path(), findings));
         }
         if write::has_leftovers(options.destination.path)? {
@@ -247,6 +248,7 @@ impl<'a> Import<'a> {
                 },
                 dedupe: options.dedupe,
                 selection: options.selection,
+                split: options.split.clone(),
                 reports_assumptions: true,
                 previous: history.previous_messages(input, identity)?,
             };
@@ -259,7 +261,7 @@ impl<'a> Import<'a> {
                 identity => identity,
             };
             report.findings.extend(identity_finding(identity).into_iter().chain(replaced));
-            report.findings.extend(history.options_finding(identity, options.render));
+            report.findings.extend(history.options_finding(identity, options));
             report.findings.append(&mut plan.findings);
             plans.push(IdentifiedPlan { plan, identity, fingerprint });
         }

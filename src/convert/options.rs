@@ -37,6 +37,8 @@ pub(crate) struct ImportOptions<'a> {
     pub(crate) render: RenderOptions,
     pub(crate) dedupe: Dedupe,
     pub(crate) selection: Selection,
+    /// Puts each message into the folder of its year in this time zone.
+    pub(crate) split: Option<jiff::tz::TimeZone>,
     /// The zone of From_ lines that name none.
     pub(crate) from_zone: Option<jiff::tz::TimeZone>,
     /// The date that is tried first.
@@ -45,6 +47,13 @@ pub(crate) struct ImportOptions<'a> {
     pub(crate) new_source: bool,
     /// Names of other sources of the same command that go into the same Maildir.
     pub(crate) siblings: &'a [&'a Path],
+}
+
+impl ImportOptions<'_> {
+    /// Reports whether messages go into folders of the Maildir.
+    pub(crate) fn makes_folders(&self) -> bool {
+        self.render.labels.are_folders() || self.split.is_some()
+    }
 }
 
 impl<'a> DestinationOptions<'a> {

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use jiff::tz::TimeZone;
 use rayon::prelude::*;
 
 use super::assumptions::{Assumptions, FlagFields, FlagStats};
@@ -9,7 +10,8 @@ use super::dedupe::{MessageDigests, content_digest};
 use super::planned::{Disposition, FolderPlacement};
 use super::render::render;
 use super::{
-    Dedupe, MailStats, NameTable, PlannedMessage, PreviousMessages, RenderOptions, Rendered, SourceUids,
+    Dedupe, FolderIndex, LabelFolders, MailStats, NameTable, PlannedMessage, PreviousMessages, RenderOptions,
+    Rendered, SourceUids, YearSplit,
 };
 use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::maildir::{Unique, keywords};
@@ -63,6 +65,8 @@ pub(crate) struct PlanOptions {
     pub(crate) dates: DateRules,
     pub(crate) dedupe: Dedupe,
     pub(crate) selection: Selection,
+    /// Puts each message into the folder of its year in this time zone.
+    pub(crate) split: Option<TimeZone>,
     /// Report what is assumed about flags and dates.
     pub(crate) reports_assumptions: bool,
     /// The messages of this source that earlier runs wrote.
@@ -77,7 +81,8 @@ pub(crate) fn plan(
     names: &mut NameTable,
     on_progress: &(dyn Fn(u64) -> Result<()> + Sync),
 ) -> Result<Plan> {
-    let PlanOptions { render, dates: rules, dedupe, selection, reports_assumptions, mut previous } = options;
+    let PlanOptions { render, dates: rules, dedupe, selection, split, reports_assumptions, mut previous } =
+        options;
     let analysis = Analysis {
         source,
         mbox,
@@ -108,6 +113,7 @@ pub(crate) fn plan(
     let mut origins = OriginCheck::default();
     let mut unusual = unusual.into_iter().peekable();
     let pseudo_message = mbox.pseudo_message();
+    let mut years = split.map(YearFolders::new);
     for (n, ((extent, planned), stamp)) in mbox.messages().iter().zip(&mut messages).zip(stamps).enumerate() {
         let pseudo = pseudo_message == Some(extent);
         if pseudo {
@@ -118,6 +124,10 @@ pub(crate) fn plan(
         let unusual = unusual.next_if(|unusual| unusual.number == n).unwrap_or_default();
         if let Some(labels) = unusual.labels {
             planned.set_placement(FolderPlacement::new(names.folders.for_labels(&labels)));
+        }
+        if let Some(years) = years.as_mut().filter(|_| !pseudo) {
+            let folder = years.folder(planned, &rules, &mut names.folders);
+            planned.set_placement(FolderPlacement::new(vec![folder]));
         }
         let is_selected = selection.contains(planned.epoch);
         if pseudo {
@@ -169,6 +179,34 @@ fn number_messages(mbox: &Mbox<'_>, messages: &mut [PlannedMessage]) -> Option<S
         message.uid = sequence.take(wanted)?;
     }
     Some(SourceUids { validity: base.validity, next: sequence.next(), fields: Vec::new(), is_uw })
+}
+
+/// The folders of the years of a source.
+struct YearFolders {
+    years: YearSplit,
+    /// By the number of the year.
+    folders: Vec<FolderIndex>,
+}
+
+impl YearFolders {
+    fn new(zone: TimeZone) -> YearFolders {
+        YearFolders { years: YearSplit::new(zone), folders: Vec::new() }
+    }
+
+    /// Returns the folder of a message. The date of the source is not the date of a message, unless the user says so.
+    fn folder(
+        &mut self,
+        planned: &PlannedMessage,
+        rules: &DateRules,
+        folders: &mut LabelFolders,
+    ) -> FolderIndex {
+        let has_date = planned.origin.is_of_message() || rules.first == Some(planned.origin);
+        let number = self.years.number(has_date.then_some(planned.epoch));
+        if number == self.folders.len() {
+            self.folders.push(folders.intern(vec![self.years.name(number).to_owned()]));
+        }
+        self.folders[number]
+    }
 }
 
 /// The part of planning that looks at each message by itself, on several threads.

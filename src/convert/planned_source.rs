@@ -25,6 +25,8 @@ pub(crate) struct PlannedSource<'a> {
 pub(crate) struct RunOptions<'a> {
     pub(crate) render: RenderOptions,
     pub(crate) selection: Selection,
+    /// Each message goes into the folder of its year.
+    pub(crate) is_split: bool,
     /// The folders of all messages.
     pub(crate) folders: &'a LabelFolders,
     /// The keywords of all messages, with their letters.

@@ -49,7 +49,7 @@ impl<'a> SectionWriter<'a> {
         fingerprint: Fingerprint,
     ) -> SectionWriter<'a> {
         let raw = source.source.raw();
-        let (RunOptions { render, selection, .. }, usual) = (source.run, RenderOptions::default());
+        let (RunOptions { render, selection, is_split, .. }, usual) = (source.run, RenderOptions::default());
         let header = SectionHeader {
             section: manifest::VERSION,
             program: concat!("mailferry ", env!("CARGO_PKG_VERSION")).into(),
@@ -69,6 +69,7 @@ impl<'a> SectionWriter<'a> {
             labels: (render.labels != usual.labels).then(|| render.labels.name().into()),
             deleted: (render.deleted != usual.deleted).then(|| render.deleted.name().into()),
             headers: (render.headers != usual.headers).then(|| render.headers.name().into()),
+            split: is_split.then(|| "year".into()),
             selection,
             uid_lists: BTreeMap::new(),
         };

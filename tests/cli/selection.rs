@@ -1,4 +1,4 @@
-//! `--since` and `--before`: some messages now, others later, none twice.
+//! `--since`, `--before` and `--split`: some messages now, others later, none twice, each in one place.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -303,4 +303,123 @@ fn a_tree_has_a_column_for_what_is_not_selected() {
     assert_eq!(numbers(&setup.maildir().join(".a")), [3, 4, 5]);
     let paths = [&*setup.path("Mail"), &*setup.maildir()];
     assert_eq!(counts(convert_in("UTC", &[], &paths)), [6, 3, 0]);
+}
+
+/// Returns the numbers of the messages in each folder of a Maildir that has some.
+fn by_folder(maildir: &Path) -> Vec<(String, Vec<u32>)> {
+    let folders = names(maildir).into_iter().filter(|name| name.starts_with('.'));
+    let all = [String::new()].into_iter().chain(folders);
+    let all = all.map(|folder| (folder.clone(), numbers(&maildir.join(folder))));
+    all.filter(|(_, numbers)| !numbers.is_empty()).collect()
+}
+
+fn expected(folders: &[(&str, &[u32])]) -> Vec<(String, Vec<u32>)> {
+    folders.iter().map(|(folder, numbers)| ((*folder).to_owned(), numbers.to_vec())).collect()
+}
+
+#[test]
+fn each_message_is_in_the_folder_of_its_year() {
+    for (zone, folders) in [
+        ("UTC", expected(&[(".2014", &[0, 1, 2]), (".2015", &[3, 4, 5])])),
+        ("Asia/Kolkata", expected(&[(".2014", &[0]), (".2015", &[1, 2, 3, 4, 5])])),
+    ] {
+        let setup = Setup::new();
+        let source = setup.file("in", mbox(&DATES));
+        let paths = [&*source, &setup.maildir()];
+        assert_eq!(counts(convert_in(zone, &["-n", "--split=year"], &paths)), [6, 0, 0]);
+        assert_eq!(counts(convert_in(zone, &["--split=year"], &paths)), [6, 0, 0]);
+        assert_eq!(by_folder(&setup.maildir()), folders);
+        assert_eq!(counts(convert_in(zone, &["--split=year"], &paths)), [0, 6, 0]);
+        setup.restores(&source);
+        verify(&setup.maildir(), &[], 0);
+        let more = received(6, "Fri Jan  1 12:00:00 2016");
+        fs::write(&source, mbox(&DATES) + &more).unwrap();
+        assert_eq!(counts(convert_in(zone, &["--split=year"], &paths)), [1, 6, 0]);
+        assert_eq!(by_folder(&setup.maildir()).last().unwrap(), &(".2016".to_owned(), vec![6]));
+        setup.restores(&source);
+    }
+}
+
+#[test]
+fn a_split_goes_with_a_selection() {
+    let setup = Setup::new();
+    let source = setup.file("in", mbox(&DATES));
+    let paths = [&*source, &setup.maildir()];
+    assert_eq!(counts(convert_in("UTC", &["--split=year", "--since=2015"], &paths)), [3, 0, 3]);
+    assert_eq!(by_folder(&setup.maildir()), expected(&[(".2015", &[3, 4, 5])]));
+    assert_eq!(counts(convert_in("UTC", &["--split=year", "--before=2015"], &paths)), [3, 3, 0]);
+    assert_eq!(by_folder(&setup.maildir()), expected(&[(".2014", &[0, 1, 2]), (".2015", &[3, 4, 5])]));
+    setup.restores(&source);
+    // Without the split, the rest goes into the Maildir itself, and this is reported.
+    fs::write(&source, mbox(&DATES) + &received(6, "Fri Jan  1 12:00:00 2016")).unwrap();
+    let run = convert_in("UTC", &[], &paths);
+    let changed = run.findings().into_iter().find(|found| found["code"] == "options-changed").unwrap();
+    assert!(changed["message"].as_str().unwrap().starts_with("--split was year and is none"), "{changed}");
+    assert_eq!(numbers(&setup.maildir()), [6]);
+}
+
+#[test]
+fn a_message_without_a_real_date_is_undated() {
+    let setup = Setup::new();
+    let undated = "From ada@example.org\nFrom: Ada <ada@example.org>\nSubject: number 6\n\ntext\n\n";
+    let source = setup.file("in", mbox(&DATES) + undated);
+    convert_in("UTC", &["--split=year"], &[&source, &setup.maildir()]).exits(0);
+    assert_eq!(by_folder(&setup.maildir()).last().unwrap(), &(".undated".to_owned(), vec![6]));
+    let dir = format!("mbox:{}/", setup.path("out").display());
+    convert_in("UTC", &["--split=year"], &[&source, Path::new(&dir)]).exits(0);
+    assert_eq!(names(&setup.path("out")), ["2014", "2015", "undated"]);
+}
+
+#[test]
+fn a_directory_of_mboxes_gets_one_for_each_year() {
+    let setup = Setup::new();
+    let (source, maildir) = (setup.file("in", mbox(&DATES)), maildir_of(&setup, "source"));
+    let out = setup.path("out");
+    let to = PathBuf::from(format!("mbox:{}/", out.display()));
+    for source in [&source, &maildir] {
+        convert_in("UTC", &["-n", "--split=year"], &[source, &to]).exits(0);
+        assert!(!out.exists());
+        assert_eq!(counts(convert_in("UTC", &["--split=year"], &[source, &to])), [6, 0, 0]);
+        assert_eq!(names(&out), ["2014", "2015"]);
+        for (year, range) in [("2014", 0..3), ("2015", 3..6)] {
+            let text = fs::read_to_string(out.join(year)).unwrap();
+            let has = |n: u32| text.matches(&format!("Subject: number {n}\n")).count();
+            assert!((0..6).all(|n| has(n) == usize::from(range.contains(&n))), "{year}: {text}");
+        }
+        // What exists is not replaced, and no year is written before that is known.
+        fs::remove_file(out.join("2014")).unwrap();
+        convert_in("UTC", &["--split=year"], &[source, &to]).exits(1);
+        assert_eq!(names(&out), ["2015"]);
+        convert_in("UTC", &["--split=year", "--force"], &[source, &to]).exits(0);
+        assert_eq!(names(&out), ["2014", "2015"]);
+        fs::remove_dir_all(&out).unwrap();
+    }
+    fs::create_dir(setup.path("Mail")).unwrap();
+    setup.file("Mail/Sent", mbox(&DATES));
+    setup.file("Mail/inbox", mbox(&DATES[..2]));
+    convert_in("UTC", &["--split=year"], &[&setup.path("Mail"), &to]).exits(0);
+    assert_eq!(paths(&out).len(), 4, "{:?}", paths(&out));
+    assert_eq!(names(&out.join("Sent")), ["2014", "2015"]);
+}
+
+#[test]
+fn a_split_that_cannot_be_is_refused_with_what_can() {
+    let setup = Setup::new();
+    let (source, maildir) = (setup.file("in", mbox(&DATES)), maildir_of(&setup, "source"));
+    let mbox = PathBuf::from(format!("mbox:{}", setup.path("out").display()));
+    let copy = PathBuf::from(format!("maildir:{}", setup.maildir().display()));
+    for (args, paths, words) in [
+        (&["--split=month"][..], [&source, &setup.maildir()], "--split: invalid value month: use year"),
+        (&["--split=year"], [&source, &mbox], "mbox:DIR/"),
+        (
+            &["--split=year", "--labels=folders"],
+            [&source, &setup.maildir()],
+            "--split: makes folders by year",
+        ),
+        (&["--split=year"], [&maildir, &copy], "--split"),
+    ] {
+        let run = convert_in("UTC", args, &[paths[0], paths[1]]).exits(2);
+        assert!(run.stderr.contains(words), "{}", run.stderr);
+    }
+    assert!(!setup.maildir().exists() && !setup.path("out").exists());
 }

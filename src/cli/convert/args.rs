@@ -98,6 +98,12 @@ pub(crate) struct ConvertArgs {
     /// Only messages received before this day
     #[arg(long, value_name = "DATE", value_parser = dates::parse, help_heading = MESSAGES)]
     pub(super) before: Option<i64>,
+    /// Spread messages over folders or mboxes: year
+    ///
+    /// With year, a message received in 2015 goes into the folder 2015 of the Maildir, or into the mbox DIR/2015 of
+    /// mbox:DIR/. A message without a real date goes into undated. Years begin at midnight in the time zone of $TZ.
+    #[arg(long, value_name = "BY", value_parser = dates::parse_split, help_heading = MESSAGES)]
+    pub(super) split: Option<jiff::tz::TimeZone>,
     /// Last part of the names of messages
     #[arg(long, value_name = "WORD", value_parser = NonEmptyStringValueParser::new(), default_value = "mailferry", hide_short_help = true, help_heading = DESTINATION)]
     pub(super) host: String,
@@ -323,6 +329,15 @@ impl ConvertArgs {
         })
     }
 
+    /// Returns the option that makes folders of one mbox.
+    pub(super) fn folders_option(&self) -> Option<&'static str> {
+        match () {
+            () if self.labels.are_folders() => Some("--labels"),
+            () if self.split.is_some() => Some("--split"),
+            () => None,
+        }
+    }
+
     pub(super) fn selection(&self) -> Selection {
         Selection { since: self.since, before: self.before }
     }
@@ -349,6 +364,7 @@ impl ConvertArgs {
             },
             dedupe: self.dedupe.unwrap_or_default(),
             selection: self.selection(),
+            split: self.split.clone(),
             from_zone: self.from_zone.clone(),
             // The From_ line comes first anyway.
             date: Some(self.date).filter(|&date| date != Origin::FromLine),
@@ -388,6 +404,7 @@ impl ConvertArgs {
                 () => OutputMode::New,
             },
             selection: self.selection(),
+            split: self.split.clone(),
             eol: self.eol,
             from_zone: self.from_zone.clone(),
             manifest: self.manifest(),

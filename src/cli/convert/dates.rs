@@ -11,6 +11,14 @@ pub(super) fn parse(text: &str) -> Result<i64, String> {
     begin(date, zone).ok_or_else(|| format!("{date} is out of range"))
 }
 
+/// Parses the value of `--split`, and returns the time zone whose years count.
+pub(super) fn parse_split(text: &str) -> Result<TimeZone, String> {
+    match text {
+        "year" => time_zone(),
+        _ => Err("use year".to_owned()),
+    }
+}
+
 fn parse_date(text: &str) -> Option<Date> {
     let mut parts = text.split('-');
     let mut number = |digits: usize| match parts.next() {

@@ -110,7 +110,9 @@ impl Choice<'_> {
             |source: &MailboxArg| find_nested_folders(&source.path).is_ok_and(|found| found.is_some());
         let to_maildir = matches!(destination.format, Some(Format::Maildir | Format::Eml));
         let to_directory = !to_maildir && destination.is_directory() && !is_maildir(&destination.path)?;
-        let mut is_tree = args.tree.is_used();
+        // Several mboxes.
+        let is_split = args.split.is_some() && to_directory && self.is_for_mbox();
+        let mut is_tree = is_split || args.tree.is_used();
         for (source, is_maildir) in sources.iter().zip(are_maildirs) {
             is_tree |= match is_maildir {
                 true => to_directory || to_maildir && has_folders(source),
@@ -136,6 +138,15 @@ impl Choice<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Reports whether the destination is for mboxes.
+    fn is_for_mbox(&self) -> bool {
+        match self.destination.format {
+            Some(Format::Mbox | Format::Variant(_)) => true,
+            Some(Format::Maildir | Format::Eml) => false,
+            None => self.maildirs == self.sources.len(),
+        }
     }
 
     fn check_tree(&self) -> Result<()> {
@@ -187,15 +198,19 @@ impl Choice<'_> {
         if maildirs > 0 && file_id(&sources[0]).is_some() && file_id(&sources[0]) == file_id(destination) {
             return refuse(destination, "is the source itself; a Maildir cannot be copied into itself");
         }
-        if !args.labels.are_folders() {
-            return Ok(());
+        let Some(option) = args.folders_option() else { return Ok(()) };
+        if args.labels.are_folders() && args.split.is_some() {
+            return Err(Error::usage(
+                "--split",
+                "makes folders by year, and --labels makes others; use one of them",
+            ));
         }
         if is_maildirpp_folder(&destination.path) {
             let path = display_path(&destination.path);
             let reason = format!("makes folders, and {path} is a folder of a Maildir; name the Maildir");
-            return Err(Error::usage("--labels", reason));
+            return Err(Error::usage(option, reason));
         }
-        let reason = "is not for folders of labels; run the command as that user";
+        let reason = "is not for folders of one mbox; run the command as that user";
         match () {
             () if args.mode != 0o600 => Err(Error::usage("--mode", reason)),
             () => Ok(()),

@@ -56,7 +56,7 @@ impl<'a> ConvertReport<'a> {
             self.reporter.findings(&report.path, &report.findings);
         }
         let exit = self.exit(outcome.error.as_ref());
-        let has_labels = self.args.labels.are_folders();
+        let has_labels = self.args.folders_option().is_some();
         let labels = outcome.folders.iter().filter(|_| has_labels && outcome.error.is_none());
         let rows: Vec<FolderRow> = labels.map(FolderRow::of_label).collect();
         let written = match written {

@@ -181,7 +181,8 @@ impl TreeReport {
     /// Returns what the tree became.
     pub(super) fn written(&self) -> Written {
         let names: BTreeSet<_> = self.outcome.folders.iter().map(|row| &row.entry.name.directory).collect();
-        let folders = names.len() as u64;
+        let parts = self.outcome.folders.iter().map(|row| row.parts - 1).sum::<u64>();
+        let folders = names.len() as u64 + parts;
         match self.layout {
             Layout::MaildirPlusPlus => Written::Maildir(Some(folders)),
             Layout::Fs => Written::Maildirs(folders),

@@ -9,6 +9,7 @@ mod output;
 mod ready_source;
 mod render;
 mod tally;
+mod years;
 
 use crate::convert::chunks::divide;
 use crate::convert::plan::plan;
@@ -21,15 +22,12 @@ use crate::mailbox::mbox::{Mbox, Variant};
 use crate::mailbox::message::DateRules;
 use crate::mailbox::{Context, Error, Phase, Result};
 use maildir::SourceMaildir;
-use output::{Output, SourceChunk, Work};
+use output::{MESSAGES_AT_ONCE, Output, SourceChunk, Work};
 use ready_source::ReadySource;
 use tally::Tally;
 
 pub(crate) use maildir::find_nested_folders;
 pub(crate) use options::{ExportOptions, ExportSource, OutputMode};
-
-/// Messages that a worker renders and writes at once.
-const MESSAGES_AT_ONCE: usize = 256;
 
 /// Exports all sources into one mbox, and returns the variant it has. On an error the destination is unchanged.
 pub(crate) fn export(
@@ -44,7 +42,6 @@ pub(crate) fn export(
         let changed = export.inputs().find_map(|input| input.source.check_unchanged().err());
         Abort::from(if matches!(error, Error::Interrupted) { error } else { changed.unwrap_or(error) })
     });
-    let done = done.map(|totals| (totals, FolderCount::inbox(&totals)));
     let outcome = Outcome::new(done, sources.len(), export.bytes_source);
     let Export { mut reports, variant, .. } = export;
     for (source, report) in sources.iter().zip(&mut reports) {
@@ -73,22 +70,18 @@ impl<'a> Export<'a> {
         })
     }
 
-    fn run(&mut self) -> Result<Totals> {
+    fn run(&mut self) -> Result<(Totals, Vec<FolderCount>)> {
         let Export { sources, options, context, .. } = *self;
         self.bytes_source = self.inputs().map(|input| input.source.text().len() as u64).sum();
         if self.inputs().next().is_some() {
             context.events.begin(Phase::Reading, self.bytes_source);
         }
         let mut ready = sources.iter().map(|source| self.prepare(source)).collect::<Result<Vec<_>>>()?;
-        let numbered = ready.iter().enumerate();
-        let chunks: Vec<SourceChunk> = numbered
-            .flat_map(|(source, ready)| {
-                let parts = divide(ready.sizes().into_iter(), MESSAGES_AT_ONCE);
-                parts.into_iter().map(move |part| SourceChunk { source, part })
-            })
-            .collect();
+        let chunks = divide_sources(&ready);
         let work = Work { sources: &ready, chunks: &chunks, options, context };
+        let mut folders = Vec::new();
         let (tallies, bytes_needed) = match options.output {
+            _ if options.split.is_some() => self.write_years(&work, &mut folders)?,
             OutputMode::Files => {
                 let bytes_needed = check_free_space(options, &chunks)?;
                 context.events.begin(Phase::Writing, chunks.iter().map(|chunk| chunk.part.size).sum());
@@ -101,7 +94,32 @@ impl<'a> Export<'a> {
             total += &ready.totals(&tally);
             report.findings.extend(tally.findings());
         }
-        Ok(total)
+        if options.split.is_none() {
+            folders = FolderCount::inbox(&total);
+        }
+        Ok((total, folders))
+    }
+
+    /// Writes an mbox for each year, with its counts to `folders`.
+    fn write_years(&mut self, work: &Work<'_>, folders: &mut Vec<FolderCount>) -> Result<(Vec<Tally>, u64)> {
+        let Work { sources, options, context, .. } = *work;
+        let years = years::divide(sources, options, context)?;
+        years.iter().try_for_each(|year| year.check(options))?;
+        check_free_space(options, work.chunks)?;
+        years::create_directory(options)?;
+        let mut tallies: Vec<Tally> = sources.iter().map(|_| Tally::default()).collect();
+        let mut bytes_needed = 0;
+        for year in &years {
+            let options = ExportOptions { destination: &year.path, ..options.clone() };
+            let work = Work { chunks: &year.chunks, options: &options, ..*work };
+            let (of_year, bytes) = self.write_mbox(&work)?;
+            let written = of_year.iter().map(|tally| tally.messages).sum();
+            let name = year.name.clone();
+            folders.push(FolderCount { name, found: written, written, ..FolderCount::default() });
+            bytes_needed += bytes;
+            tallies.iter_mut().zip(of_year).for_each(|(tally, of_year)| *tally += of_year);
+        }
+        Ok((tallies, bytes_needed))
     }
 
     /// Writes the mbox, and returns the counts of each source and the bytes that it takes.
@@ -155,12 +173,22 @@ impl<'a> Export<'a> {
             dates: DateRules { now: context.now, mtime: input.source.mtime(), from_zone, first: None },
             dedupe: Dedupe::No,
             selection: options.selection,
+            split: None,
             reports_assumptions: false,
             previous: PreviousMessages::default(),
         };
         let on_progress = |_| context.cancel.check();
         plan(&input.source, mbox, plan_options, &mut NameTable::default(), &on_progress)
     }
+}
+
+/// Divides all messages of all sources into chunks.
+fn divide_sources(sources: &[ReadySource<'_>]) -> Vec<SourceChunk> {
+    let chunks = sources.iter().enumerate().flat_map(|(source, ready)| {
+        let parts = divide(ready.sizes().into_iter(), MESSAGES_AT_ONCE);
+        parts.into_iter().map(move |part| SourceChunk { source, part })
+    });
+    chunks.collect()
 }
 
 /// Refuses what cannot fit before the first byte is written, and returns the bytes that are needed.

@@ -32,6 +32,8 @@ pub(crate) struct ExportOptions<'a> {
     /// The treatment of an mbox that exists.
     pub output: OutputMode<'a>,
     pub selection: Selection,
+    /// Writes an mbox for each year in this time zone, in a directory.
+    pub split: Option<TimeZone>,
     /// Line ends of the messages written.
     pub eol: Eol,
     /// The zone of From_ lines that name none.

@@ -36,6 +36,9 @@ enum Sink<'a> {
     DryRun,
 }
 
+/// Messages that a worker renders and writes at once.
+pub(super) const MESSAGES_AT_ONCE: usize = 256;
+
 /// A chunk of one of the sources.
 pub(super) struct SourceChunk {
     pub(super) source: usize,

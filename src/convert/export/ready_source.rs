@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
-use super::maildir::SourceMaildir;
+use super::maildir::{self, SourceMaildir};
 use super::tally::Tally;
 use crate::convert::planned::Disposition;
-use crate::convert::{Input, Plan, Totals};
+use crate::convert::{Input, Plan, PlannedMessage, Totals, YearSplit};
 use crate::mailbox::Result;
 use crate::mailbox::manifest::ByteCounts;
 use crate::mailbox::mbox::{Extent, Mbox};
+use crate::mailbox::message::Origin;
 
 /// A source that is ready to be written.
 pub(super) enum ReadySource<'a> {
@@ -23,6 +24,27 @@ impl ReadySource<'_> {
                 plan.messages.iter().map(|m| m.size_to_write().unwrap_or(0)).collect()
             }
             ReadySource::Maildir(maildir) => maildir.messages.iter().map(|m| m.size).collect(),
+        }
+    }
+
+    /// Returns the number of the year of each message; None for one that is not written.
+    pub(super) fn split(&self, years: &mut YearSplit) -> Result<Vec<Option<usize>>> {
+        match self {
+            ReadySource::Mbox { plan, .. } => {
+                let number = |message: &PlannedMessage| {
+                    let date = message.origin.is_of_message().then_some(message.epoch);
+                    (message.disposition == Disposition::Write).then(|| years.number(date))
+                };
+                Ok(plan.messages.iter().map(number).collect())
+            }
+            ReadySource::Maildir(maildir) => {
+                let number = |message: &maildir::SourceMessage| {
+                    let date = maildir.files.find_date(&message.entry)?.ok();
+                    let date = date.filter(|(_, origin)| *origin != Origin::None).map(|(date, _)| date);
+                    Ok(Some(years.number(date)))
+                };
+                maildir.messages.iter().map(number).collect()
+            }
         }
     }
 

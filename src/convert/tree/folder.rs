@@ -26,6 +26,8 @@ pub(crate) struct FolderOutcome {
     pub reports: Vec<Report>,
     /// The totals over its sources.
     pub totals: Totals,
+    /// The number of mboxes that it became, with `--split`.
+    pub parts: u64,
     /// Some of it could not be converted; the findings say why.
     pub failed: bool,
 }
@@ -96,7 +98,8 @@ impl FolderConversion<'_> {
 impl FolderOutcome {
     pub(super) fn add(&mut self, outcome: Result<Outcome>, stop: &StopAll) {
         let error = match outcome {
-            Ok(Outcome { mut reports, totals, error, folders: _ }) => {
+            Ok(Outcome { mut reports, totals, error, folders }) => {
+                self.parts = self.parts.max(folders.len() as u64);
                 // The folders of a Maildir have outcomes of their own.
                 reports.iter_mut().for_each(|report| report.findings.retain(|f| f.code != Code::FoldersLeft));
                 self.reports.extend(reports);

@@ -20,7 +20,7 @@ use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::fs::{Dir, files, ignore_poison, parent_of};
 use crate::mailbox::maildir::destination::check_destination;
 use crate::mailbox::maildir::{DestinationState, create, detect};
-use crate::mailbox::tree::{Layout, MailboxKind};
+use crate::mailbox::tree::{Folder, Layout, MailboxKind};
 use crate::mailbox::{Context, Error, Finding, Phase, Result, display_path};
 use folder::{FolderConversion, FolderEvents, StopAll};
 
@@ -220,6 +220,7 @@ impl Conversion<'_> {
             entry: entry.clone(),
             reports: Vec::new(),
             totals: Totals::default(),
+            parts: 1,
             failed: false,
         };
         if let Some(finding) = self.fate_finding(entry) {
@@ -230,7 +231,10 @@ impl Conversion<'_> {
             return outcome;
         }
         let events = FolderEvents::new(self.context.events, entry);
-        let placed = self.refuse_moved(entry).and_then(|()| self.create_parents(&entry.name.directory));
+        // The years of INBOX are in the directory itself.
+        let is_root = self.options.export.split.is_some() && entry.name.folder == Folder::INBOX;
+        let directory = if is_root { Path::new("") } else { &entry.name.directory };
+        let placed = self.refuse_moved(entry).and_then(|()| self.create_parents(directory));
         let destination = match placed {
             Ok(destination) => destination,
             Err(error) => {

@@ -155,6 +155,9 @@ pub(crate) struct SectionHeader {
     /// From `--headers`, if not `keep`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers: Option<String>,
+    /// From `--split`: `year`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
     /// From `--since` and `--before`.
     #[serde(flatten)]
     pub selection: Selection,

@@ -34,6 +34,11 @@ pub(crate) enum Origin {
 }
 
 impl Origin {
+    /// Reports whether the date is one of the message: not of the mbox that it is in, and not a missing one.
+    pub(crate) fn is_of_message(self) -> bool {
+        !matches!(self, Origin::Mtime | Origin::None)
+    }
+
     /// Returns the word of reports and JSON.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -1,0 +1,102 @@
+//! Messages spread over folders or files by the year in which they were received.
+
+use std::ops::Range;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+/// The name of the part for messages without a real date.
+const UNDATED: &str = "undated";
+
+/// The years of the messages so far, numbered from 0 as they occur.
+#[derive(Debug)]
+pub(crate) struct YearSplit {
+    zone: TimeZone,
+    years: Vec<Year>,
+    /// The year of the message before: mail is mostly in the order of its dates.
+    last: usize,
+}
+
+#[derive(Debug)]
+struct Year {
+    name: String,
+    /// Its first second and the first one after it, since 1970; None for messages without a date.
+    seconds: Option<Range<i64>>,
+}
+
+impl Year {
+    fn contains(&self, date: Option<i64>) -> bool {
+        match (&self.seconds, date) {
+            (Some(seconds), Some(date)) => seconds.contains(&date),
+            (seconds, date) => seconds.is_none() && date.is_none(),
+        }
+    }
+}
+
+impl YearSplit {
+    /// Splits at the beginning of each year in a time zone.
+    pub(crate) fn new(zone: TimeZone) -> YearSplit {
+        YearSplit { zone, years: Vec::new(), last: 0 }
+    }
+
+    /// Returns the number of the year of a message with this received date.
+    pub(crate) fn number(&mut self, date: Option<i64>) -> usize {
+        let is_in = |year: &Year| year.contains(date);
+        if !self.years.get(self.last).is_some_and(is_in) {
+            self.last = self.years.iter().position(is_in).unwrap_or_else(|| {
+                self.years.push(self.year(date));
+                self.years.len() - 1
+            });
+        }
+        self.last
+    }
+
+    fn year(&self, date: Option<i64>) -> Year {
+        let Some(epoch) = date else { return Year { name: UNDATED.to_owned(), seconds: None } };
+        let year = Timestamp::from_second(epoch).map_or(1970, |time| self.zone.to_datetime(time).year());
+        let begin = |year| {
+            let first = Date::new(year, 1, 1).ok()?.to_zoned_datetime(self.zone.clone()).ok()?;
+            Some(first.timestamp().as_second())
+        };
+        let seconds = begin(year).unwrap_or(epoch)..begin(year.saturating_add(1)).unwrap_or(epoch + 1);
+        Year { name: format!("{year:04}"), seconds: Some(seconds) }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.years.len()
+    }
+
+    pub(crate) fn name(&self, number: usize) -> &str {
+        &self.years[number].name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_in_the_year_of_the_zone() {
+        let new_year = 1_420_070_400;
+        for (zone, names) in [
+            ("UTC", ["2014", "2015", "2015"]),
+            ("America/New_York", ["2014", "2014", "2015"]),
+            ("Asia/Kolkata", ["2015", "2015", "2015"]),
+        ] {
+            let mut split = YearSplit::new(TimeZone::get(zone).unwrap());
+            let dates = [new_year - 1, new_year, new_year + 5 * 3600];
+            let numbers = dates.map(|date| split.number(Some(date)));
+            assert_eq!(numbers.map(|number| split.name(number).to_owned()), names, "{zone}");
+        }
+    }
+
+    #[test]
+    fn each_year_has_one_number() {
+        let mut split = YearSplit::new(TimeZone::UTC);
+        let numbers = [Some(0), Some(1_420_070_400), None, Some(31_535_999), Some(31_536_000), None];
+        assert_eq!(numbers.map(|date| split.number(date)), [0, 1, 2, 0, 3, 2]);
+        assert_eq!(["1970", "2015", "undated", "1971"], [0, 1, 2, 3].map(|n| split.name(n).to_owned())[..]);
+        assert_eq!(split.count(), 4);
+    }
+}
