@@ -37,6 +37,44 @@ fn mailferry(arguments: &[&str]) -> String {
     String::from_utf8(run.stdout).unwrap()
 }
 
+/// Returns the pages that a text refers to as `mailferry-mbox(5)`, or as `.BR mailferry\-mbox (5)`.
+fn references(text: &str) -> BTreeSet<String> {
+    let text = plain(text);
+    let ends = text.match_indices("mailferry").map(|(start, _)| {
+        let name: String =
+            text[start..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+        let rest = text[start + name.len()..].trim_start_matches(['`', '*', ' ']);
+        let section =
+            rest.strip_prefix('(').and_then(|rest| rest.split_once(')')).map(|(section, _)| section);
+        section.filter(|section| section.len() == 1).map(|section| format!("{name}.{section}"))
+    });
+    ends.flatten().collect()
+}
+
+#[test]
+fn no_reference_to_a_page_or_guide_is_broken() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let texts = ["man", "docs", "docs/migrate", "."].into_iter().flat_map(|directory| {
+        let entries = std::fs::read_dir(top.join(directory)).unwrap().map(|entry| entry.unwrap().path());
+        let is_text = |name: &str| directory == "man" || name.ends_with(".md");
+        entries.filter(move |path| is_text(path.file_name().unwrap().to_str().unwrap())).collect::<Vec<_>>()
+    });
+    let mut found = 0;
+    // The page that these pages replace is named in the changelog.
+    for path in texts.filter(|path| !path.ends_with("CHANGELOG.md")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for page in references(&text) {
+            assert!(top.join("man").join(&page).is_file(), "{}: {page}", path.display());
+            found += 1;
+        }
+        let guides = text.split([' ', '\n', '(', '`']).filter(|word| word.starts_with("docs/"));
+        for guide in guides.filter_map(|word| word.find(".md").map(|end| &word[..end + 3])) {
+            assert!(top.join(guide).is_file(), "{}: {guide}", path.display());
+        }
+    }
+    assert!(found > 40, "{found}");
+}
+
 /// Returns text without fonts and escapes.
 fn plain(roff: &str) -> String {
     let fonts = ["\\fB", "\\fI", "\\fR", "\\&"];

@@ -152,7 +152,7 @@ impl<'a> ConvertReport<'a> {
         let keys = json!({ "folders": keys.len(), "table": keys, "layout": layout });
         let is_finished = error.is_none();
         let end = End { written, rows: &rows, keys, is_finished, exit };
-        if let Ok(tree) = converted {
+        if let (Ok(tree), true) = (converted, is_finished) {
             tree.skipped_line(self.args.common.verbose).iter().for_each(|line| self.reporter.sentence(line));
         }
         self.end(&totals, end)

@@ -354,7 +354,10 @@ impl Run<'_> {
         for source in &report.sources {
             let others = if report.sources.len() == 1 { others } else { FaultCounts::default() };
             verdict = source_sentence(&display_path(&source.source), source, others);
-            reporter.sentence(&verdict);
+            // The empty folders of a tree are in the sum only.
+            if source.messages > 0 || report.sources.len() == 1 || reporter.is_verbose() {
+                reporter.sentence(&verdict);
+            }
         }
         if let [first, _, ..] = &report.sources[..] {
             let mut all = SourceStatus::new(PathBuf::new(), &report.path, first.depth);
