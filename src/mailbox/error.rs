@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::finding::Severity;
 use super::text::{grouped, grouped_plural};
 use super::{Code, Finding, display_path};
 
@@ -344,6 +345,8 @@ impl From<&Error> for Finding {
             path: error.path().map(Path::to_owned),
             hint: error.hint().map(|hint| hint.to_owned().into()),
             retry: error.retry_helps(),
+            // Without the error it may be a warning: UIDs that are not kept.
+            severity: Severity::Error,
             ..Finding::new(error.code(), error.without_path())
         }
     }

@@ -387,6 +387,13 @@ fn no_uid_is_used_twice_when_dovecot_delivers_between_runs() {
         extends(&after, &before, &ids(100..103));
         let sync = migrated.client.syncs(&server);
         assert_eq!((sync.code, sync.pulled, sync.pushed), (Some(0), [4, 0, 0], [0; 3]), "{what}: {sync:?}");
+
+        // Nothing may be written where UIDs must be kept.
+        migration.grow(&home, "INBOX", 103..104);
+        let states = tree(&home.path("Maildirs"));
+        let options = [migration.options, &["--uids=require"]].concat();
+        home.try_convert(&options, migration.from, migration.to).exits(1);
+        assert!(tree(&home.path("Maildirs")) == states, "{what}");
         note!("{what}: of 3 messages after a delivery mbsync transferred {:?}", sync.pulled);
     }
 }
