@@ -15,6 +15,7 @@ use crate::cli::ui::ProgressDisplay;
 use crate::mailbox::context::LockMethod;
 use crate::mailbox::fs::files;
 use crate::mailbox::maildir::detect::is_maildir;
+use crate::mailbox::mbox::Variant;
 use crate::mailbox::source::input::InterruptibleReader;
 use crate::mailbox::source::{Source, SpoolOptions, UnpackOptions, unpack_in};
 use crate::mailbox::tree::Tree;
@@ -139,7 +140,12 @@ impl Opener<'_> {
             return Err(Error::unsupported(&mailbox.path, "is a Maildir, not a file"));
         }
         let open = if self.is_live { Source::open_live } else { Source::open };
-        open(&mailbox.path, &self.args.lock_options(self.leave_no_trace), &spooling)
+        let locks = match mailbox.variant() {
+            // A file with one message is not appended to.
+            Some(Variant::Rfc822) => LockOptions::none(),
+            _ => self.args.lock_options(self.leave_no_trace),
+        };
+        open(&mailbox.path, &locks, &spooling)
     }
 
     /// Finds the mailboxes in a directory or in an archive.

@@ -48,20 +48,24 @@ pub(crate) fn read_manifest(
 pub(crate) struct History<'a> {
     pub(crate) manifest: Manifest<'a>,
     file: Option<&'a ManifestFile>,
-    /// Paths of other sources of the same command.
-    siblings: HashSet<&'a Path>,
+    /// For each section, whether it is of another source of the same command.
+    of_siblings: Vec<bool>,
 }
 
 impl<'a> History<'a> {
     /// Returns an empty history if there is no manifest.
     pub(crate) fn parse(manifest: Option<&'a ManifestFile>) -> Result<History<'a>> {
         let Some(file) = manifest else { return Ok(History::default()) };
-        Ok(History { manifest: file.parse()?, file: Some(file), siblings: HashSet::new() })
+        Ok(History { manifest: file.parse()?, file: Some(file), of_siblings: Vec::new() }.with_siblings(&[]))
     }
 
     /// Adds the paths of other sources that the command converts into the same Maildir.
     pub(crate) fn with_siblings(self, siblings: &[&'a Path]) -> History<'a> {
-        History { siblings: siblings.iter().copied().collect(), ..self }
+        let siblings: HashSet<&Path> = siblings.iter().copied().collect();
+        let sections = self.manifest.sections.iter();
+        let of_siblings =
+            sections.map(|section| siblings.contains(section.header.source.to_path())).collect();
+        History { of_siblings, ..self }
     }
 
     /// Refuses a manifest outside of the Maildir if there is no Maildir. It does not name the Maildir it is
@@ -131,7 +135,8 @@ impl<'a> History<'a> {
         digest: Option<Digest>,
         taken: &[Identity],
     ) -> (Identity, Fingerprint) {
-        let query = IdentityQuery { path: input.recorded_path(), digest, taken, siblings: &self.siblings };
+        let query =
+            IdentityQuery { path: input.recorded_path(), digest, taken, of_siblings: &self.of_siblings };
         identify(&self.manifest, &input.source, query)
     }
 

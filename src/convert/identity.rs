@@ -1,6 +1,6 @@
 //! Identifies a source by what the manifest records, by its bytes and not by its name.
 
-use std::collections::HashSet;
+use std::cell::OnceCell;
 use std::path::Path;
 
 use crate::mailbox::manifest::{Digest, LEAD, Manifest};
@@ -64,8 +64,9 @@ pub(crate) struct IdentityQuery<'a> {
     /// The identities of the other sources of this run: a section that one of them left unfinished is not that
     /// of another.
     pub(crate) taken: &'a [Identity],
-    /// Paths of other sources of the same command: this source is not a copy of them, however similar they are.
-    pub(crate) siblings: &'a HashSet<&'a Path>,
+    /// The sections of sources of the same command: this source is not a copy of another one, however similar they
+    /// are.
+    pub(crate) of_siblings: &'a [bool],
 }
 
 /// Identifies a source by its bytes. One that was rewritten looks new here: see
@@ -75,16 +76,13 @@ pub(crate) fn identify(
     source: &Source,
     query: IdentityQuery<'_>,
 ) -> (Identity, Fingerprint) {
-    let IdentityQuery { path, digest, taken, siblings } = query;
+    let IdentityQuery { path, digest, taken, of_siblings } = query;
     let sections = &manifest.sections;
     let raw = source.raw();
     let size = raw.len() as u64;
     let lead = Digest::of(&raw[..raw.len().min(LEAD as usize)]);
     let is_own = |n: usize| path.is_some_and(|path| sections[n].header.source.is_path(path));
-    let is_of_sibling = |n: usize| {
-        let path = sections[n].header.source.to_path();
-        !is_own(n) && siblings.contains(path)
-    };
+    let is_of_sibling = |n: usize| of_siblings[n] && !is_own(n);
     // A Maildir's section has no hash of a file.
     let is_file = |n: &usize| !sections[*n].header.is_maildir();
     let has_same_lead = |n: &usize| {
@@ -103,8 +101,9 @@ pub(crate) fn identify(
     };
     let fingerprint = Fingerprint { digest, lead };
     // A copy under another path may have completed what a run for this path left unfinished.
-    let completed = manifest.superseded(|header| header.blake3);
-    let is_completed = |n: usize| sections[n].footer.is_none() && completed[n];
+    let completed = OnceCell::new();
+    let completed = || completed.get_or_init(|| manifest.superseded(|header| header.blake3));
+    let is_completed = |n: usize| sections[n].footer.is_none() && completed()[n];
     // Mailboxes that are or were equal each continue their own section. Else the newest section counts.
     let preference = |n: &usize| (is_own(*n) && !is_completed(*n), *n);
     let is_free = |n: &usize| sections[*n].footer.is_some() || taken.iter().all(|t| t.section() != Some(*n));

@@ -30,10 +30,9 @@ pub(crate) fn import_mboxes(inputs: &[Input], options: &ImportOptions<'_>, conte
     let mut reports = import.reports;
     let bytes_source = inputs.iter().map(|i| i.source.raw().len() as u64).sum();
     let outcome = Outcome::new(done, inputs.len(), bytes_source);
-    for report in &mut reports {
-        if let Some(input) = inputs.iter().find(|i| i.source.path() == report.path) {
-            input.complete_report(report, outcome.error.is_none());
-        }
+    // The sources were reported in their order.
+    for (report, input) in reports.iter_mut().zip(inputs) {
+        input.complete_report(report, outcome.error.is_none());
     }
     Outcome { reports, ..outcome }
 }

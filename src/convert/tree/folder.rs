@@ -14,8 +14,9 @@ use crate::mailbox::mbox::Variant;
 use crate::mailbox::tree::MailboxKind;
 use crate::mailbox::{Code, Context, Error, Events, Finding, Phase, Result};
 
-/// Single messages that are read at once.
-const MESSAGES_AT_ONCE: usize = 128;
+/// Single messages that are read at once, at most. Each has a file open, and a run reads the manifest for each such part
+/// of a folder.
+const MESSAGES_AT_ONCE: usize = 8192;
 
 /// The outcome of one mailbox.
 #[derive(Debug)]
@@ -51,7 +52,10 @@ impl FolderConversion<'_> {
             MailboxKind::Messages(files) => {
                 // An export is complete at once, and two equal messages of one are two files.
                 let is_export = self.options.layout.is_export();
-                let at_once = if is_export { files.len() } else { MESSAGES_AT_ONCE };
+                let at_once = match is_export {
+                    true => files.len(),
+                    false => (self.options.open_files / 2).clamp(1, MESSAGES_AT_ONCE),
+                };
                 files.chunks(at_once).for_each(|files| self.convert_messages(files));
             }
             MailboxKind::Mbox => match (self.options.open)(&entry.mailbox.path, None) {
