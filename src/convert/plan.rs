@@ -16,7 +16,7 @@ use super::{
 use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::maildir::{Unique, keywords};
 use crate::mailbox::manifest::Digest;
-use crate::mailbox::mbox::{Extent, Mbox, from_line};
+use crate::mailbox::mbox::{Extent, Mbox};
 use crate::mailbox::message::{
     DateFields, DateRules, DeletedPolicy, Eol, FromLineDates, FromLineStats, Origin, OriginCheck,
     PackedStamp, Selection, StatusFields, header, received,
@@ -324,10 +324,7 @@ impl Analysis<'_> {
         let message = extent.message(text);
         let (mut status, mut labels) = (StatusFields::default(), None);
         let mut flag_fields = FlagFields::default();
-        let mut dates = DateFields {
-            from: from_line::first_stamp(extent.separator_lines(text)),
-            ..DateFields::default()
-        };
+        let mut dates = DateFields { from: mbox.first_stamp(extent), ..DateFields::default() };
         let mut fields = header::fields(message);
         for field in &mut fields {
             if self.has_labels && labels.is_none() && field.is("X-Gmail-Labels") {

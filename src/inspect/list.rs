@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::maildir::{Entry, FoundMessage, MaildirReader, Subdir, keywords};
-use crate::mailbox::mbox::{Extent, Mbox, from_line, quote};
+use crate::mailbox::mbox::{Extent, Mbox, quote};
 use crate::mailbox::message::address::display::display;
 use crate::mailbox::message::{
     DateFields, DateRules, DeletedPolicy, Flags, FromLineDates, FromLineStats, LabelPolicy, Origin,
@@ -86,7 +86,7 @@ impl ScannedChunk {
     fn add(&mut self, mbox: &Mbox<'_>, n: usize, rules: &DateRules) {
         let (extent, text) = (&mbox.messages()[n], mbox.text());
         let message = extent.message(text);
-        let from = from_line::first_stamp(extent.separator_lines(text));
+        let from = mbox.first_stamp(extent);
         let mut dates = DateFields { from, ..DateFields::default() };
         let mut status = StatusFields::default();
         let mut fields = header::fields(message);

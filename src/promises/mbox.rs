@@ -11,12 +11,14 @@ use crate::mailbox::mbox::from_line::{self, LineClass};
 use crate::mailbox::mbox::quote::{self, Quoting};
 use crate::mailbox::mbox::read::{self, Mbox, ReadOptions};
 use crate::mailbox::mbox::scan_hooks::ScanHooks;
+use crate::mailbox::mbox::single::SingleMessage;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::mbox::verdict::{Extent, Overrides, Reason};
 use crate::mailbox::mbox::write::{
     self, BodyLines, FromLineSpec, HeaderEdit, MboxMessage, MessageHead, MessageWriter,
 };
 use crate::mailbox::message::date::Stamp;
+use crate::mailbox::message::emlx;
 use crate::mailbox::message::flags::Flags;
 use crate::mailbox::message::header;
 use crate::mailbox::message::status::{self, DeletedPolicy, LabelPolicy, Status};
@@ -346,6 +348,10 @@ pub fn one_message(text: &[u8]) {
     let mut from_lines = text[at..start].split_inclusive(|&b| b == b'\n');
     assert!(from_lines.all(|line| line.starts_with(b"From ")), "{at} {start}");
     assert!(at == 0 || bare::looks_like_message(&text[at..]), "{at}");
+    let single = SingleMessage::locate(text);
+    assert!(single.is_framed || single.extent.start == start as u64);
+    assert!(single.extent.at <= single.extent.start && single.extent.end <= text.len() as u64);
+    emlx::missing_parts(single.extent.message(text));
     let first = &text[..text.len().min(FORMAT_HEAD)];
     assert_eq!(ForeignFormat::recognize(first), ForeignFormat::recognize(text));
     bare::has_buried_header(text);

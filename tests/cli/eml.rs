@@ -239,3 +239,13 @@ fn a_full_disk_leaves_nothing() {
     run(convert_command([mbox.to_str().unwrap(), &eml(&out)])).exits(3).complains(&["no space left"]);
     assert_eq!(names(&out), [""; 0]);
 }
+
+#[test]
+fn a_selection_by_date_leaves_the_others_out() {
+    let (scratch, mbox) = file("in.mbox", MBOX);
+    let out = scratch.path().join("out");
+    let summary = convert([mbox.to_str().unwrap(), &eml(&out), "--since=2005-01-04"]).summary();
+    assert_eq!((count(&summary, "written"), count(&summary, "not_selected")), (1, 1));
+    assert_eq!(names_in(&out).len(), 1);
+    assert_eq!(counts(&mbox, &out), [2, 1, 1]);
+}

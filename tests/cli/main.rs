@@ -8,6 +8,7 @@
 
 mod account;
 mod against;
+mod apple;
 mod archives;
 mod back;
 mod boundaries;

@@ -224,7 +224,7 @@ impl Directory {
                 let bytes = Bytes::Slice(extent.message(mbox.text()));
                 let mut tally = Tally::default();
                 tally.mail.add_message(planned.status.flags, Some(planned.epoch));
-                tally.flags_left_out = u64::from(mbox.is_removed);
+                tally.flags_left_out = u64::from(mbox.outer.has_flags());
                 let hash = Digest::of(extent.message(input.source.raw()));
                 let quoting = mbox.variant.quoting();
                 let path = input.source.path().to_owned();

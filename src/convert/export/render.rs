@@ -139,13 +139,18 @@ impl Renderer {
                 FromLineSpec::Generated { sender: named.or(path).unwrap_or_default(), epoch }
             }
         };
-        // Nothing in the header says that MH has removed the message.
-        let status = mbox.is_removed.then(|| {
+        // The header does not have what its store, or the name of its file, says.
+        let fields = mbox.outer.is_known().then(|| {
             let mut fields = parse_fields(header::split(source).header, LabelPolicy::Ignore);
             mbox.complete_status(&mut fields);
-            fields.status(DeletedPolicy::Flag)
+            fields
         });
-        let written = MboxMessage { message: &[], from_line, status, keywords: None };
+        let status = fields.as_ref().map(|fields| fields.status(DeletedPolicy::Flag));
+        let keywords = fields.filter(|_| mbox.outer.store.keyword().is_some()).map(|fields| {
+            list::join_keywords(fields.keywords().iter().map(|keyword| keywords::atom(keyword)))
+        });
+        let keywords = keywords.as_deref();
+        let written = MboxMessage { message: &[], from_line, status, keywords };
         Ok(self.write(&rendered, written, relieve)?.map(|changes| {
             self.tally.add(source.len(), changes, Some(extent.at), &|| "this message".into());
         }))

@@ -100,6 +100,21 @@ impl Code {
                 "Its writer puts the blank line before the next message.",
                 "Nothing, or run mailferry verify --repair.",
             ),
+            Code::EmlxLength => advice(
+                "The file was cut off, or a program has edited it.",
+                "Open the message in Apple Mail, which loads it again, or restore the file from a backup.",
+            ),
+            Code::EmlxPlist => {
+                advice("The file was cut off or damaged.", "Nothing. The message was converted.")
+            }
+            Code::EmlxPartMissing => advice(
+                "Apple Mail has not loaded the attachment, or its file was deleted.",
+                "Open the message in Apple Mail, and run the command again.",
+            ),
+            Code::EmlxPartEncoded => advice(
+                "Apple Mail keeps attachments decoded, and several encodings give the same bytes.",
+                "Nothing. The content is the same; a signature of the sender may not verify.",
+            ),
             Code::MaildirNoDirectory => advice(
                 "git, archives and some copies leave out empty directories.",
                 "Run mailferry verify --repair.",

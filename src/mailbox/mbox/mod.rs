@@ -18,6 +18,7 @@ pub(crate) mod quote;
 pub(crate) mod read;
 pub(crate) mod scan;
 pub(crate) mod scan_hooks;
+pub(crate) mod single;
 mod tail;
 pub(crate) mod variant;
 pub(crate) mod verdict;

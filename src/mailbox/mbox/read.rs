@@ -3,18 +3,20 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use super::bare::{self, BareMessage, looks_like_message};
+use super::bare::{self, looks_like_message};
 use super::boundary;
 use super::candidate::NextLine;
+use super::from_line;
 use super::lines::{BOM, FRAME, line_end};
 use super::quote::{self, Quoting};
 use super::scan::{self, Scan};
 use super::scan_hooks::ScanHooks;
+use super::single::{SingleMessage, looks_like_emlx};
 use super::variant::{Evidence, Variant, judge};
 use super::verdict::{Boundaries, BoundaryOptions, Extent, Overrides};
-use crate::mailbox::message::status::{self, StatusFields, gmail::LabelSurvey};
+use crate::mailbox::message::status::{self, OuterState, StatusFields, gmail::LabelSurvey};
 use crate::mailbox::message::uids::UidBase;
-use crate::mailbox::message::{has_hole, header};
+use crate::mailbox::message::{Stamp, has_hole, header};
 use crate::mailbox::source::Source;
 use crate::mailbox::source::format::{ForeignFormat, is_binary};
 use crate::mailbox::text::{grouped, grouped_plural, plural};
@@ -48,8 +50,8 @@ pub(crate) struct Mbox<'a> {
     pub has_cr: bool,
     /// Gmail's word for unread is known in the language of the file, see [`Mbox::complete_status`].
     is_unread_known: OnceLock<bool>,
-    /// It is one message that MH has removed, by the name of its file.
-    pub is_removed: bool,
+    /// The state of the one message of a file, from outside of the message.
+    pub outer: OuterState,
 }
 
 /// The reason that a file is not a mailbox.
@@ -79,8 +81,9 @@ pub(crate) fn read<'a>(
     options: &ReadOptions,
     hooks: ScanHooks<'_>,
 ) -> Result<Mbox<'a>, NotAMailbox> {
-    if options.variant == Some(Variant::Rfc822) {
-        return Ok(bare_message(text, hooks));
+    let is_undecided = options.variant.is_none() && options.overrides.is_empty();
+    if options.variant == Some(Variant::Rfc822) || is_undecided && looks_like_emlx(text) {
+        return Ok(single_message(text, hooks));
     }
     refuse_foreign(text)?;
     let framed = match options.variant {
@@ -128,7 +131,7 @@ pub(crate) fn read<'a>(
         findings,
         has_cr,
         is_unread_known,
-        is_removed: false,
+        outer: OuterState::default(),
     })
 }
 
@@ -151,7 +154,7 @@ impl<'a> Mbox<'a> {
             cancel: context.cancel,
         };
         let mbox = read(source.text(), options, hooks).map(|mut mbox| {
-            mbox.is_removed = mbox.variant == Variant::Rfc822 && bare::is_removed(source.path());
+            mbox.outer.is_removed = mbox.variant == Variant::Rfc822 && bare::is_removed(source.path());
             mbox
         });
         context.cancel.check()?;
@@ -160,6 +163,11 @@ impl<'a> Mbox<'a> {
             source.check_unchanged()?;
             Err(not.in_file(source.path()))
         })
+    }
+
+    /// Returns the received date that a message has outside of its header: in its store, or in its first From_ line.
+    pub(crate) fn first_stamp(&self, extent: &Extent) -> Option<Stamp> {
+        self.outer.received().or_else(|| from_line::first_stamp(extent.separator_lines(self.text)))
     }
 
     /// Returns the messages in file order.
@@ -190,9 +198,7 @@ impl<'a> Mbox<'a> {
     /// Completes what the header says by what the file says. Whether a message is read may depend on the Gmail labels
     /// of the other messages: the headers of all messages are read the first time.
     pub(crate) fn complete_status(&self, fields: &mut StatusFields) {
-        if self.is_removed {
-            fields.set_deleted();
-        }
+        self.outer.complete(fields);
         if !fields.is_read_state_unknown() {
             return;
         }
@@ -244,19 +250,19 @@ impl<'a> Mbox<'a> {
     }
 }
 
-fn bare_message<'a>(text: &'a [u8], hooks: ScanHooks<'_>) -> Mbox<'a> {
-    let BareMessage { at, start } = bare::locate(text);
-    let (at, start, end) = (at as u64, start as u64, text.len() as u64);
+fn single_message<'a>(text: &'a [u8], hooks: ScanHooks<'_>) -> Mbox<'a> {
+    let SingleMessage { extent, evidence, outer, mut findings, is_framed } = SingleMessage::locate(text);
+    let Extent { at, start, .. } = extent;
     let (mut messages, mut junk) = (Vec::new(), Vec::new());
     if !text.is_empty() {
-        messages.push(Extent { at, start, end });
+        messages.push(extent);
     }
-    if at > 0 {
+    if at > 0 && !is_framed {
         junk.push(0..at);
     }
-    let mut findings = boundary::about_junk(text, &junk);
+    findings.extend(boundary::about_junk(text, &junk));
     findings.extend(find_unusual_bytes(text, &scan::scan(text, hooks)));
-    let message = &text[start as usize..];
+    let message = extent.message(text);
     // A message without a body is common. It ends with a complete line.
     if !message.is_empty() && !message.ends_with(b"\n") && !header::split(message).closed {
         findings.push(boundary::header_cut(start, message));
@@ -264,12 +270,12 @@ fn bare_message<'a>(text: &'a [u8], hooks: ScanHooks<'_>) -> Mbox<'a> {
     Mbox {
         text,
         variant: Variant::Rfc822,
-        evidence: "named by the user".into(),
+        evidence: evidence.into(),
         boundaries: Boundaries { messages, junk, ..Boundaries::default() },
         findings,
         has_cr: true,
         is_unread_known: OnceLock::new(),
-        is_removed: false,
+        outer,
     }
 }
 
@@ -350,13 +356,6 @@ fn no_separator(text: &[u8], scan: &Scan) -> NotAMailbox {
             reason: "it has no From_ line; it looks like one bare message".into(),
             hint: Some("to take it as one message, write rfc822: before the path".into()),
             guess: if is_message { ContentGuess::Message } else { ContentGuess::Other },
-        };
-    }
-    if bare::is_length(first) && looks_like_message(&text[first.len()..]) {
-        return NotAMailbox {
-            reason: "it is one message as Apple Mail keeps it (emlx), after a line with its length".into(),
-            hint: Some("export the mailbox from Apple Mail, or take the first line off".into()),
-            guess: ContentGuess::MaybeMail,
         };
     }
     let reason = match scan.candidates.iter().filter(|c| !c.glued).count() {

@@ -3,6 +3,7 @@
 pub(crate) mod address;
 mod charset;
 pub(crate) mod date;
+pub(crate) mod emlx;
 mod encoded_word;
 pub(crate) mod flags;
 pub(crate) mod header;

@@ -12,6 +12,7 @@ pub(crate) mod head;
 pub(crate) mod input;
 pub(crate) mod mapped;
 mod origin;
+mod partial;
 mod spool;
 #[cfg(test)]
 mod tests;
@@ -75,7 +76,7 @@ impl Source {
         spooling: &SpoolOptions<'_>,
         live: bool,
     ) -> Result<Source> {
-        let (mut origin, findings) = Origin::open(path, locks, spooling.cancel)?;
+        let (mut origin, mut findings) = Origin::open(path, locks, spooling.cancel)?;
         let head = head::read(&origin.file, FORMAT_HEAD).map_err(Error::io("read", path))?;
         let is_compressed = Compression::detect(&head).is_some();
         ForeignFormat::recognize(&head).map_or(Ok(()), |format| Err(format.in_file(path)))?;
@@ -85,6 +86,13 @@ impl Source {
                 holes::check(&origin.file, origin.first.size, path)?;
                 (MappedFile::map(&origin.file, origin.first.size, path)?, None)
             }
+        };
+        let raw = match partial::assemble(path, raw.as_deref().unwrap_or_default(), spooling)? {
+            Some(assembled) => {
+                findings.extend(assembled.findings);
+                assembled.map.or(raw)
+            }
+            None => raw,
         };
         if live && !is_compressed {
             origin.lock = None;

@@ -1,5 +1,6 @@
 //! Trees of folders: the mailboxes in them, and the names of folders in each layout.
 
+mod apple;
 pub(crate) mod archive;
 pub(crate) mod folder;
 pub(crate) mod message_name;

@@ -31,8 +31,17 @@ const FILES: [&str; 26] = [
     "msgid.cache",
     "loginexec",
 ];
-const SUFFIXES: [&str; 8] =
-    [".msf", ".lock", ".cmeta", ".ev-summary", ".ev-summary-meta", ".ibex.index", ".ibex.index.data", ".ovw"];
+const SUFFIXES: [&str; 9] = [
+    ".emlxpart",
+    ".msf",
+    ".lock",
+    ".cmeta",
+    ".ev-summary",
+    ".ev-summary-meta",
+    ".ibex.index",
+    ".ibex.index.data",
+    ".ovw",
+];
 /// The beginnings of names. Folders may be called `dovecot-users` or `cyrus.info`.
 const PREFIXES: [&str; 23] = [
     "dovecot.index",

@@ -7,6 +7,7 @@ use crate::mailbox::fs::files;
 use crate::mailbox::mbox::bare::{self, BareMessage, looks_like_message};
 use crate::mailbox::mbox::lines::begins_from_line;
 use crate::mailbox::mbox::read::{self, ContentGuess, MboxHead, NotAMailbox};
+use crate::mailbox::mbox::single::looks_like_emlx;
 use crate::mailbox::mbox::{ReadOptions, ScanHooks};
 use crate::mailbox::source::format::ForeignFormat;
 use crate::mailbox::source::head::Head;
@@ -61,6 +62,9 @@ pub(crate) fn sniff(path: &Path, spooling: &SpoolOptions<'_>) -> Result<FileKind
     let text = with_lf(head.bytes);
     if head.is_whole && text.trim_ascii().is_empty() {
         return Ok(FileKind::Empty);
+    }
+    if looks_like_emlx(&text) {
+        return Ok(FileKind::Message { has_separators: false });
     }
     let read = read::examine_head(&text);
     // A From_ line at the top makes it an mbox, and anything else is a banner.

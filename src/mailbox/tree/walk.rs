@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FileType;
 
+use super::apple;
 use super::folder::{self, SUBFOLDERS_SUFFIX};
 use super::message_name::{is_number, is_year, names_a_message, promises_mail};
 use super::own_files::{is_own_directory, is_own_file};
@@ -174,6 +175,10 @@ impl Walk<'_> {
             self.skip(path, "a mail program's own", false, None);
             return Ok(false);
         }
+        if apple::has_attachments(path) {
+            self.skip(path, "attachments of Apple Mail, which are put back into their messages", false, None);
+            return Ok(false);
+        }
         let folder = if let Some(above) =
             folder::kmail_folder(bytes).filter(|_| detect(path) == DirectoryKind::Other)
         {
@@ -279,6 +284,13 @@ impl Walk<'_> {
         self.messages.entry(self.directory_of(path)).or_default().push(path.to_owned());
     }
 
+    fn found_messages(&mut self, path: &Path, folder: &Folder, mut files: Vec<PathBuf>) {
+        for partial in apple::take_superseded(&mut files) {
+            self.skip(&partial, "the whole message is next to it", false, None);
+        }
+        self.found(path, folder, MailboxKind::Messages(files));
+    }
+
     fn found_mbox(&mut self, path: &Path, name: &OsStr, parent: &Directory) {
         // In Apple Mail, Name.mbox/mbox is the mailbox of its directory.
         let folder = match name == "mbox" && path.parent() != Some(self.root) {
@@ -355,9 +367,13 @@ impl Walk<'_> {
 
     fn finish(mut self) -> Tree {
         self.resolve_numbered();
-        for (path, files) in std::mem::take(&mut self.messages) {
+        let mut messages = std::mem::take(&mut self.messages);
+        for apple::AppleMailbox { path, folder, files } in apple::take_mailboxes(self.root, &mut messages) {
+            self.found_messages(&path, &folder, files);
+        }
+        for (path, files) in messages {
             let folder = self.directories[&path].folder.clone();
-            self.found(&path, &folder, MailboxKind::Messages(files));
+            self.found_messages(&path, &folder, files);
         }
         self.tree.mailboxes.sort_by(|a, b| a.path.cmp(&b.path));
         self.tree

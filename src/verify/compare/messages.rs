@@ -88,7 +88,10 @@ fn open_mailbox<'a>(
     let read_options = ReadOptions { variant: mailbox.variant, ..ReadOptions::default() };
     Ok(match (&mailbox.kind, source) {
         (MailboxKind::Messages(files), _) => OpenMailbox::Messages { files, open },
-        (_, Some(source)) => OpenMailbox::Mbox { source, mbox: Mbox::read(source, &read_options, context)? },
+        (_, Some(source)) => {
+            let mbox = Box::new(Mbox::read(source, &read_options, context)?);
+            OpenMailbox::Mbox { source, mbox }
+        }
         (_, None) => OpenMailbox::Maildir(&mailbox.path),
     })
 }

@@ -15,7 +15,9 @@ use crate::mailbox::fs::files;
 use crate::mailbox::maildir::{
     Entry, FoundMessage, KeywordTable, MaildirReader, NoMessage, Subdir, keywords,
 };
-use crate::mailbox::mbox::{Extent, Mbox, Quoting, bare, from_line};
+use crate::mailbox::mbox::single::SingleMessage;
+use crate::mailbox::mbox::{Extent, Mbox, Quoting};
+use crate::mailbox::message::status::OuterState;
 use crate::mailbox::message::{
     DateFields, DateRules, DeletedPolicy, FromLineDates, LabelPolicy, Origin, Stamp, Status, StatusFields,
     header, received, status,
@@ -34,7 +36,7 @@ pub(crate) const NO_DATE: i64 = i64::MIN;
 pub(crate) enum OpenMailbox<'a> {
     Mbox {
         source: &'a Source,
-        mbox: Mbox<'a>,
+        mbox: Box<Mbox<'a>>,
     },
     /// A Maildir without its folders: each folder is a mailbox of its own.
     Maildir(&'a Path),
@@ -150,9 +152,9 @@ pub(crate) struct StoredMessage<'a> {
 
 /// Location of a message.
 pub(crate) enum MessageLocation<'a> {
-    Mbox { path: &'a Path, number: usize, extent: Extent, from_line: &'a [u8], mbox: &'a Mbox<'a> },
+    Mbox { path: &'a Path, number: usize, extent: Extent, mbox: &'a Mbox<'a> },
     File { path: PathBuf, entry: Cow<'a, Entry>, mtime: i64, keywords: &'a KeywordTable },
-    WholeFile { path: &'a Path, stamp: Option<Stamp> },
+    WholeFile { path: &'a Path, stamp: Option<Stamp>, outer: OuterState },
 }
 
 impl<'a> Side<'a> {
@@ -455,16 +457,12 @@ impl<'a> Part<'a> {
             }
             Location::Files { files, open, .. } => {
                 let source = Box::new(open(&files[n])?);
-                let bare::BareMessage { at, start } = bare::locate(source.text());
-                let stamp = from_line::first_stamp(&source.text()[at..start]);
+                let single = SingleMessage::locate(source.text()).in_file(&files[n]);
+                let (stamp, extent) = (single.first_stamp(source.text()), single.extent);
+                let bytes = MessageBytes::Source { source, extent };
                 Ok(Some(StoredMessage {
-                    text: Text::new(
-                        MessageBytes::Source { source, start },
-                        start as u64,
-                        Quoting::None,
-                        self.eol,
-                    ),
-                    location: MessageLocation::WholeFile { path: &files[n], stamp },
+                    text: Text::new(bytes, extent.start, Quoting::None, self.eol),
+                    location: MessageLocation::WholeFile { path: &files[n], stamp, outer: single.outer },
                 }))
             }
         }
@@ -472,10 +470,10 @@ impl<'a> Part<'a> {
 
     fn mbox_message<'s>(&self, source: &'s Source, mbox: &'s Mbox<'s>, n: usize) -> StoredMessage<'s> {
         let extent = mbox.messages()[n];
-        let (raw, from_line) = (extent.message(mbox.text()), extent.separator_lines(mbox.text()));
+        let raw = extent.message(mbox.text());
         StoredMessage {
             text: Text::new(MessageBytes::Mbox(raw), extent.start, mbox.variant.quoting(), self.eol),
-            location: MessageLocation::Mbox { path: source.path(), number: n + 1, extent, from_line, mbox },
+            location: MessageLocation::Mbox { path: source.path(), number: n + 1, extent, mbox },
         }
     }
 }
@@ -492,8 +490,8 @@ impl StoredMessage<'_> {
         let mut fields = status::parse_fields(self.text.header(), labels);
         match self.location {
             MessageLocation::Mbox { mbox, .. } => mbox.complete_status(&mut fields),
-            MessageLocation::WholeFile { path, .. } if bare::is_removed(path) => fields.set_deleted(),
-            MessageLocation::WholeFile { .. } | MessageLocation::File { .. } => {}
+            MessageLocation::WholeFile { outer, .. } => outer.complete(&mut fields),
+            MessageLocation::File { .. } => {}
         }
         fields
     }
@@ -541,7 +539,7 @@ impl MessageLocation<'_> {
     /// Returns the date of the first From_ line.
     pub(super) fn stamp(&self) -> Option<Stamp> {
         match self {
-            MessageLocation::Mbox { from_line, .. } => from_line::first_stamp(from_line),
+            MessageLocation::Mbox { mbox, extent, .. } => mbox.first_stamp(extent),
             MessageLocation::WholeFile { stamp, .. } => *stamp,
             MessageLocation::File { .. } => None,
         }

@@ -106,7 +106,7 @@ fn on_disk<T>(mail: &Mail, with: impl FnOnce(OpenMailbox<'_>) -> T) -> T {
         Mail::Maildir(_) => with(OpenMailbox::Maildir(&path)),
         Mail::Mbox(variant, _) => {
             let source = open(&path);
-            with(OpenMailbox::Mbox { source: &source, mbox: read_mbox(&source, *variant) })
+            with(OpenMailbox::Mbox { source: &source, mbox: Box::new(read_mbox(&source, *variant)) })
         }
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use super::both::Both;
-use crate::mailbox::mbox::{Quoting, quote};
+use crate::mailbox::mbox::{Extent, Quoting, quote};
 use crate::mailbox::message::Eol;
 use crate::mailbox::message::header;
 use crate::mailbox::source::{Contents, ForwardReader, Source, mapped};
@@ -18,10 +18,10 @@ pub(crate) type Digest = [u8; 16];
 pub(crate) enum MessageBytes<'a> {
     Mbox(&'a [u8]),
     File(Contents),
-    /// A file that is one message, and the offset at which it begins.
+    /// A file with one message.
     Source {
         source: Box<Source>,
-        start: usize,
+        extent: Extent,
     },
 }
 
@@ -32,7 +32,7 @@ impl std::ops::Deref for MessageBytes<'_> {
         match self {
             MessageBytes::Mbox(bytes) => bytes,
             MessageBytes::File(contents) => contents,
-            MessageBytes::Source { source, start } => &source.text()[*start..],
+            MessageBytes::Source { source, extent } => extent.message(source.text()),
         }
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod gmail;
 mod gmail_words;
 mod letters;
 pub(crate) mod list;
+mod outer;
 mod problems;
 
 use std::borrow::Cow;
@@ -12,6 +13,7 @@ use std::collections::HashSet;
 use self::gmail::{ReadState, SystemLabel};
 use self::letters::StatusLetters;
 pub(crate) use self::letters::{Status, is_kmail_field, x_status};
+pub(crate) use self::outer::OuterState;
 pub(crate) use self::problems::StatusProblems;
 use crate::mailbox::escape;
 use crate::mailbox::message::{Field, Flags, header};
@@ -152,7 +154,13 @@ impl StatusFields {
         self.gmail = Some(ReadState::Read);
     }
 
-    /// Sets the message to deleted, since the name of its file says so.
+    /// Replaces the flags of the header by those of the store.
+    pub(crate) fn replace_flags(&mut self, flags: Flags) {
+        let (keywords, known) = (std::mem::take(&mut self.keywords), std::mem::take(&mut self.known));
+        *self = StatusFields { flags, keywords, known, ..StatusFields::default() };
+    }
+
+    /// Sets the message to deleted, since its store or the name of its file says so.
     pub(crate) fn set_deleted(&mut self) {
         self.deleted = true;
     }
@@ -187,7 +195,7 @@ impl StatusFields {
     }
 
     /// Adds a keyword if it is new. Case does not matter. Several fields may contain the same keyword.
-    fn add_keyword(&mut self, keyword: String) {
+    pub(crate) fn add_keyword(&mut self, keyword: String) {
         if self.known.insert(keyword.to_ascii_lowercase()) {
             self.keywords.push(keyword);
         }
