@@ -77,7 +77,13 @@ pub(crate) fn compare(job: &CompareJob<'_>, reporter: &mut Reporter) -> Result<O
     raise_open_file_limit();
     let here = job.mailboxes.iter().map(Side::new).collect::<Result<Vec<_>>>()?;
     let there = Side::new(job.other)?;
-    let by_folder = job.folders.is_used() || (here.iter().any(Side::has_folders) && there.has_folders());
+    let both_have_folders = here.iter().any(Side::has_folders) && there.has_folders();
+    // The folders of labels are not those of the source.
+    let are_labels = || {
+        let roots = here.iter().chain([&there]).filter_map(Side::maildir);
+        job.args.labels.unwrap_or_else(|| AskedChanges::read(roots).labels).are_folders()
+    };
+    let by_folder = job.folders.is_used() || both_have_folders && !are_labels();
     let mut trees = Vec::new();
     let mut list = |side: Side<'_>| side.mailboxes(by_folder, job, &mut trees);
     let here = here.into_iter().map(&mut list).collect::<Result<Vec<_>>>()?;
@@ -130,6 +136,13 @@ impl<'a> Side<'a> {
             _ if is_directory => Side::Maildir(path, maildir::list_folders(path)?),
             _ => Side::File(mailbox),
         })
+    }
+
+    fn maildir(&self) -> Option<&'a Path> {
+        match self {
+            Side::Maildir(path, _) => Some(path),
+            Side::File(_) | Side::Tree(_) => None,
+        }
     }
 
     fn has_folders(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Folders of a tree: which ones a command means, and what was skipped.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -70,12 +70,18 @@ pub(crate) fn has_no_mail(tree: &Tree) -> bool {
 /// Reports the files of a tree that were skipped or are doubtful.
 pub(crate) fn report_skipped(tree: &Tree, reporter: &mut Reporter) {
     tree.refused.iter().for_each(|error| reporter.error(error));
+    skipped_findings(tree).into_iter().for_each(|(path, finding)| reporter.findings(&path, &[finding]));
+}
+
+/// Returns the findings about files of a tree that were skipped or are doubtful.
+pub(crate) fn skipped_findings(tree: &Tree) -> Vec<(PathBuf, Finding)> {
+    let mut findings = Vec::new();
     for path in &tree.ambiguous {
         let finding = Finding::new(
             Code::TreeMessage,
             "begins with a header, so it was read as one message, though lines in it look like separators",
         );
-        reporter.findings(path, &[finding.with_hint("write mbox: before its path to read it as an mbox")]);
+        findings.push((path.clone(), finding.with_hint("write mbox: before its path to read it as an mbox")));
     }
     if let [first, others @ ..] = &tree.repeated[..] {
         let members = match others.len() as u64 {
@@ -85,9 +91,10 @@ pub(crate) fn report_skipped(tree: &Tree, reporter: &mut Reporter) {
                 grouped_plural(more, "more member")
             ),
         };
-        reporter.findings(first, &[Finding::new(Code::ArchiveRepeated, members)]);
+        findings.push((first.clone(), Finding::new(Code::ArchiveRepeated, members)));
     }
-    tree.skipped.iter().for_each(|skipped| reporter.findings(&skipped.path, &[finding(skipped)]));
+    findings.extend(tree.skipped.iter().map(|skipped| (skipped.path.clone(), finding(skipped))));
+    findings
 }
 
 fn finding(skipped: &SkippedEntry) -> Finding {

@@ -21,7 +21,7 @@ use crate::mailbox::manifest::{
 use crate::mailbox::mbox::{Extent, Mbox};
 use crate::mailbox::source::Contents;
 use crate::mailbox::text::plural;
-use crate::mailbox::{Code, Context, Error, Finding, Result, display_path, fs};
+use crate::mailbox::{Code, Context, Error, Finding, Result, display_path, fs, member_path};
 
 /// Reads the manifest; None if there is none.
 pub(crate) fn read_manifest(
@@ -149,22 +149,43 @@ impl<'a> History<'a> {
     ) -> Result<(Identity, Option<Finding>)> {
         let sections = self.sections_of(input.recorded_path());
         let Some(&newest) = sections.last() else { return Ok((Identity::New, None)) };
-        let outlines = &self.manifest.sections;
-        let read: Vec<Section> = sections.iter().map(|&n| outlines[n].read()).collect::<Result<_>>()?;
-        let known: HashSet<Digest> =
-            read.iter().flat_map(|section| &section.messages).map(|m| m.content_digest()).collect();
-        let pseudo = mbox.pseudo_message();
-        let is_known = |extent: &Extent| {
-            let message = extent.message(input.source.raw());
-            !message.is_empty()
-                && known.contains(&content_digest(message).unwrap_or_else(|| Digest::of(message)))
-        };
-        let has_known = mbox.messages().par_iter().any(|extent| pseudo != Some(extent) && is_known(extent));
-        Ok(match has_known {
+        let known = self.messages_of(&sections)?;
+        Ok(match has_one_of(&known, input, mbox) {
             true => (Identity::Rewritten(newest), None),
             false if known.is_empty() => (Identity::New, None),
             false => (Identity::New, Some(replaced_finding(known.len() as u64))),
         })
+    }
+
+    /// Returns the warning about a member of an archive that shares a message with the member of its name in another
+    /// one: a newer Takeout has another name.
+    pub(crate) fn other_archive_finding(&self, input: &Input, mbox: &Mbox<'_>) -> Result<Option<Finding>> {
+        let Some((_, inside)) = member_path::split(input.source.path()) else { return Ok(None) };
+        let end = [b"!", inside.as_os_str().as_bytes()].concat();
+        let own = input.recorded_path();
+        let is_other = |header: &SectionHeader| {
+            let path = header.source.to_path();
+            path.as_os_str().as_bytes().ends_with(&end) && own != Some(path)
+        };
+        let outlines = self.manifest.sections.iter().enumerate();
+        let others: Vec<usize> =
+            outlines.filter(|(_, outline)| is_other(&outline.header)).map(|(n, _)| n).collect();
+        let Some(&newest) = others.last() else { return Ok(None) };
+        if !has_one_of(&self.messages_of(&others)?, input, mbox) {
+            return Ok(None);
+        }
+        let other = display_path(self.manifest.sections[newest].header.source.to_path());
+        let message =
+            format!("shares messages with {other}, which was converted before: they are written again");
+        let finding = Finding::new(Code::ArchiveNewer, message);
+        Ok(Some(finding.with_hint("--dedupe content leaves out what is there")))
+    }
+
+    /// Returns the contents of the messages of some sections.
+    fn messages_of(&self, sections: &[usize]) -> Result<HashSet<Digest>> {
+        let outlines = &self.manifest.sections;
+        let read: Vec<Section> = sections.iter().map(|&n| outlines[n].read()).collect::<Result<_>>()?;
+        Ok(read.iter().flat_map(|section| &section.messages).map(|m| m.content_digest()).collect())
     }
 
     /// Returns the sections of the files at a path, oldest first.
@@ -268,6 +289,16 @@ impl<'a> History<'a> {
         }
         Ok(names)
     }
+}
+
+/// Reports whether an mbox has one of these messages.
+fn has_one_of(known: &HashSet<Digest>, input: &Input, mbox: &Mbox<'_>) -> bool {
+    let pseudo = mbox.pseudo_message();
+    let is_known = |extent: &Extent| {
+        let message = extent.message(input.source.raw());
+        !message.is_empty() && known.contains(&content_digest(message).unwrap_or_else(|| Digest::of(message)))
+    };
+    !known.is_empty() && mbox.messages().par_iter().any(|extent| pseudo != Some(extent) && is_known(extent))
 }
 
 /// A folder of the destination, or the Maildir itself.

@@ -10,10 +10,10 @@ use super::planned::Disposition;
 use super::resume::{adopt_stage, match_lines};
 use super::section_writer::SectionWriter;
 use super::{
-    Abort, Commit, Destination, Fingerprint, FolderCount, FolderIndex, History, Identity, ImportOptions,
-    Input, KeywordLetters, LabelFolders, ListBuilder, NameTable, NumberedMessage, OpenDestination, Outcome,
-    Plan, PlanOptions, PlannedMessage, PlannedSource, Report, ResumePoint, RunOptions, Totals, UidPlan,
-    UidPolicy, labels,
+    Abort, Commit, Dedupe, Destination, Fingerprint, FolderCount, FolderIndex, History, Identity,
+    ImportOptions, Input, KeywordLetters, LabelFolders, ListBuilder, NameTable, NumberedMessage,
+    OpenDestination, Outcome, Plan, PlanOptions, PlannedMessage, PlannedSource, Report, ResumePoint,
+    RunOptions, Totals, UidPlan, UidPolicy, labels,
 };
 use crate::mailbox::maildir::{KeywordTable, Leftover, MaildirWriter, write};
 use crate::mailbox::manifest::{Digest, ManifestLocation};
@@ -237,6 +237,12 @@ impl<'a> Import<'a> {
                 Identity::New if !options.new_source => history.find_rewritten(input, &source.mbox)?,
                 identity => (identity, None),
             };
+            let other = match identity {
+                Identity::New if options.dedupe == Dedupe::No => {
+                    history.other_archive_finding(input, &source.mbox)?
+                }
+                _ => None,
+            };
             let plan_options = PlanOptions {
                 render: options.render,
                 dates: DateRules {
@@ -259,7 +265,7 @@ impl<'a> Import<'a> {
                 Identity::Partial(n) if plan.adds_nothing(history.not_selected(n)) => Identity::Same(n),
                 identity => identity,
             };
-            report.findings.extend(identity_finding(identity).into_iter().chain(replaced));
+            report.findings.extend(identity_finding(identity).into_iter().chain(replaced).chain(other));
             report.findings.extend(history.options_finding(identity, options));
             report.findings.append(&mut plan.findings);
             plans.push(IdentifiedPlan { plan, identity, fingerprint });

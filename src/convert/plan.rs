@@ -327,7 +327,7 @@ impl Analysis<'_> {
         let mut dates = DateFields { from: mbox.first_stamp(extent), ..DateFields::default() };
         let mut fields = header::fields(message);
         for field in &mut fields {
-            if self.has_labels && labels.is_none() && field.is("X-Gmail-Labels") {
+            if self.has_labels && labels.is_none() && field.is("X-Gmail-Labels") && !status.is_topic() {
                 labels = Some(field.value.into());
             }
             status.add(&field, options.labels);

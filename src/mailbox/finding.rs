@@ -182,6 +182,7 @@ codes! {
         DamagedCompression "damaged-compression" Error "Compressed data ends early or cannot be decompressed.",
         ArchiveUnreadable "archive-unreadable" Error "An archive is cut off or damaged, or unpacks to more than a limit. None of it was read.",
         ArchiveRepeated "archive-repeated" Info "Members that are twice in the archives of a command, byte for byte. They were read once.",
+        ArchiveNewer "archive-newer" Warning "A member of an archive shares messages with the member of its name in another archive. They are written again.",
         InsufficientSpace "no-room" Error "There are too few free bytes or inodes. Nothing was written.",
         FinalNewline "final-newline" Info "Messages without a final newline got one, because an mbox needs it.",
         HeaderQuoted "header-quoted" Warning "A header line that begins with \"From \" was quoted permanently. Readers do not unquote headers.",

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::*;
@@ -64,17 +65,31 @@ impl Archives {
         assert!(status.success(), "{command}");
     }
 
+    /// Runs a script of Python in the scratch directory.
+    fn python(&self, script: &str) {
+        let mut python = Command::new("python3");
+        python.args(["-c", &[PYTHON, script].concat()]).current_dir(self.0.path());
+        assert!(python.status().unwrap().success());
+    }
+
     fn convert(&self, archive: &str, destination: &str) -> Run {
         run(convert_command([self.path(archive), self.path(destination)]))
     }
 }
 
-/// Returns a converted tree without the times of what is not a message.
+/// Returns a converted tree without the times of what is not a message, and without lists of UIDs, which have a random
+/// part.
 fn converted_mail(root: &Path) -> BTreeMap<PathBuf, FileState> {
     let mut tree = mail_alike(root);
-    tree.iter_mut()
-        .filter(|(path, _)| path.ends_with("dovecot-keywords"))
-        .for_each(|(_, s)| s.mtime = (0, 0));
+    for (path, state) in &mut tree {
+        let is_list = path.ends_with("dovecot-uidlist");
+        if is_list || path.ends_with("dovecot-keywords") || path.ends_with("subscriptions") {
+            state.mtime = (0, 0);
+        }
+        if is_list {
+            state.digest.clear();
+        }
+    }
     tree
 }
 
@@ -134,5 +149,376 @@ impl Tap for Command {
     fn tap(mut self, change: impl FnOnce(&mut Command)) -> Command {
         change(&mut self);
         self
+    }
+}
+
+/// Returns the members that a run reports by a code, with the messages.
+fn reported(run: &Run, code: &str) -> BTreeMap<String, String> {
+    let findings = run.findings().into_iter().filter(|finding| finding["code"] == code);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let member = |path: String| path.rsplit_once('!').map_or(path.clone(), |(_, member)| member.to_owned());
+    findings.map(|finding| (member(text(&finding["path"])), text(&finding["message"]))).collect()
+}
+
+/// Functions for scripts of Python: `mbox(n)` is a mailbox with a message.
+const PYTHON: &str = r#"
+import gzip, io, os, struct, sys, tarfile, zipfile, zlib
+def mbox(n):
+    return b"From a@b Mon Jan  3 10:00:%02d 2005\nSubject: message %d\n\nbody %d\n" % (n % 60, n, n)
+def add(tar, name, data=b"", **fields):
+    info = tarfile.TarInfo(name)
+    info.size, info.mtime = len(data), 1104746000
+    for key, value in fields.items():
+        setattr(info, key, value)
+    tar.addfile(info, io.BytesIO(data))
+"#;
+
+#[test]
+fn the_names_of_members_are_data_and_never_paths() {
+    let archives = Archives::new();
+    archives.python(
+        r#"
+long = "/".join(["n" * 200] * 5)
+with tarfile.open("hostile", "w", format=tarfile.PAX_FORMAT) as tar:
+    add(tar, "/absolute/inbox", mbox(1))
+    add(tar, "../../dotted/../up", mbox(2))
+    add(tar, "./late/file", mbox(3))
+    add(tar, "late", type=tarfile.DIRTYPE)
+    add(tar, "late/same", mbox(4))
+    add(tar, "late/same", mbox(4))
+    add(tar, "late/changed", mbox(5))
+    add(tar, "late/changed", mbox(5) + b"\n" + mbox(6))
+    add(tar, "late/Changed", mbox(7))
+    add(tar, "late/hard", type=tarfile.LNKTYPE, linkname="late/file")
+    add(tar, "late/gone", type=tarfile.LNKTYPE, linkname="not/here")
+    add(tar, "late/soft", type=tarfile.SYMTYPE, linkname="file")
+    add(tar, "late/loop", type=tarfile.SYMTYPE, linkname="loop")
+    add(tar, "late/out", type=tarfile.SYMTYPE, linkname="/etc/passwd")
+    add(tar, "late/up", type=tarfile.SYMTYPE, linkname="../../../etc/passwd")
+    add(tar, "late/fifo", type=tarfile.FIFOTYPE)
+    add(tar, "late/disk", type=tarfile.BLKTYPE, devmajor=8)
+    add(tar, long, mbox(8))
+    add(tar, "x" * 10000, mbox(9))
+    add(tar, "a\nb\\c", mbox(10))
+    add(tar, "y" * 40000, mbox(11))
+    add(tar, "file", mbox(12))
+    add(tar, "file/below", mbox(13))
+"#,
+    );
+    let before = paths(archives.0.path());
+    let run = archives.convert("hostile", "Out").exits(1);
+    let mail_skipped = reported(&run, "tree-mail-skipped");
+    let names: Vec<&str> = mail_skipped.keys().map(|name| name.split('/').next_back().unwrap()).collect();
+    assert_eq!(names, ["gone", "out", "up", &"y".repeat(200)], "{mail_skipped:?}");
+    assert!(mail_skipped["late/gone"].contains("a hard link to not/here, which is not in the archive"));
+    assert!(mail_skipped["late/out"].contains("a symbolic link out of the archive"));
+    let skipped = reported(&run, "tree-skipped");
+    assert!(skipped["late/changed"].contains("the first one is read as changed (2)"), "{skipped:?}");
+    for name in ["late/soft", "late/loop", "late/fifo", "late/disk"] {
+        assert!(skipped.contains_key(name), "{name}: {skipped:?}");
+    }
+    let repeated = reported(&run, "archive-repeated");
+    assert_eq!(repeated.keys().collect::<Vec<_>>(), ["late/same"]);
+    let folders = run.summary()["table"].as_array().unwrap().clone();
+    let mut sources: Vec<String> =
+        folders.iter().map(|row| row["source_folder"].as_str().unwrap().into()).collect();
+    sources.sort();
+    assert_eq!(sources.len(), 13);
+    for name in [
+        "absolute/inbox",
+        "dotted/up",
+        "late/file",
+        "late/hard",
+        "late/changed (2)",
+        "file (2)",
+        "file/below",
+    ] {
+        assert!(sources.iter().any(|source| source == name), "{name}");
+    }
+    assert_eq!(count(&run.summary(), "written"), 14);
+    // Nothing is written beside the destination.
+    let after = paths(archives.0.path());
+    let new: Vec<&String> =
+        after.iter().filter(|path| !before.contains(path) && !path.starts_with("Out")).collect();
+    assert_eq!(new, [""; 0], "{after:?}");
+}
+
+#[test]
+fn an_archive_that_is_cut_off_or_damaged_is_refused() {
+    let archives = Archives::new();
+    archives.python(
+        r#"
+body = b"".join(b"%d\n" % (n * 2654435761 % 2**32) for n in range(40000))
+with tarfile.open("whole", "w") as tar:
+    add(tar, "first", mbox(1))
+    add(tar, "second", mbox(2) + body)
+whole = open("whole", "rb").read()
+packed = gzip.compress(whole)
+flipped = bytearray(packed)
+flipped[len(packed) // 2] ^= 0x55
+header = bytearray(whole)
+header[1024 + 5] ^= 1
+for name, data in [("cut", whole[:100000]), ("unmarked", whole[:len(whole) - len(whole) % 10240]),
+                   ("boundary", whole[:1024]), ("cut.tgz", packed[:-2000]), ("trailer.tgz", packed[:-4]),
+                   ("flipped.tgz", bytes(flipped)), ("header", bytes(header))]:
+    open(name, "wb").write(data)
+with zipfile.ZipFile("whole.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+    archive.writestr("first", mbox(1))
+    archive.writestr("second", mbox(2) + body)
+whole = open("whole.zip", "rb").read()
+open("cut.zip", "wb").write(whole[:-30])
+open("half.zip", "wb").write(whole[:len(whole) // 2])
+directory = whole.index(b"PK\x01\x02")
+second = whole.index(b"PK\x01\x02", directory + 4)
+overlapping = bytearray(whole)
+overlapping[second + 42:second + 46] = whole[directory + 42:directory + 46]
+open("overlapping.zip", "wb").write(bytes(overlapping))
+"#,
+    );
+    for (name, words) in [
+        ("cut", "cut!second: the archive is cut off in this member"),
+        ("boundary", "boundary: ends without the end mark"),
+        ("cut.tgz", "cut.tgz!second: the gzip data of the archive is damaged or cut off"),
+        ("trailer.tgz", "trailer.tgz: the gzip data of the archive is damaged or cut off"),
+        ("flipped.tgz", "the gzip data of the archive is damaged or cut off"),
+        ("header", "header: is damaged: there is no valid header at byte 1,024"),
+        ("cut.zip", "cut.zip: has no central directory"),
+        ("half.zip", "half.zip: has no central directory"),
+        ("overlapping.zip", "overlapping.zip!second: overlaps another member"),
+    ] {
+        let out = archives.path("Out");
+        let run = archives.convert(name, "Out").exits(3);
+        assert!(run.text().contains(words), "{name}: {}", run.text());
+        assert_eq!(run.complaints(), ["archive-unreadable"], "{name}");
+        assert!(!out.exists(), "{name}");
+        let mut verify = mailferry(["verify", "--json"]);
+        verify.arg(archives.path(name));
+        assert!(run_text(verify, 3).contains(words), "{name}");
+    }
+    // With others it is refused, too: a part of a Takeout that is missing is not a Takeout.
+    let run = run(convert_command(["whole", "cut.tgz", "Out"].map(|name| archives.path(name)))).exits(3);
+    assert!(!archives.path("Out").exists(), "{}", run.text());
+}
+
+fn run_text(command: Command, code: i32) -> String {
+    run(command).exits(code).text()
+}
+
+#[test]
+fn a_member_that_cannot_be_read_is_named_and_the_rest_is_converted() {
+    let archives = Archives::new();
+    archives.python(
+        r#"
+with zipfile.ZipFile("plain.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+    for n in range(1, 5):
+        archive.writestr("mail/%d.mbox" % n, mbox(n))
+whole = bytearray(open("plain.zip", "rb").read())
+first = whole.index(b"PK\x01\x02")
+second = whole.index(b"PK\x01\x02", first + 4)
+third = whole.index(b"PK\x01\x02", second + 4)
+whole[first + 16] ^= 1
+whole[second + 8] |= 1
+whole[third + 10] = 98
+open("odd.zip", "wb").write(bytes(whole))
+"#,
+    );
+    let run = archives.convert("odd.zip", "Out").exits(1);
+    assert_eq!(count(&run.summary(), "written"), 1);
+    let skipped = reported(&run, "tree-mail-skipped");
+    for (name, words) in [
+        ("mail/1.mbox", "its checksum (CRC-32) is not that of the archive"),
+        ("mail/2.mbox", "it is encrypted"),
+        ("mail/3.mbox", "it is compressed by method 98, which is not read"),
+    ] {
+        assert!(skipped[name].contains(words), "{skipped:?}");
+    }
+    assert_eq!(skipped.len(), 3);
+}
+
+#[test]
+fn an_archive_that_unpacks_to_a_full_disk_is_refused() {
+    let archives = Archives::new();
+    archives.python(
+        r#"
+SIZE = 10 << 30
+zeros = bytes(64 << 20)
+with tarfile.open("start", "w") as tar:
+    info = tarfile.TarInfo("inbox")
+    info.size = SIZE
+    start = info.tobuf()
+part = gzip.compress(zeros)
+open("bomb.tgz", "wb").write(gzip.compress(start) + part * (SIZE // len(zeros)) + gzip.compress(bytes(1024)))
+encoder = zlib.compressobj(9, zlib.DEFLATED, -15)
+encoder.compress(zeros[:1 << 20])
+encoder.flush(zlib.Z_FULL_FLUSH)
+part = encoder.compress(zeros[:1 << 20]) + encoder.flush(zlib.Z_FULL_FLUSH)
+data = part * (SIZE >> 20) + zlib.compressobj(9, zlib.DEFLATED, -15).flush()
+large = struct.pack("<HHQQ", 1, 16, SIZE, len(data))
+local = struct.pack("<4s5H3L2H", b"PK\3\4", 45, 0, 8, 0, 33, 0, 2**32 - 1, 2**32 - 1, 5, len(large)) + b"inbox" + large
+entry = struct.pack("<4s6H3L5H2L", b"PK\1\2", 45, 45, 0, 8, 0, 33, 0, 2**32 - 1, 2**32 - 1, 5, len(large), 0, 0, 0, 0, 0) + b"inbox" + large
+end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, len(entry), len(local) + len(data), 0)
+open("bomb.zip", "wb").write(local + data + entry + end)
+"#,
+    );
+    for name in ["bomb.tgz", "bomb.zip"] {
+        assert!(fs::metadata(archives.path(name)).unwrap().len() < 12 << 20);
+        let command =
+            ["convert", archives.path(name).to_str().unwrap(), archives.path("Out").to_str().unwrap()]
+                .map(str::to_owned);
+        let started = std::time::Instant::now();
+        let (code, memory) = peak_memory(&command.each_ref().map(|word| &word[..]), &archives.path("start"));
+        assert_eq!(code, 3, "{name}");
+        assert!(memory < 200 << 10, "{name}: {memory} KiB");
+        note!("{name}: {:?}, {memory} KiB", started.elapsed());
+        let run = archives.convert(name, "Out").exits(3);
+        assert!(run.text().contains("unpacks to more than 200 times its size"), "{}", run.text());
+        assert!(run.text().contains("--spool-limit") && !archives.path("Out").exists());
+    }
+}
+
+#[test]
+fn the_parts_of_a_takeout_are_read_in_any_order_and_common_files_once() {
+    let archives = Archives::new();
+    archives.python(
+        r#"
+def part(name, members):
+    with zipfile.ZipFile(name, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member, data in members.items():
+            archive.writestr("Takeout/" + member, data)
+index = b"<html>index</html>"
+part("takeout-001.zip", {"Mail/Inbox.mbox": mbox(1), "Mail/Sent-001.mbox": mbox(2), "archive_browser.html": index})
+part("takeout-002.zip", {"Mail/Sent-002.mbox": mbox(3), "Mail/Inbox.mbox": mbox(1), "archive_browser.html": index})
+"#,
+    );
+    let parts = ["takeout-002.zip", "takeout-001.zip"].map(|name| archives.path(name));
+    let out = archives.path("Out");
+    let run_with = |parts: &[PathBuf]| {
+        let mut command = convert_command::<&str>([]);
+        command.args(parts).arg(&out);
+        run(command).exits(0)
+    };
+    let run = run_with(&parts);
+    assert_eq!(count(&run.summary(), "written"), 3);
+    assert_eq!(reported(&run, "archive-repeated").keys().collect::<Vec<_>>(), ["Takeout/Mail/Inbox.mbox"]);
+    let again = run_with(&[parts[1].clone(), parts[0].clone()]).summary();
+    assert_eq!((count(&again, "written"), count(&again, "already_present")), (0, 3));
+}
+
+/// Takeouts in two languages, with the mail of a group.
+const TAKEOUT: &str = r#"
+def message(n, fields):
+    return ("From %d@xxx Sat Jun 09 06:07:13 +0000 2012\r\nX-GM-THRID: %d\r\n%sMessage-ID: <%d@example.org>\r\n"
+            "From: a@example.org\r\nSubject: message %d\r\n\r\nbody\r\n\r\n" % (n, n, fields, n, n)).encode()
+mail = message(1, "X-Gmail-Labels: Inbox,Unread\r\n") + message(2, "X-Gmail-Labels: Work,Starred\r\n")
+topics = message(3, "X-Google-Groups: vecinos\r\n")
+topics += message(4, "X-Google-Groups: vecinos\r\nX-Gmail-Labels: El tema se ha fijado\r\n")
+with tarfile.open("takeout.tgz", "w:gz") as tar:
+    add(tar, "Takeout/archive_browser.html", b"<html></html>")
+    add(tar, "Takeout/Correo/Todo el correo.mbox", mail)
+    add(tar, "Takeout/Correo/Configuraci\u00f3n de usuario/Filtros.json", b"{}\n")
+    add(tar, "Takeout/Grupos/googlegroups.com/vecinos@googlegroups.com/temas.mbox", topics)
+    add(tar, "Takeout/Fotos/a.jpg", b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(2 << 20))
+"#;
+
+#[test]
+fn the_folders_of_a_takeout_have_the_names_of_its_mailboxes() {
+    let archives = Archives::new();
+    archives.python(TAKEOUT);
+    archives.shell("tar -xzf ../takeout.tgz");
+    for (source, out) in [("takeout.tgz", "packed"), ("tree", "unpacked")] {
+        let run = archives.convert(source, out).exits(0);
+        let directories: Vec<String> = run.summary()["table"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["folder"].as_str().unwrap().into())
+            .collect();
+        assert_eq!(directories, ["Todo el correo", "vecinos"]);
+        // The state of a topic is no label.
+        assert_eq!(run.complaints(), [""; 0], "{}", run.text());
+        assert!(!archives.path(out).join(".vecinos/dovecot-keywords").exists());
+    }
+    assert!(converted_mail(&archives.path("packed")) == converted_mail(&archives.path("unpacked")));
+    let mut by_label = convert_command(["--labels=folders"]);
+    by_label.arg(archives.path("takeout.tgz")).arg(archives.path("labels"));
+    let run = run(by_label).exits(0);
+    assert_eq!(count(&run.summary(), "written"), 4);
+    let of = |folder: &str| {
+        messages(&archives.path("labels").join(folder)).iter().map(Message::subject).collect::<Vec<_>>()
+    };
+    assert_eq!(of(".Work"), ["message 2"]);
+    assert_eq!(of("").len(), 3);
+}
+
+#[test]
+fn each_member_is_restored_and_grows_by_its_name() {
+    let archives = Archives::new();
+    archives.python(
+        r#"
+def write(name, count):
+    with tarfile.open(name, "w:gz") as tar:
+        add(tar, "Mail/inbox", b"\n".join(mbox(n) for n in range(1, count + 1)))
+        add(tar, "Mail/sent", mbox(70))
+write("mail.tgz", 2)
+write("newer.tgz", 3)
+with tarfile.open("other.tgz", "w:gz") as tar:
+    add(tar, "Mail/inbox", mbox(4) + b"\n" + mbox(2))
+"#,
+    );
+    archives.convert("mail.tgz", "Out").exits(0);
+    let before = mail_alike(&archives.path("Out"));
+    fs::rename(archives.path("newer.tgz"), archives.path("mail.tgz")).unwrap();
+    let grown = archives.convert("mail.tgz", "Out").exits(0);
+    assert_eq!((count(&grown.summary(), "written"), count(&grown.summary(), "already_present")), (1, 3));
+    let after = mail_alike(&archives.path("Out"));
+    assert!(before.keys().all(|path| after.contains_key(path)));
+    // Another archive has a newer state of the member.
+    let other = archives.convert("other.tgz", "Copy").exits(0);
+    assert_eq!(other.complaints(), [""; 0]);
+    let mut dry = convert_command(["-n"]);
+    dry.arg(archives.path("other.tgz")).arg(archives.path("Out"));
+    let dry = run(dry).exits(0);
+    assert_eq!(dry.complaints(), ["archive-newer"]);
+    assert!(dry.text().contains("--dedupe content"), "{}", dry.text());
+    let mut deduped = convert_command(["--dedupe=content"]);
+    deduped.arg(archives.path("other.tgz")).arg(archives.path("Out"));
+    let deduped = run(deduped).exits(0);
+    assert_eq!((count(&deduped.summary(), "written"), count(&deduped.summary(), "duplicates")), (1, 1));
+    archives.shell("tar -xzf ../mail.tgz");
+    for member in ["Mail/inbox", "Mail/sent"] {
+        let restored = archives.path("restored");
+        let mut exact = mailferry(["convert", "--exact", "--force", "--source"]);
+        exact.arg(format!("{}!{member}", archives.path("mail.tgz").display()));
+        exact.arg(archives.path("Out").join(format!(".{}", member.replace('/', ".")))).arg(&restored);
+        run(exact).exits(0);
+        assert!(fs::read(&restored).unwrap() == fs::read(archives.tree().join(member)).unwrap(), "{member}");
+    }
+}
+
+#[test]
+fn a_store_is_the_same_packed_and_unpacked() {
+    let Some(stores) = shared("stores") else { return };
+    for entry in fs::read_dir(stores).unwrap() {
+        let packed = entry.unwrap().path().join("store.tar.zst");
+        let Ok(archive) = fs::File::open(&packed) else { continue };
+        let archives = Archives::new();
+        tar::Archive::new(zstd::Decoder::new(archive).unwrap()).unpack(archives.tree()).unwrap();
+        let convert = |source: &Path, out: &str| {
+            let mut command = convert_command::<&str>([]);
+            command.arg(source).arg(archives.path(out));
+            run(command)
+        };
+        let unpacked = convert(&archives.tree(), "unpacked");
+        let converted = convert(&packed, "packed");
+        let code = |run: &Run| run.summary()["exit"].as_u64();
+        assert_eq!(code(&converted), code(&unpacked), "{}: {}", packed.display(), converted.text());
+        assert_eq!(count(&converted.summary(), "written"), count(&unpacked.summary(), "written"));
+        assert_eq!(converted.complaints(), unpacked.complaints(), "{}", packed.display());
+        if archives.path("unpacked").exists() {
+            let (packed_mail, mail) =
+                (converted_mail(&archives.path("packed")), converted_mail(&archives.path("unpacked")));
+            let other = mail.iter().find(|(path, state)| packed_mail.get(*path) != Some(state));
+            assert_eq!((other, packed_mail.len()), (None, mail.len()), "{}", packed.display());
+        }
     }
 }

@@ -104,7 +104,8 @@ impl Choice<'_> {
         let is_directory = |source: &MailboxArg| {
             let is_directory =
                 !source.is_standard_stream() && source.format.is_none() && files::is_dir(&source.path);
-            Ok::<_, Error>(is_directory || source.is_archive()?)
+            // With labels as folders, the mboxes of an archive are the sources of one import.
+            Ok::<_, Error>(is_directory || !args.labels.are_folders() && source.is_archive()?)
         };
         let has_folders =
             |source: &MailboxArg| find_nested_folders(&source.path).is_ok_and(|found| found.is_some());

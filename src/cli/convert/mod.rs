@@ -3,6 +3,7 @@
 mod applies;
 mod args;
 mod dates;
+mod inputs;
 mod job;
 mod parents;
 mod report;
@@ -155,9 +156,13 @@ impl Run<'_> {
     }
 
     fn import(&self, options: &ImportOptions<'_>) -> Outcome {
-        let open = |source| self.args.open(source, self.opener);
-        match self.mailboxes.sources.iter().map(open).collect() {
-            Ok::<Vec<_>, _>(inputs) => import_mboxes(&inputs, options, &self.maildir_context()),
+        let mut skipped = Vec::new();
+        match self.inputs(&mut skipped) {
+            Ok(inputs) => {
+                let mut outcome = import_mboxes(&inputs, options, &self.maildir_context());
+                outcome.reports.extend(skipped);
+                outcome
+            }
             Err(error) => Outcome::failed(self.mailboxes.sources.len(), error),
         }
     }

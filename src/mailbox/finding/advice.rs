@@ -366,6 +366,10 @@ impl Code {
                 "The parts of a Takeout have files in common, or an archive was named twice.",
                 "Nothing.",
             ),
+            Code::ArchiveNewer => advice(
+                "A newer Takeout or backup has another name.",
+                "Convert with --dedupe content, which leaves out what is there.",
+            ),
             Code::InsufficientSpace => {
                 advice("The disk is too small.", "Free space, and run the same command again.")
             }

@@ -9,6 +9,7 @@ pub(crate) mod own_files;
 pub(crate) mod renames;
 pub(crate) mod sniff;
 pub(crate) mod subscriptions;
+pub(crate) mod takeout;
 pub(crate) mod walk;
 
 pub(crate) use folder::{Folder, Layout};

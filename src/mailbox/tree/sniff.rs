@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use super::takeout::{self, TakeoutExport};
 use crate::mailbox::fs::files;
 use crate::mailbox::mbox::bare::{self, BareMessage, looks_like_message};
 use crate::mailbox::mbox::lines::begins_from_line;
@@ -22,6 +23,8 @@ pub(crate) enum FileKind {
     Mbox {
         /// No second message begins in its first part.
         may_be_single: bool,
+        /// It is from a Google Takeout.
+        takeout: Option<TakeoutExport>,
     },
     /// One message: it begins with a header, or a banner and a header. If it has lines that look like From_ lines, it
     /// may also be an mbox without its first one. As one message nothing is lost.
@@ -72,7 +75,9 @@ pub(crate) fn sniff(path: &Path, spooling: &SpoolOptions<'_>) -> Result<FileKind
         return Ok(FileKind::Message { has_separators: read.is_ok() });
     }
     match read {
-        Ok(MboxHead { messages, .. }) => Ok(FileKind::Mbox { may_be_single: messages == 1 }),
+        Ok(MboxHead { messages, .. }) => {
+            Ok(FileKind::Mbox { may_be_single: messages == 1, takeout: takeout::recognize(&text) })
+        }
         Err(not) if head.is_whole || not.guess == ContentGuess::MaybeMail => Ok(FileKind::of(not)),
         Err(_) => whole(path, spooling),
     }
@@ -115,7 +120,7 @@ fn whole(path: &Path, spooling: &SpoolOptions<'_>) -> Result<FileKind> {
         return Err(Error::Interrupted);
     }
     Ok(match read {
-        Ok(_) => FileKind::Mbox { may_be_single: false },
+        Ok(_) => FileKind::Mbox { may_be_single: false, takeout: None },
         Err(not) => FileKind::of(not),
     })
 }
@@ -151,8 +156,8 @@ mod tests {
             SpoolOptions { dir: temp.path(), limit: None, cancel: Cancel::never(), progress: &|_| () };
         match sniff(&path, &spooling).unwrap() {
             FileKind::Empty => "empty",
-            FileKind::Mbox { may_be_single: false } => "mbox",
-            FileKind::Mbox { may_be_single: true } => "mbox of one",
+            FileKind::Mbox { may_be_single: false, .. } => "mbox",
+            FileKind::Mbox { may_be_single: true, .. } => "mbox of one",
             FileKind::Message { has_separators: false } => "message",
             FileKind::Message { has_separators: true } => "message or mbox",
             FileKind::Other { may_be_mail: true, .. } => "may be mail",

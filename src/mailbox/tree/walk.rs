@@ -13,6 +13,7 @@ use super::message_name::{is_number, is_year, names_a_message, promises_mail};
 use super::own_files::{is_own_directory, is_own_file};
 use super::renames::{self, Renames};
 use super::sniff::{FileKind, sniff};
+use super::takeout::{self, TakeoutExport};
 use super::{Folder, subscriptions};
 use crate::mailbox::fs::entries::{self, Entry, Unreadable};
 use crate::mailbox::fs::{archived, files};
@@ -86,6 +87,7 @@ pub(crate) fn walk(root: &Path, follow: bool, spooling: &SpoolOptions<'_>) -> Re
         directories: HashMap::new(),
         messages: BTreeMap::new(),
         numbered: BTreeMap::new(),
+        takeout: HashMap::new(),
     };
     walk.enter(root, Folder::INBOX)?;
     let mut entries = entries::below(root, follow);
@@ -120,6 +122,8 @@ struct Walk<'a> {
     messages: BTreeMap<PathBuf, Vec<PathBuf>>,
     /// mboxes whose names are numbers by directory, which may be messages of MH.
     numbered: BTreeMap<PathBuf, Vec<NumberedMbox>>,
+    /// The mboxes of a Google Takeout.
+    takeout: HashMap<PathBuf, TakeoutExport>,
 }
 
 #[derive(Debug, Clone)]
@@ -251,13 +255,18 @@ impl Walk<'_> {
                 self.skip(path, "empty, and not named like a mailbox", false, None);
             }
             Ok(FileKind::Empty) => self.found_mbox(path, name, parent),
-            Ok(FileKind::Mbox { may_be_single: true }) if names_a_message(named) => self.found_message(path),
-            Ok(FileKind::Mbox { may_be_single }) if is_number(named) => {
+            Ok(FileKind::Mbox { may_be_single: true, .. }) if names_a_message(named) => {
+                self.found_message(path)
+            }
+            Ok(FileKind::Mbox { may_be_single, .. }) if is_number(named) => {
                 let folder = parent.folder.child(folder::level_of_mbox(path));
                 let found = NumberedMbox { path: path.to_owned(), folder, may_be_single };
                 self.numbered.entry(self.directory_of(path)).or_default().push(found);
             }
-            Ok(FileKind::Mbox { .. }) => self.found_mbox(path, name, parent),
+            Ok(FileKind::Mbox { takeout, .. }) => {
+                self.takeout.extend(takeout.map(|export| (path.to_owned(), export)));
+                self.found_mbox(path, name, parent);
+            }
             Ok(FileKind::Message { has_separators }) => {
                 self.found_message(path);
                 if has_separators {
@@ -374,6 +383,10 @@ impl Walk<'_> {
         for (path, files) in messages {
             let folder = self.directories[&path].folder.clone();
             self.found_messages(&path, &folder, files);
+        }
+        // A tree with a list of names has been converted: its folders have their names.
+        if self.renames.is_empty() {
+            takeout::name_folders(&mut self.tree.mailboxes, &self.takeout);
         }
         self.tree.mailboxes.sort_by(|a, b| a.path.cmp(&b.path));
         self.tree

@@ -97,6 +97,9 @@ pub(crate) struct StatusFields {
     known: HashSet<String>,
     /// Whether the message is read, by Gmail's labels. Status takes precedence.
     gmail: Option<ReadState>,
+    has_gmail_labels: bool,
+    /// It is from a group of Google, whose X-Gmail-Labels are the state of a topic.
+    is_topic: bool,
     invalid: Vec<InvalidField>,
 }
 
@@ -110,7 +113,8 @@ impl StatusFields {
             10 if field.is("X-GM-THRID") => self.add_thread_id(),
             11 if field.is("X-Evolution") => self.add_evolution(field.value),
             14 if field.is("X-Mozilla-Keys") => self.add_keywords(field.value),
-            14 if field.is("X-Gmail-Labels") => self.add_gmail(field.value, labels),
+            14 if field.is("X-Gmail-Labels") && !self.is_topic => self.add_gmail(field.value, labels),
+            15 if field.is("X-Google-Groups") => self.add_group(),
             16 if field.is("X-Mozilla-Status") => self.add_mozilla("X-Mozilla-Status", field.value),
             17 if field.is("X-Mozilla-Status2") => self.add_mozilla("X-Mozilla-Status2", field.value),
             _ => self.letters.add_other(field),
@@ -228,9 +232,21 @@ impl StatusFields {
         self.old = true;
     }
 
+    /// Takeout adds the name of the group before the state of the topic. Mail that came through a group has the field,
+    /// too, but after the labels.
+    fn add_group(&mut self) {
+        self.is_topic |= self.gmail.is_some() && !self.has_gmail_labels;
+    }
+
+    /// Reports whether the labels are the state of a topic in a group of Google.
+    pub(crate) fn is_topic(&self) -> bool {
+        self.is_topic
+    }
+
     /// Google Takeout labels unread messages. All others are read. Sent, Important, the categories and the like have
     /// no equivalent flag: every client treats them differently.
     fn add_gmail(&mut self, value: &[u8], policy: LabelPolicy) {
+        self.has_gmail_labels = true;
         let labels = gmail::parse_labels(value);
         let state = gmail::read_state(&labels);
         // With two such fields, unread takes precedence.

@@ -28,6 +28,7 @@ const BUFFER: usize = 1 << 20;
 const FOREIGN_KEPT: u64 = 64 << 10;
 /// A block of zeros of this size becomes a hole.
 const HOLE: usize = 4 << 10;
+const ZEROS: [u8; HOLE] = [0; HOLE];
 /// The remedy for a member that cannot be read.
 const UNPACK: &str = "unpack it, and name the file as a source";
 
@@ -220,8 +221,7 @@ impl<'a> MemberSpool<'a> {
             Place::Own(number) => {
                 let mut at = at;
                 for block in kept.chunks(HOLE) {
-                    let is_hole = block.len() == HOLE && block.iter().all(|&b| b == 0);
-                    if !is_hole {
+                    if !is_hole(block) {
                         self.count(block.len())?;
                     }
                     at += block.len() as u64;
@@ -233,7 +233,6 @@ impl<'a> MemberSpool<'a> {
 
     /// Writes bytes at an offset, except for blocks of zeros.
     fn write_blocks(&self, number: usize, bytes: &[u8], at: u64) -> Result<()> {
-        let is_hole = |block: &[u8]| block.len() == HOLE && block.iter().all(|&b| b == 0);
         let (file, mut start) = (&self.own[number], 0);
         let write = |range: std::ops::Range<usize>| {
             durable::write_all_at(file, &bytes[range.clone()], at + range.start as u64)
@@ -261,7 +260,6 @@ impl<'a> MemberSpool<'a> {
             data.kept = data.kept.max(data.size.min(data.keep));
             return Ok(());
         }
-        const ZEROS: [u8; HOLE] = [0; HOLE];
         while count > 0 {
             let part = count.min(HOLE as u64);
             self.write(data, &ZEROS[..part as usize])?;
@@ -444,6 +442,10 @@ impl<'a> MemberSpool<'a> {
             MemberFiles { shared: self.shared.into(), own: self.own, create_copy: Box::new(create_copy) };
         Ok((self.table, files, self.unread, self.repeated))
     }
+}
+
+fn is_hole(block: &[u8]) -> bool {
+    block == &ZEROS[..]
 }
 
 /// Fills a buffer with the bytes of a member from an offset on.
