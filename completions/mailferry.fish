@@ -40,15 +40,15 @@ none\t''"
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l eol -d 'Line ends of the messages written' -r -f -a "keep\t''
 lf\t''
 crlf\t''"
-complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l labels -d 'Treatment of the labels of Gmail' -r -f -a "keywords\t'Keywords of the message'
-folders\t'A folder each'
-first\t'The first is the folder'
-ignore\t'Nothing; they stay in the header'"
-complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l deleted -d 'Treatment of messages marked as deleted' -r -f -a "keep\t'They come without the flag T'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l labels -d 'Treatment of Gmail\'s labels' -r -f -a "keywords\t'Keywords of the message'
+folders\t'Each label is a folder'
+first\t'The first label is the folder'
+ignore\t'They stay in the header'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l deleted -d 'Treatment of messages marked as deleted' -r -f -a "keep\t'They do not get the flag T'
 flag\t'They get the flag T'
-skip\t'They are left out; the manifest has them, and --exact puts them back'"
+skip\t'They are left out; --exact restores them from the manifest'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l headers -d 'Treatment of fields that only mail programs use, such as Status' -r -f -a "keep\t'They stay'
-strip\t'They are taken out; the manifest has them, and --exact puts them back'"
+strip\t'They are removed; --exact restores them from the manifest'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l date -d 'Where the received date is looked for first' -r -f -a "from\t'The From_ line'
 received\t'The topmost Received field'
 header\t'The Date field'
@@ -57,8 +57,8 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l from-zon
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l since -d 'Only messages received on this day or later' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l before -d 'Only messages received before this day' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l split -d 'Spread messages over folders or mboxes: year' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l host -d 'Last part of the names of messages' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l info-sep -d 'Character before the flags in a name, for file systems without colons' -r -f -a ":\t''
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l host -d 'Last part of the file names of messages' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l info-sep -d 'Character before the flags in a file name, where a colon is impossible' -r -f -a ":\t''
 ;\t''
 !\t''"
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l boundaries -d 'Edited list of inspect --boundaries that decides where messages begin' -r -F
@@ -74,7 +74,7 @@ courier\t'courierimapuiddb'
 both\t'Both lists'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l owner -d 'Owner (and group) of everything created; needs root for another user' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l mode -d 'Mode of the files created; their readers may enter the directories' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l layout -d 'Directories of folders: .A.B in the Maildir, or A/B [default: maildir++]' -r -f -a "maildir++\t'Maildirs .A.B beside cur/, as Courier and Dovecot have them'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l layout -d 'Directories of folders: .A.B in the Maildir, or A/B [default: maildir++]' -r -f -a "maildir++\t'Maildirs .A.B next to cur/, as in Courier and Dovecot'
 fs\t'Maildirs A/B'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l into -d 'One folder for everything, such as Archive/2019' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l map -d 'New name for a folder and those in it; repeatable' -r
@@ -99,21 +99,21 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l append -
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s p -l parents -d 'Create missing directories above the destination'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l live -d 'Hold the locks of mboxes in use only while each is opened'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l follow -d 'Follow symbolic links inside a tree, never out of it'
-complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s 0 -l null -d 'End of a name in that file is a NUL, as find -print0 writes it'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s 0 -l null -d 'Names in that file end with a NUL, as find -print0 writes them'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l json -d 'Report in JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s q -l quiet -d 'Print errors only'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s v -l verbose -d 'List every finding, including infos'
-complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l strict -d 'Let warnings count for the exit code (1)'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l strict -d 'Exit with 1 if there are warnings'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s V -l version -d 'Print version'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l against -d 'Compare with the mail in OTHER, message by message' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l labels -d 'With --against: the --labels of convert [default: as in the manifest]' -r -f -a "keywords\t'Keywords of the message'
-folders\t'A folder each'
-first\t'The first is the folder'
-ignore\t'Nothing; they stay in the header'"
-complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l deleted -d 'With --against: the --deleted of convert [default: as in the manifest]' -r -f -a "keep\t'They come without the flag T'
+folders\t'Each label is a folder'
+first\t'The first label is the folder'
+ignore\t'They stay in the header'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l deleted -d 'With --against: the --deleted of convert [default: as in the manifest]' -r -f -a "keep\t'They do not get the flag T'
 flag\t'They get the flag T'
-skip\t'They are left out; the manifest has them, and --exact puts them back'"
+skip\t'They are left out; --exact restores them from the manifest'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l manifest -d 'Manifest of the Maildir [default: mailferry.manifest in it]' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l source -d 'Present path of the converted source [default: as in the manifest]' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l into -d 'One folder for everything, such as Archive/2019' -r
@@ -134,11 +134,11 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l metadata 
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l repair -d 'Fix what can be fixed without touching a message'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s n -l dry-run -d 'Write nothing; with --repair, report what would be done'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l follow -d 'Follow symbolic links inside a tree, never out of it'
-complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l no-sandbox -d 'Do without the sandbox, to find out whether it is the cause of an error'
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l no-sandbox -d 'Run without the sandbox, to see whether it causes an error'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l json -d 'Report in JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s q -l quiet -d 'Print errors only'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s v -l verbose -d 'List every finding, including infos'
-complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l strict -d 'Let warnings count for the exit code (1)'
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l strict -d 'Exit with 1 if there are warnings'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s V -l version -d 'Print version'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s f -l sender -d 'Envelope sender, may be empty; written as Return-Path [default: $SENDER]' -r
@@ -149,7 +149,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l flags -d
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l max-size -d 'Refuse a message with more bytes' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l umask -d 'File mode creation mask' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l lock -d 'Locks to take on an mbox, in this order: dotlock, fcntl, flock; or none' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l lock-timeout -d 'How long to wait for a lock' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l lock-timeout -d 'Time limit for locks, in seconds' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l spool-dir -d 'Directory for messages of more than 8 MiB [default: $TMPDIR or /tmp]' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l exit-codes -d 'Exit codes: those of sysexits(3), or qmail\'s 0, 100 and 111' -r -f -a "sysexits\t'sysexits(3)'
 qmail\t'qmail-command(8)'"
@@ -174,11 +174,11 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l once -d 
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s n -l dry-run -d 'Deliver nothing; report what would be done'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l from-mta -d 'The message comes directly from an MTA that writes trace fields'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l dot-qmail -d 'Deliver by the .qmail files in --home, see dot-qmail(5)'
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l no-sandbox -d 'Do without the sandbox, to find out whether it is the cause of an error'
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l no-sandbox -d 'Run without the sandbox, to see whether it causes an error'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l json -d 'Report in JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s q -l quiet -d 'Print errors only'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s v -l verbose -d 'List every finding, including infos'
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l strict -d 'Let warnings count for the exit code (1)'
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l strict -d 'Exit with 1 if there are warnings'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s V -l version -d 'Print version'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s f -l sender -d 'Envelope sender, may be empty [default: Return-Path, or the author]' -r
@@ -206,7 +206,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l help -d '
 complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l json -d 'Report in JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s q -l quiet -d 'Print errors only'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s v -l verbose -d 'List every finding, including infos'
-complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l strict -d 'Let warnings count for the exit code (1)'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l strict -d 'Exit with 1 if there are warnings'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s V -l version -d 'Print version'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l by -d 'Group the counts; default: year' -r -f -a "year\t''
 month\t''
@@ -228,11 +228,11 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l stored -
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l boundaries -d 'Print every line that could begin a message, and the decision about it'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l stats -d 'Count messages, bytes, unread and flagged messages'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l second-opinion -d 'Show how many messages other readers see, and at which lines they differ'
-complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l no-sandbox -d 'Do without the sandbox, to find out whether it is the cause of an error'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l no-sandbox -d 'Run without the sandbox, to see whether it causes an error'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l json -d 'Report in JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s q -l quiet -d 'Print errors only'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s v -l verbose -d 'List every finding, including infos'
-complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l strict -d 'Let warnings count for the exit code (1)'
+complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -l strict -d 'Exit with 1 if there are warnings'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inspect" -s V -l version -d 'Print version'
 complete -c mailferry -n "__fish_mailferry_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'

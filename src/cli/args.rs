@@ -22,7 +22,7 @@ pub(crate) struct CommonArgs {
     /// List every finding, including infos
     #[arg(short, long, help_heading = "Report")]
     pub(crate) verbose: bool,
-    /// Let warnings count for the exit code (1)
+    /// Exit with 1 if there are warnings
     #[arg(long, hide_short_help = true, help_heading = "Report")]
     pub(crate) strict: bool,
     /// Colour the report

@@ -29,7 +29,7 @@ use crate::transport::{DeliveryEnvelope, Failure, SpooledMessage, envelope};
 
 /// Deliver the message on standard input into a Maildir or mbox, safely
 ///
-/// Exit status 0 means that the message and its directory are on stable storage. Otherwise no mailbox has the message.
+/// Exit status 0 means that the message and its directory are on stable storage.
 /// Sender and recipient come from the options, from the environment of Postfix, Exim and qmail, or from a From_ line on
 /// top. A missing mailbox is refused, unless --create is given.
 #[derive(Args, Debug)]
@@ -80,7 +80,7 @@ pub(crate) struct DeliverArgs {
     /// Locks to take on an mbox, in this order: dotlock, fcntl, flock; or none
     #[arg(long, value_name = "LIST", default_value = open::ALL_LOCKS, value_parser = open::parse_locks, help_heading = "Mailbox")]
     lock: Locks,
-    /// How long to wait for a lock
+    /// Time limit for locks, in seconds
     #[arg(long, value_name = "SECS", value_parser = seconds, default_value_t = 30, help_heading = "Mailbox")]
     lock_timeout: u64,
     /// Directory for messages of more than 8 MiB [default: $TMPDIR or /tmp]

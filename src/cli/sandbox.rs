@@ -28,10 +28,10 @@ const MAX_LOOKS: usize = 1000;
 /// The option of a command that has a sandbox.
 #[derive(Args, Debug, Clone, Copy)]
 pub(super) struct SandboxArgs {
-    /// Do without the sandbox, to find out whether it is the cause of an error
+    /// Run without the sandbox, to see whether it causes an error
     ///
     /// Otherwise the command can open only its mailboxes, the files that their manifests and links name, the spool
-    /// directory and time zones. It takes a Linux with Landlock of ABI 2 (5.19) or newer; -v reports it.
+    /// directory and time zones. It needs Linux with Landlock of ABI 2 (5.19) or newer; -v reports it.
     #[arg(long, hide_short_help = true)]
     no_sandbox: bool,
 }

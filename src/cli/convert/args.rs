@@ -67,10 +67,10 @@ pub(crate) struct ConvertArgs {
     /// Line ends of the messages written
     #[arg(long, value_enum, value_name = "EOL", default_value_t = Eol::Keep, hide_short_help = true, help_heading = MESSAGES)]
     pub(super) eol: Eol,
-    /// Treatment of the labels of Gmail
+    /// Treatment of Gmail's labels
     ///
-    /// Google Takeout writes them into X-Gmail-Labels. The labels that Gmail gives by itself become flags and folders
-    /// in any case.
+    /// Google Takeout writes them into X-Gmail-Labels. Gmail's own labels, such as Starred and Sent, always become
+    /// flags and folders.
     #[arg(long, value_enum, value_name = "AS", default_value_t = LabelPolicy::Keywords, help_heading = MESSAGES)]
     pub(super) labels: LabelPolicy,
     /// Treatment of messages marked as deleted
@@ -104,10 +104,10 @@ pub(crate) struct ConvertArgs {
     /// mbox:DIR/. A message without a real date goes into undated. Years begin at midnight in the time zone of $TZ.
     #[arg(long, value_name = "BY", value_parser = dates::parse_split, help_heading = MESSAGES)]
     pub(super) split: Option<jiff::tz::TimeZone>,
-    /// Last part of the names of messages
+    /// Last part of the file names of messages
     #[arg(long, value_name = "WORD", value_parser = NonEmptyStringValueParser::new(), default_value = "mailferry", hide_short_help = true, help_heading = DESTINATION)]
     pub(super) host: String,
-    /// Character before the flags in a name, for file systems without colons
+    /// Character before the flags in a file name, where a colon is impossible
     #[arg(long, value_name = "CHAR", default_value = ":", value_parser = [":", ";", "!"], hide_short_help = true, help_heading = DESTINATION)]
     pub(super) info_sep: String,
     /// Edited list of inspect --boundaries that decides where messages begin
@@ -118,11 +118,13 @@ pub(crate) struct ConvertArgs {
     pub(super) boundary_list: Vec<u8>,
     /// Leave out messages that the destination has already
     ///
-    /// By content, the fields that mail programs rewrite do not count. Each message left out is reported with its
-    /// twin.
+    /// With content, fields that mail programs rewrite are ignored. Each message left out is reported with its twin.
     #[arg(long, value_enum, value_name = "BY", help_heading = MESSAGES)]
     pub(super) dedupe: Option<Dedupe>,
     /// Treat this path as a new mailbox, even if it was converted before
+    ///
+    /// The source is not compared with what its path had in earlier runs. A folder of the destination that was deleted
+    /// since is created again; single messages that were deleted do not come back.
     #[arg(long, hide_short_help = true, help_heading = SOURCE)]
     pub(super) new_source: bool,
     /// File of the manifest; default: mailferry.manifest in the Maildir
@@ -256,7 +258,7 @@ pub(super) struct TreeArgs {
     /// File with a source on each line; - is standard input
     #[arg(long, value_name = "FILE", hide_short_help = true, help_heading = "Trees")]
     pub(super) files_from: Option<PathBuf>,
-    /// End of a name in that file is a NUL, as find -print0 writes it
+    /// Names in that file end with a NUL, as find -print0 writes them
     #[arg(short = '0', long, requires = "files_from", hide_short_help = true, help_heading = "Trees")]
     pub(super) null: bool,
 }

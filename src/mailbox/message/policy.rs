@@ -30,7 +30,7 @@ pub(crate) enum Headers {
     /// They stay
     #[default]
     Keep,
-    /// They are taken out; the manifest has them, and --exact puts them back
+    /// They are removed; --exact restores them from the manifest
     Strip,
 }
 

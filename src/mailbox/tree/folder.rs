@@ -20,7 +20,7 @@ pub(crate) struct Folder(pub Vec<Vec<u8>>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub(crate) enum Layout {
-    /// Maildirs .A.B beside cur/, as Courier and Dovecot have them
+    /// Maildirs .A.B next to cur/, as in Courier and Dovecot
     #[default]
     #[cfg_attr(feature = "cli", value(name = "maildir++"))]
     MaildirPlusPlus,

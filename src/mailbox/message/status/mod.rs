@@ -26,11 +26,11 @@ pub(crate) enum LabelPolicy {
     /// Keywords of the message
     #[default]
     Keywords,
-    /// A folder each
+    /// Each label is a folder
     Folders,
-    /// The first is the folder
+    /// The first label is the folder
     First,
-    /// Nothing; they stay in the header
+    /// They stay in the header
     Ignore,
 }
 
@@ -56,12 +56,12 @@ impl LabelPolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub(crate) enum DeletedPolicy {
-    /// They come without the flag T
+    /// They do not get the flag T
     Keep,
     /// They get the flag T
     #[default]
     Flag,
-    /// They are left out; the manifest has them, and --exact puts them back
+    /// They are left out; --exact restores them from the manifest
     Skip,
 }
 
