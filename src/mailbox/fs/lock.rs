@@ -578,7 +578,7 @@ mod tests {
     }
 
     #[test]
-    fn adotlock_excludes_and_goes_away() {
+    fn a_dotlock_excludes_and_goes_away() {
         let (_temp, path) = mailbox();
         let lockfile = path.with_extension("lock");
         let (guard, findings) = lock(&path, LockMode::Read, &[LockMethod::Dotlock]).unwrap();
@@ -594,7 +594,7 @@ mod tests {
     }
 
     #[test]
-    fn all_names_of_a_mailbox_have_onedotlock_beside_the_file() {
+    fn all_names_of_a_mailbox_have_one_dotlock_beside_the_file() {
         let (temp, path) = mailbox();
         fs::create_dir(temp.path().join("elsewhere")).unwrap();
         let link = temp.path().join("elsewhere/link");
@@ -608,7 +608,7 @@ mod tests {
     }
 
     #[test]
-    fn adotlock_is_waited_for() {
+    fn a_dotlock_is_waited_for() {
         let (_temp, path) = mailbox();
         let (guard, _) = lock(&path, LockMode::Write, &[LockMethod::Dotlock]).unwrap();
         let patient = LockOptions { timeout: Duration::from_secs(20), ..wanted(&[LockMethod::Dotlock]) };
@@ -622,7 +622,7 @@ mod tests {
     }
 
     #[test]
-    fn only_adotlock_of_a_dead_mailferry_here_is_removed() {
+    fn only_a_dotlock_of_a_dead_mailferry_here_is_removed() {
         let (_temp, path) = mailbox();
         let lockfile = path.with_extension("lock");
         let dead = dead_pid();
@@ -671,7 +671,7 @@ mod tests {
     }
 
     #[test]
-    fn adotlock_that_another_put_in_place_of_ours_stays() {
+    fn a_dotlock_that_another_put_in_place_of_ours_stays() {
         let (_temp, path) = mailbox();
         let (guard, _) = lock(&path, LockMode::Read, &[LockMethod::Dotlock]).unwrap();
         let lockfile = path.with_extension("lock");
@@ -682,7 +682,7 @@ mod tests {
     }
 
     #[test]
-    fn adotlock_that_cannot_be_written_stops_only_writers() {
+    fn a_dotlock_that_cannot_be_written_stops_only_writers() {
         let temp = tempfile::tempdir().unwrap();
         // The only refusal that root gets, too: the name with .lock is too long.
         let path = temp.path().join("n".repeat(255));
