@@ -1,7 +1,7 @@
 //! Migrations as clients see them. Before, mbsync copies an account from Dovecot, and POP3 lists it. Afterwards
 //! the same client transfers nothing, and POP3 lists the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::account::{Account, Home, Listed, Numbers, pop3_list};
 use crate::mbsync::{Client, Sync, have_mbsync};
 use crate::peers::{Dovecot, have_dovecot, have_pop3};
-use crate::strace::{ANYWHERE, Call, Point, Stopped, points};
+use crate::strace::{ANYWHERE, Call, Fault, Point, Stopped, points};
 use crate::support::*;
 
 /// A conversion, and the location of the mail for Dovecot before and after it.
@@ -430,6 +430,21 @@ impl Migration {
     }
 }
 
+/// Asserts that each of the messages of a grown INBOX and these others is there once, and that the UIDs are those of
+/// the source, or that the run has reported others. Returns whether they are those of the source.
+#[track_caller]
+fn has_each_once(migration: &Migration, home: &Home, run: &Run, others: usize, what: &str) -> bool {
+    let after = Numbers::of(&migration.server_after(home), "INBOX");
+    let distinct: BTreeSet<&String> = after.messages.values().collect();
+    assert_eq!((distinct.len(), after.messages.len()), (6 + 3 + others, 6 + 3 + others), "{what}: {after:?}");
+    assert_eq!(after.validity, FOLDERS[0].1, "{what}");
+    let source = Numbers::of(&migration.server(home), "INBOX");
+    let same = source.messages.iter().filter(|(uid, id)| after.messages.get(uid) == Some(*id)).count();
+    let is_reported = run.complaints().contains(&"uids-not-kept".to_owned());
+    assert!(same == 6 + 3 || (same >= 6 && is_reported), "{what}: {same} of 9 keep their UIDs, {after:?}");
+    same == 6 + 3
+}
+
 #[test]
 fn no_uid_is_used_twice_when_dovecot_delivers_during_a_run() {
     if !have_all() || !have_strace() {
@@ -437,20 +452,16 @@ fn no_uid_is_used_twice_when_dovecot_delivers_during_a_run() {
     }
     let migration = &MIGRATIONS[0];
     let points = calls_of_growth(migration);
-    let step = samples(points.len() / 8, points.len() / 40, 1).max(1);
-    let (mut kept, mut lost) = (0, 0);
+    let step = samples(points.len() / 6, points.len() / 40, 1).max(1);
+    let (mut kept, mut tried) = (0, 0);
     for Point { call, operand, nth, .. } in points.iter().step_by(step) {
         let what = format!("a delivery after {call} {nth} of {operand}");
         let home = grown(migration);
         let server = migration.server_after(&home);
         let maildir = home.path("Maildirs").canonicalize().unwrap();
         let path = operand.replace(ANYWHERE, maildir.to_str().unwrap());
-        let stopped = Stopped::after(
-            &format!("{call}:when={nth}"),
-            Some(Path::new(&path)),
-            migration.arguments(&home),
-            b"",
-        );
+        let fault = format!("{call}:when={nth}");
+        let stopped = Stopped::after(&fault, Some(Path::new(&path)), migration.arguments(&home), b"");
         // Dovecot waits while the run has the list locked.
         let run = std::thread::scope(|scope| {
             let delivery = scope.spawn(|| server.delivers("INBOX", &message(900)));
@@ -460,22 +471,45 @@ fn no_uid_is_used_twice_when_dovecot_delivers_during_a_run() {
         });
         let run = run.exits(0);
         assert_eq!(count(&run.summary(), "written"), 3, "{what}");
-        let after = Numbers::of(&server, "INBOX");
-        let mut found: Vec<&String> = after.messages.values().collect();
-        found.sort();
-        found.dedup();
-        assert_eq!(found.len(), after.messages.len(), "{what}: {after:?}");
-        assert_eq!(found.len(), 6 + 3 + 1, "{what}: {after:?}");
-        assert_eq!(after.validity, FOLDERS[0].1, "{what}");
-        let source = Numbers::of(&migration.server(&home), "INBOX");
-        let same = source.messages.iter().filter(|(uid, id)| after.messages.get(uid) == Some(*id)).count();
-        let reported = run.complaints().contains(&"uids-not-kept".to_owned());
-        assert!(same == 6 + 3 || (same == 6 && reported), "{what}: {same} of 9 keep their UIDs, {after:?}");
-        (kept, lost) = if reported { (kept, lost + 1) } else { (kept + 1, lost) };
+        kept += usize::from(has_each_once(migration, &home, &run, 1, &what));
+        tried += 1;
     }
     note!(
-        "{} deliveries during a run: {kept} times all UIDs were kept, {lost} times this was reported",
-        kept + lost
+        "{tried} deliveries during a run: {kept} times all UIDs were kept, and otherwise this was reported"
+    );
+}
+
+#[test]
+fn no_uid_is_used_twice_when_dovecot_opens_what_a_kill_left() {
+    if !have_all() || !have_strace() {
+        return;
+    }
+    let migration = &MIGRATIONS[0];
+    let points = calls_of_growth(migration);
+    let step = samples(points.len() / 6, points.len() / 40, 1).max(1);
+    let (mut kept, mut tried) = (0, 0);
+    for Point { call, operand, nth, .. } in points.iter().skip(step / 2).step_by(step) {
+        let what = format!("a kill at {call} {nth} of {operand}");
+        let home = grown(migration);
+        let maildir = home.path("Maildirs").canonicalize().unwrap();
+        let path = operand.replace(ANYWHERE, maildir.to_str().unwrap());
+        let inject = Fault::Kill.injected(call, *nth);
+        let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject, "-P", &path, BINARY];
+        let killed = run(wrapped("exec \"$@\"", strace, migration.arguments(&home)));
+        assert_eq!(killed.code, None, "{what}");
+        // Dovecot takes the lock over after two minutes.
+        let _ = fs::remove_file(maildir.join("dovecot-uidlist.lock"));
+        migration.server_after(&home).delivers("INBOX", &message(900));
+        let before = Numbers::of(&migration.server_after(&home), "INBOX");
+        let run = home.converts(migration.options, migration.from, migration.to);
+        kept += usize::from(has_each_once(migration, &home, &run, 1, &what));
+        let after = Numbers::of(&migration.server_after(&home), "INBOX");
+        let is_lost = |(uid, id): &(&u32, &String)| after.messages.get(uid) != Some(*id);
+        assert_eq!(before.messages.iter().find(is_lost), None, "{what}: {after:?}");
+        tried += 1;
+    }
+    note!(
+        "{tried} kills before a delivery: {kept} times all UIDs were kept, and otherwise this was reported"
     );
 }
 
