@@ -198,7 +198,7 @@ impl Maildir {
             host: "",
             locks: &LockOptions::none(),
         };
-        Ok(verify::maildir::verify(self.0.path(), &options, &context)?.findings)
+        Ok(verify::verify_maildir(self.0.path(), &options, &context)?.findings)
     }
 }
 

@@ -3,29 +3,32 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::manifest::{damage_finding, tail_finding};
+use super::manifest::{damage_finding, error_finding, is_damage, tail_finding};
 use crate::mailbox::fs::files;
 use crate::mailbox::manifest::folders::{find_folders, has_hash};
 use crate::mailbox::manifest::{Digest, FILE_NAME, FolderList, FolderState, ManifestLocation};
 use crate::mailbox::text::plural;
-use crate::mailbox::{Code, Error, Finding, Result, display_path};
+use crate::mailbox::{Code, Finding, Result, display_path};
 
 /// Checks the folders of a tree that is not a Maildir.
 pub(crate) fn check_tree(root: &Path) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let mut list = FolderList::default();
-    if let Some(file) = ManifestLocation::InMaildir.read(root)? {
-        match file.parse() {
-            Ok(manifest) => {
-                findings.extend(tail_finding(manifest.tail, &file.path));
-                list = FolderList::new(manifest.folders);
-            }
-            Err(Error::Manifest { path, line, reason }) => {
-                findings.push(damage_finding(&path, format!("line {line} {reason}")));
-                return Ok(findings);
-            }
-            Err(error) => return Err(error),
+    let read = ManifestLocation::InMaildir.read(root).and_then(|file| {
+        if let Some(file) = file {
+            let manifest = file.parse()?;
+            findings.extend(tail_finding(manifest.tail, &file.path));
+            list = FolderList::new(manifest.folders);
         }
+        Ok(())
+    });
+    match read {
+        Ok(()) => {}
+        Err(error) if is_damage(&error) => {
+            findings.push(error_finding(&error, root));
+            return Ok(findings);
+        }
+        Err(error) => return Err(error),
     }
     check_folders(root, &list, &mut findings)?;
     Ok(findings)

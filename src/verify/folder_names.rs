@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use super::manifest::is_damage;
 use crate::mailbox::fs::files;
 use crate::mailbox::tree::{Folder, renames};
-use crate::mailbox::{Code, Error, Finding, Result, display_path};
+use crate::mailbox::{Code, Finding, Result, display_path};
 
 /// Reports a damaged list of original folder names, and folders in it that are gone.
 pub(crate) fn check_folder_names(root: &Path) -> Result<Vec<Finding>> {
     let list = root.join(renames::FILE_NAME);
     let renames = match renames::read(root) {
         Ok(renames) => renames,
-        Err(error @ Error::Manifest { .. }) => {
+        Err(error) if is_damage(&error) => {
             return Ok(vec![Finding::new(Code::ManifestDamaged, error.without_path()).in_file(list)]);
         }
         Err(error) => return Err(error),

@@ -1,7 +1,6 @@
 //! Verification of a Maildir with its folders, both Maildir++ and nested ones (layout fs).
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -11,30 +10,26 @@ use rayon::prelude::*;
 
 use super::file::{FileCheck, FileOptions, MessageFile, OpenFolder, RepeatedFindings};
 use super::folder_list;
-use super::folder_names::check_folder_names;
 use super::manifest;
-use super::options::VerifyOptions;
 use super::repair::{LOST_DIR, REPAIR_COMMAND, RepairStep};
-use super::report::{FolderSummary, VerifyReport, error_text, raise_damage};
+use super::report::error_text;
 use crate::mailbox::fs::durable::FileId;
 use crate::mailbox::fs::files::{self, Metadata};
 use crate::mailbox::fs::{Dir, parent_of, read_regular};
 use crate::mailbox::maildir::detect::{DirectoryKind, detect, is_damaged_folder, remnant, require_maildir};
-use crate::mailbox::maildir::{Entry, FolderVersion, MaildirReader, NoMessage, Subdir};
+use crate::mailbox::maildir::{Entry, MaildirReader, Subdir};
 use crate::mailbox::maildir::{folders as names, quota};
 use crate::mailbox::manifest::{FILE_NAME, FolderList};
 use crate::mailbox::message::Flags;
 use crate::mailbox::source::Contents;
 use crate::mailbox::text::{display_path, plural, shell_quote};
 use crate::mailbox::tree::own_files::{is_own_directory, is_own_file};
-use crate::mailbox::{Code, Context, Error, Finding, Phase, Result};
+use crate::mailbox::{Code, Context, Error, Finding, Result};
 
 /// Seconds after which an untouched file in tmp/ is stale (maildir(5)).
 const STALE: i64 = 36 * 3600;
 /// Messages per task.
 const CHUNK: usize = 64;
-/// Listings of all folders in search of a message, while messages move between folders.
-const ROUNDS: usize = 5;
 
 /// Position of a directory in a Maildir.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,155 +42,8 @@ enum Level {
     Nested,
 }
 
-/// Verifies a Maildir.
-///
-/// # Errors
-/// [`Error::NotAMailbox`], [`Error::Io`] where directories cannot be listed, [`Error::Interrupted`].
-pub(crate) fn verify(
-    path: &Path,
-    options: &VerifyOptions<'_>,
-    context: &Context<'_>,
-) -> Result<VerifyReport> {
-    let mut check = MaildirCheck::default();
-    let folders = check.find_folders(path)?;
-    let root = files::metadata(path).map_err(Error::io("look at", path))?;
-    let manifests = manifest::load(&folders, options, &mut check.findings)?;
-    let file_options = FileOptions {
-        depth: options.depth,
-        owner: root.uid(),
-        reachable: root.mode() & 0o001 != 0 && is_reachable(path)?,
-        hashes: !manifests.is_empty(),
-        now: context.now,
-    };
-    let mut listed = Vec::new();
-    for folder in &folders {
-        listed.push(check.list(folder, &file_options, context)?);
-    }
-    // Before the files are opened, only their names give sizes.
-    let size = |entry: &Entry| entry.parsed().field(b'S').unwrap_or(0);
-    context.events.begin(Phase::Reading, listed.iter().flatten().map(size).sum());
-    let mut messages = Vec::new();
-    for (n, (folder, entries)) in folders.iter().zip(listed).enumerate() {
-        let folder = OpenFolder::open(n, folder, &file_options, context.now)?;
-        messages.extend(check.check_messages(&folder, &entries, context)?);
-    }
-    let search = Search { folders: &folders, options: &file_options, context };
-    let removed = search.find_moved(&manifests, &mut messages, &mut check)?;
-    check.check_duplicates(&folders, &messages);
-    let summaries = summarize(&folders, &messages);
-    check.check_maildirsize(path, &folders, &messages)?;
-    check.findings.extend(check_folder_names(path)?);
-    check.check_folder_list(path, &manifests)?;
-    check.check_manifest_present(path, &manifests, &messages);
-    let maildir = manifest::Maildir { folders: &folders, messages: &mut messages, removed: &removed };
-    let sources = manifest::check(&manifests, maildir, options, context, &mut check.findings)?;
-    check.findings.extend(messages.iter().filter(|m| !m.matches).filter_map(|m| {
-        let message = "a From_ line with a header after it: a second message may be in this file";
-        Some(Finding::at(Code::MessageFromInside, m.inner_message?, message).in_file(m.path(&folders)))
-    }));
-    let MaildirCheck { mut findings, steps, refused, .. } = check;
-    findings
-        .extend(refused.into_iter().map(|error| Finding::from(&error).in_file(error.path().unwrap_or(path))));
-    raise_damage(&mut findings);
-    findings.sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
-    // The mailbox is repaired, not a file in it.
-    for finding in findings.iter_mut().filter(|finding| finding.hint.as_deref() == Some(REPAIR_COMMAND)) {
-        finding.hint = Some(format!("{REPAIR_COMMAND} {}", shell_quote(path)).into());
-    }
-    Ok(VerifyReport { path: path.to_owned(), folders: summaries, findings, steps, sources })
-}
-
-fn summarize(folders: &[PathBuf], messages: &[MessageFile]) -> Vec<FolderSummary> {
-    let new = |path: &PathBuf| FolderSummary { path: path.clone(), messages: 0, bytes: 0, variant: None };
-    let mut summaries: Vec<FolderSummary> = folders.iter().map(new).collect();
-    for message in messages {
-        summaries[message.folder].messages += 1;
-        summaries[message.folder].bytes += message.size;
-    }
-    summaries
-}
-
-/// The search for messages that another program moved to another folder during the run.
-struct Search<'a> {
-    folders: &'a [PathBuf],
-    options: &'a FileOptions,
-    context: &'a Context<'a>,
-}
-
-impl Search<'_> {
-    /// Looks for the messages that were removed from their folder since it was listed, and for those of the manifests
-    /// that no listing has, and checks those that it finds. A message that was moved after its new folder and before
-    /// its old one was listed is in neither listing. Returns the base names of messages that were removed.
-    fn find_moved(
-        &self,
-        manifests: &[manifest::LoadedManifest],
-        messages: &mut Vec<MessageFile>,
-        check: &mut MaildirCheck,
-    ) -> Result<HashSet<Vec<u8>>> {
-        let mut removed = std::mem::take(&mut check.removed);
-        let mut wanted = manifest::missing_names(manifests, messages);
-        wanted.extend(removed.iter().map(|(_, entry)| entry.parsed().base.to_vec()));
-        for _ in 0..ROUNDS {
-            if wanted.is_empty() {
-                break;
-            }
-            let (before, found) = (self.versions()?, self.list(&wanted)?);
-            let with_wanted_name = messages.iter().filter(|m| wanted.contains(m.parsed().base));
-            let known: HashSet<(usize, Vec<u8>)> =
-                with_wanted_name.map(|m| (m.folder, m.parsed().base.to_vec())).collect();
-            for (n, mut entries) in found {
-                entries.retain(|entry| !known.contains(&(n, entry.parsed().base.to_vec())));
-                let folder = OpenFolder::open(n, &self.folders[n], self.options, self.context.now)?;
-                let found = check.check_messages(&folder, &entries, self.context)?;
-                found.iter().for_each(|message| {
-                    wanted.remove(message.parsed().base);
-                });
-                messages.extend(found);
-            }
-            // Nothing moved while all folders were listed: what is not there is gone.
-            if self.versions()? == before {
-                break;
-            }
-        }
-        removed.append(&mut check.removed);
-        removed.retain(|(_, entry)| wanted.contains(entry.parsed().base));
-        removed.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.name.cmp(&other.name)));
-        removed.dedup_by(|(a, one), (b, other)| a == b && one.parsed().base == other.parsed().base);
-        for (n, entry) in &removed {
-            check.findings.push(NoMessage::Removed.finding(entry.path(&self.folders[*n])));
-        }
-        let mut names: HashSet<Vec<u8>> =
-            removed.into_iter().map(|(_, entry)| entry.parsed().base.to_vec()).collect();
-        // A message may be in several folders.
-        messages.iter().for_each(|message| {
-            names.remove(message.parsed().base);
-        });
-        Ok(names)
-    }
-
-    fn versions(&self) -> Result<Vec<FolderVersion>> {
-        let open = |folder: &PathBuf| MaildirReader::open_readable(folder, self.context.now)?.version();
-        self.folders.iter().map(open).collect()
-    }
-
-    /// Lists the messages with these base names in each folder.
-    fn list(&self, wanted: &HashSet<Vec<u8>>) -> Result<Vec<(usize, Vec<Entry>)>> {
-        let mut found = Vec::new();
-        for (n, folder) in self.folders.iter().enumerate() {
-            self.context.cancel.check()?;
-            let listing = MaildirReader::open_readable(folder, self.context.now)?.list()?;
-            let mut entries = listing.messages;
-            entries.retain(|entry| wanted.contains(entry.parsed().base));
-            if !entries.is_empty() {
-                found.push((n, entries));
-            }
-        }
-        Ok(found)
-    }
-}
-
 /// Reports whether other users can get to this directory: a home directory usually keeps them out.
-fn is_reachable(path: &Path) -> Result<bool> {
+pub(super) fn is_reachable(path: &Path) -> Result<bool> {
     let absolute = files::canonicalize(path).map_err(Error::io("look up", path))?;
     for ancestor in absolute.ancestors().skip(1) {
         let meta = files::metadata(ancestor).map_err(Error::io("look at", ancestor))?;
@@ -206,14 +54,15 @@ fn is_reachable(path: &Path) -> Result<bool> {
     Ok(true)
 }
 
+/// The check of one Maildir with its folders.
 #[derive(Default)]
-struct MaildirCheck {
-    findings: Vec<Finding>,
-    steps: Vec<RepairStep>,
+pub(super) struct MaildirCheck {
+    pub(super) findings: Vec<Finding>,
+    pub(super) steps: Vec<RepairStep>,
     /// Errors for the rests of Maildirs.
-    refused: Vec<Error>,
-    /// Messages that were removed from a folder since it was listed, with its index.
-    removed: Vec<(usize, Entry)>,
+    pub(super) refused: Vec<Error>,
+    /// Messages that were removed from a folder since it was listed, with its position.
+    pub(super) removed: Vec<(usize, Entry)>,
 }
 
 /// Lists a Maildir and the folders in it, the Maildir first. Folders that cannot be read are included, so that opening
@@ -243,7 +92,7 @@ impl MaildirCheck {
     }
 
     /// Finds the Maildir and the folders in it, sorted, and reports other files.
-    fn find_folders(&mut self, root: &Path) -> Result<Vec<PathBuf>> {
+    pub(super) fn find_folders(&mut self, root: &Path) -> Result<Vec<PathBuf>> {
         require_maildir(root)?;
         self.check_unfinished(root);
         let mut folders = vec![root.to_owned()];
@@ -353,7 +202,12 @@ impl MaildirCheck {
     }
 
     /// Checks the directories of a folder and tmp/, and lists its messages.
-    fn list(&mut self, folder: &Path, options: &FileOptions, context: &Context<'_>) -> Result<Vec<Entry>> {
+    pub(super) fn list(
+        &mut self,
+        folder: &Path,
+        options: &FileOptions,
+        context: &Context<'_>,
+    ) -> Result<Vec<Entry>> {
         context.cancel.check()?;
         let root = files::metadata(folder).map_err(Error::io("look at", folder))?;
         let parent = FileId::of_metadata(&root);
@@ -483,7 +337,7 @@ impl MaildirCheck {
     }
 
     /// Checks every message of a folder, in parallel.
-    fn check_messages(
+    pub(super) fn check_messages(
         &mut self,
         folder: &OpenFolder<'_>,
         entries: &[Entry],
@@ -511,7 +365,7 @@ impl MaildirCheck {
     }
 
     /// Reports names of a folder that are equal up to the info.
-    fn check_duplicates(&mut self, folders: &[PathBuf], messages: &[MessageFile]) {
+    pub(super) fn check_duplicates(&mut self, folders: &[PathBuf], messages: &[MessageFile]) {
         fn key(message: &MessageFile) -> (usize, &[u8], &str, &OsStr) {
             (message.folder, message.parsed().base, message.entry.subdir.dir(), &message.entry.name)
         }
@@ -526,7 +380,11 @@ impl MaildirCheck {
     }
 
     /// Checks the folders that the manifest lists. A damaged one was reported.
-    fn check_folder_list(&mut self, root: &Path, manifests: &[manifest::LoadedManifest]) -> Result<()> {
+    pub(super) fn check_folder_list(
+        &mut self,
+        root: &Path,
+        manifests: &[manifest::LoadedManifest],
+    ) -> Result<()> {
         let own = root.join(FILE_NAME);
         if self.findings.iter().any(|f| f.code == Code::ManifestDamaged && f.path.as_deref() == Some(&own)) {
             return Ok(());
@@ -535,23 +393,9 @@ impl MaildirCheck {
         folder_list::check_folders(root, &FolderList::new(listed), &mut self.findings)
     }
 
-    /// Reports a missing manifest where messages have names that convert gives.
-    fn check_manifest_present(
-        &mut self,
-        root: &Path,
-        manifests: &[manifest::LoadedManifest],
-        messages: &[MessageFile],
-    ) {
-        let is_damaged = self.findings.iter().any(|f| f.code == Code::ManifestDamaged);
-        if manifests.is_empty() && !is_damaged && messages.iter().any(manifest::has_converted_name) {
-            let message = "missing, so mail may be missing unnoticed";
-            self.note(Code::ManifestMissing, root.join(FILE_NAME), message);
-        }
-    }
-
     /// Compares the quota's totals with the messages (Maildir++). Messages flagged T do not count. Servers differ
     /// on .Trash, and on whether a wrong S= counts: either total is accepted.
-    fn check_maildirsize(
+    pub(super) fn check_maildirsize(
         &mut self,
         root: &Path,
         folders: &[PathBuf],

@@ -7,6 +7,7 @@ mod file;
 mod folder_list;
 mod folder_names;
 pub(crate) mod maildir;
+mod maildirs;
 mod manifest;
 pub(crate) mod mbox;
 mod message;
@@ -16,5 +17,6 @@ pub(crate) mod report;
 
 pub(crate) use folder_list::check_tree;
 pub(crate) use folder_names::check_folder_names;
+pub(crate) use maildirs::{MaildirOutcome, verify_maildir, verify_maildirs};
 pub(crate) use options::{Depth, VerifyOptions};
 pub(crate) use report::{SourceStatus, VerifyReport};

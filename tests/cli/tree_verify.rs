@@ -459,6 +459,41 @@ fn moved_messages_and_renamed_folders_are_recognised() {
 }
 
 #[test]
+fn a_message_moved_within_a_tree_is_not_gone() {
+    let trees = Trees::new();
+    for layout in ["maildir++", "fs"] {
+        let (tree, prefix) = (trees.converted(layout, layout), if layout == "fs" { "" } else { "." });
+        let at = |name: &str| tree.join(format!("{prefix}{name}"));
+        for dir in ["Mine", "Mine/cur", "Mine/new", "Mine/tmp"] {
+            fs::create_dir(at(dir)).unwrap();
+        }
+        // A mail reader keeps the name, and an IMAP server gives a new one.
+        let moves = [
+            ("Work", "Sent", "kept"),
+            ("Sent", "Work", "1104746400.M1P1.host"),
+            ("archive", "Mine", "kept"),
+            ("archive", "Mine", "1104746401.M2P1.host"),
+        ];
+        for (from, to, name) in moves {
+            let message = messages(&at(from)).remove(0);
+            let name = if name == "kept" { message.base() } else { name };
+            fs::rename(&message.path, at(to).join("cur").join(format!("{name}:2,S"))).unwrap();
+        }
+        let run = verify([&tree]).exits(0);
+        let codes = |code: &str| run.findings().iter().filter(|f| f["code"] == code).count();
+        assert_eq!(codes("message-moved"), moves.len(), "{layout}: {}", run.text());
+        let other: Vec<String> =
+            run.complaints().into_iter().filter(|code| code != "maildir-no-marker").collect();
+        assert_eq!(other, [""; 0], "{layout}: {}", run.text());
+        assert_eq!(count(&summary(&run), "gone"), 0, "{layout}");
+        let gone = messages(&at("Sent")).remove(0);
+        fs::remove_file(&gone.path).unwrap();
+        let run = verify([&tree]).exits(1);
+        assert_eq!(count(&summary(&run), "gone"), 1, "{layout}: {}", run.text());
+    }
+}
+
+#[test]
 fn what_could_not_be_read_is_never_called_the_same() {
     let trees = Trees::new();
     let (mail, converted) = (trees.path("Mail"), trees.converted("fs", "fs"));

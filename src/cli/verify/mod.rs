@@ -3,7 +3,7 @@
 mod args;
 mod verdict;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::folders::{refuse_empty, report_skipped};
 use super::mailbox_arg::{Format, MailboxArg};
-use super::open::context;
+use super::open::{Opener, context};
 use super::{compare, signals};
 use crate::cli::ui::{Exit, ProgressDisplay, Reporter, report_waits};
 use crate::mailbox::fs::files;
@@ -22,7 +22,7 @@ use crate::mailbox::{Code, Context, Error, Finding, Phase, Result, display_path}
 use crate::verify::compare::unread_clause;
 use crate::verify::repair::{RepairOptions, repair};
 use crate::verify::report::FolderSummary;
-use crate::verify::{self, Depth, SourceStatus, VerifyOptions, VerifyReport};
+use crate::verify::{self, Depth, MaildirOutcome, SourceStatus, VerifyOptions, VerifyReport};
 use verdict::{FaultCounts, MailboxCounts, mailbox_verdict, source_sentence};
 
 pub(crate) use args::VerifyArgs;
@@ -94,7 +94,6 @@ pub(super) fn run(args: VerifyArgs) -> Exit {
 struct Verified {
     faults: FaultCounts,
     verdict: String,
-    folders: Vec<PathBuf>,
 }
 
 /// One run of the command.
@@ -221,23 +220,27 @@ impl Run<'_> {
         let listed_faults = faults(&listed);
         let (messages, bytes) = (self.totals.messages, self.totals.bytes);
         let (mut counts, mut all) = (MailboxCounts::default(), FaultCounts::of(&listed));
-        // A Maildir is verified with its folders, which come after it here.
-        let mut folders = HashSet::new();
+        let maildirs: Vec<PathBuf> = maildirs.into_iter().map(Path::to_owned).collect();
+        let mut outcomes = self.verify_maildirs(&maildirs)?;
         for found in std::mem::take(&mut tree.mailboxes) {
             let mailbox = |format, path| Target::Mailbox(MailboxArg { format: Some(format), path });
-            let target = match found.kind {
-                MailboxKind::Maildir if folders.contains(&found.path) => continue,
-                MailboxKind::Maildir => mailbox(Format::Maildir, found.path),
-                MailboxKind::Mbox => mailbox(Format::Mbox, found.path),
-                MailboxKind::Messages(files) => Target::Messages(found.path, files),
+            let verified = match found.kind {
+                MailboxKind::Maildir => match outcomes.remove(&found.path) {
+                    Some(report) => {
+                        let target = mailbox(Format::Maildir, found.path);
+                        report.map(|report| self.report_one(&target, &report))
+                    }
+                    // A folder is verified with its Maildir.
+                    None => continue,
+                },
+                MailboxKind::Mbox => self.verify_one(&mailbox(Format::Mbox, found.path)),
+                MailboxKind::Messages(files) => self.verify_one(&Target::Messages(found.path, files)),
             };
-            let verified = self.verify_one(&target);
             match self.finished(verified)? {
                 Some(verified) => {
                     counts.add(verified.faults);
                     all.errors += verified.faults.errors;
                     all.warnings += verified.faults.warnings;
-                    folders.extend(verified.folders);
                 }
                 None => counts.failed += 1,
             }
@@ -255,37 +258,90 @@ impl Run<'_> {
             unread_clause(not_read),
         );
         self.reporter.sentence(&verdict);
-        Ok(Verified { faults: all, verdict, folders: folders.into_iter().collect() })
+        Ok(Verified { faults: all, verdict })
+    }
+
+    /// Verifies the Maildirs of a tree, and repairs them on request.
+    fn verify_maildirs(&mut self, paths: &[PathBuf]) -> Result<HashMap<PathBuf, Result<VerifyReport>>> {
+        let verify = |run: &Self| -> Result<HashMap<_, _>> {
+            let outcomes =
+                run.with_options(|_, options, context| verify::verify_maildirs(paths, options, context))?;
+            Ok(outcomes.into_iter().map(|MaildirOutcome { path, report }| (path, report)).collect())
+        };
+        let mut outcomes = verify(self)?;
+        let mut is_repaired = false;
+        for report in outcomes.values().flatten() {
+            is_repaired |= self.repair(report)?;
+        }
+        if is_repaired {
+            outcomes = verify(self)?;
+        }
+        Ok(outcomes)
     }
 
     /// Verifies a mailbox, repairs it on request, and reports.
     fn verify_one(&mut self, target: &Target) -> Result<Verified> {
         let mut report = self.verify_target(target)?;
-        if self.args.repair && !report.steps.is_empty() {
-            self.totals.repairs += report.steps.len() as u64;
-            let options = RepairOptions { dry_run: self.args.dry_run };
-            let reporter = &mut self.reporter;
-            repair(&report.steps, options, &self.context, &mut |step, finding| {
-                if reporter.is_json() {
-                    reporter.findings(&step.path(), &[finding]);
-                } else {
-                    reporter.line(&format!("repair: {}: {}", display_path(&step.path()), finding.message));
-                }
-            })?;
-            if !self.args.dry_run {
-                // The report is about what is left.
-                report = self.verify_target(target)?;
+        if self.repair(&report)? {
+            // The report is about what is left.
+            report = self.verify_target(target)?;
+        }
+        Ok(self.report_one(target, &report))
+    }
+
+    /// Repairs a mailbox on request. Returns true if something was changed.
+    fn repair(&mut self, report: &VerifyReport) -> Result<bool> {
+        if !self.args.repair || report.steps.is_empty() {
+            return Ok(false);
+        }
+        self.totals.repairs += report.steps.len() as u64;
+        let options = RepairOptions { dry_run: self.args.dry_run };
+        let reporter = &mut self.reporter;
+        repair(&report.steps, options, &self.context, &mut |step, finding| {
+            if reporter.is_json() {
+                reporter.findings(&step.path(), &[finding]);
+            } else {
+                reporter.line(&format!("repair: {}: {}", display_path(&step.path()), finding.message));
             }
-        }
-        if report.findings.iter().any(|finding| finding.code == Code::NotAMailbox) {
-            self.totals.unfinished = Some(Exit::CouldNotFinish);
-        }
-        let (faults, verdict) = self.report(target, &report);
-        let folders = report.folders.into_iter().map(|folder| folder.path).collect();
-        Ok(Verified { faults, verdict, folders })
+        })?;
+        Ok(!self.args.dry_run)
     }
 
     fn verify_target(&self, target: &Target) -> Result<VerifyReport> {
+        self.with_options(|opener, options, context| {
+            let verify_mbox = |mailbox: &MailboxArg| {
+                let read_options = ReadOptions {
+                    variant: mailbox.variant(),
+                    keep_candidates: true,
+                    ..ReadOptions::default()
+                };
+                verify::mbox::verify(&mut opener.open(mailbox)?, &read_options, options.depth, context)
+            };
+            match target {
+                Target::Mailbox(mailbox) => {
+                    let is_directory = files::is_dir(&mailbox.path) && !mailbox.is_standard_stream();
+                    match mailbox.format == Some(Format::Maildir) || is_directory {
+                        true => verify::verify_maildir(&mailbox.path, options, context),
+                        false => verify_mbox(mailbox),
+                    }
+                }
+                Target::Messages(directory, files) => {
+                    let format = Some(Format::Variant(Variant::Rfc822));
+                    let reports =
+                        files.iter().map(|file| verify_mbox(&MailboxArg { format, path: file.clone() }));
+                    reports
+                        .collect::<Result<Vec<_>>>()
+                        .map(|reports| VerifyReport::merge_messages(directory, reports))
+                }
+            }
+        })
+    }
+
+    /// Passes the options to `verify`, and shows its progress.
+    fn with_options<T>(
+        &self,
+        verify: impl FnOnce(&Opener<'_>, &VerifyOptions<'_>, &Context<'_>) -> Result<T>,
+    ) -> Result<T> {
         let args = self.args;
         let watcher = ProgressDisplay::new(&args.common, self.context.cancel, &[Phase::Reading]);
         let context = Context { events: &watcher, ..self.context };
@@ -296,37 +352,24 @@ impl Run<'_> {
         let opener = args.opener(context.cancel, &watcher);
         let open_source =
             |path: &Path| opener.open(&MailboxArg { format: Some(Format::Mbox), path: path.to_owned() });
-        let depth = if args.quick { Depth::Structure } else { Depth::Contents };
         let options = VerifyOptions {
-            depth,
+            depth: if args.quick { Depth::Structure } else { Depth::Contents },
             manifest: args.manifest.as_deref(),
             source: args.source.as_deref(),
             open_source: Some(&open_source),
         };
-        let verify_mbox = |mailbox: &MailboxArg| {
-            let read_options =
-                ReadOptions { variant: mailbox.variant(), keep_candidates: true, ..ReadOptions::default() };
-            verify::mbox::verify(&mut opener.open(mailbox)?, &read_options, depth, &context)
-        };
-        let report = match target {
-            Target::Mailbox(mailbox) => {
-                let is_directory = files::is_dir(&mailbox.path) && !mailbox.is_standard_stream();
-                match mailbox.format == Some(Format::Maildir) || is_directory {
-                    true => verify::maildir::verify(&mailbox.path, &options, &context),
-                    false => verify_mbox(mailbox),
-                }
-            }
-            Target::Messages(directory, files) => {
-                let format = Some(Format::Variant(Variant::Rfc822));
-                let reports =
-                    files.iter().map(|file| verify_mbox(&MailboxArg { format, path: file.clone() }));
-                reports
-                    .collect::<Result<Vec<_>>>()
-                    .map(|reports| VerifyReport::merge_messages(directory, reports))
-            }
-        };
+        let done = verify(&opener, &options, &context);
         watcher.finish();
-        report
+        done
+    }
+
+    /// Reports on one mailbox.
+    fn report_one(&mut self, target: &Target, report: &VerifyReport) -> Verified {
+        if report.findings.iter().any(|finding| finding.code == Code::NotAMailbox) {
+            self.totals.unfinished = Some(Exit::CouldNotFinish);
+        }
+        let (faults, verdict) = self.report(target, report);
+        Verified { faults, verdict }
     }
 
     /// Reports on one mailbox, and returns its faults and its verdict.

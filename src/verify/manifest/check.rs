@@ -3,6 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -10,25 +11,46 @@ use super::flagging::Flagging;
 use super::load::{LoadedManifest, damage_finding};
 use super::source::{ChangedMessage, SourceComparison};
 use crate::mailbox::maildir::{KeywordTable, Subdir};
-use crate::mailbox::manifest::{Digest, MessageRecord, Section};
+use crate::mailbox::manifest::{Digest, FILE_NAME, MessageRecord, Section};
 use crate::mailbox::text::{is_or_are, plural, shell_quote};
 use crate::mailbox::tree::folder::maildirpp_directory;
 use crate::mailbox::{Code, Context, Finding, Result, display_path, escape};
 use crate::verify::file::MessageFile;
 use crate::verify::{Depth, SourceStatus, VerifyOptions};
 
-/// The contents of a Maildir.
-pub(crate) struct Maildir<'a> {
-    /// The Maildir itself first.
+/// The folders that are verified together, and the messages in them.
+pub(crate) struct MessageFiles<'a> {
     pub folders: &'a [PathBuf],
     pub messages: &'a mut [MessageFile],
+    /// Keyword letters of each folder.
+    pub keywords: Vec<KeywordTable>,
     /// Base names of messages that were removed during the run.
     pub removed: &'a HashSet<Vec<u8>>,
 }
 
+/// The manifests of a Maildir and of its folders.
+pub(crate) struct MaildirManifests<'a> {
+    pub root: &'a Path,
+    /// The positions of its folders among all folders.
+    pub folders: Range<usize>,
+    pub manifests: &'a [LoadedManifest],
+    /// A manifest is damaged or gone, which was reported.
+    pub is_lost: bool,
+}
+
+/// The outcome for a Maildir.
+#[derive(Default)]
+pub(crate) struct CheckedManifests {
+    pub findings: Vec<Finding>,
+    pub sources: Vec<SourceStatus>,
+}
+
 /// Returns the names in the manifests that no file has.
-pub(crate) fn missing_names(manifests: &[LoadedManifest], messages: &[MessageFile]) -> HashSet<Vec<u8>> {
-    let sections = manifests.iter().flat_map(|manifest| &manifest.sections);
+pub(crate) fn missing_names<'a>(
+    manifests: impl Iterator<Item = &'a LoadedManifest>,
+    messages: &[MessageFile],
+) -> HashSet<Vec<u8>> {
+    let sections = manifests.flat_map(|manifest| &manifest.sections);
     let mut missing: HashSet<&[u8]> =
         sections.flat_map(|section| &section.messages).map(|record| &record.name.0[..]).collect();
     messages.iter().for_each(|message| {
@@ -37,41 +59,45 @@ pub(crate) fn missing_names(manifests: &[LoadedManifest], messages: &[MessageFil
     missing.into_iter().map(<[u8]>::to_vec).collect()
 }
 
-/// Compares the manifests with the messages that were found, and marks those that match.
+/// Compares the manifests with the messages that were found, and marks those that match. Returns the outcome for each
+/// Maildir.
 pub(crate) fn check(
-    manifests: &[LoadedManifest],
-    maildir: Maildir<'_>,
+    maildirs: &[MaildirManifests<'_>],
+    files: MessageFiles<'_>,
     options: &VerifyOptions<'_>,
     context: &Context<'_>,
-    findings: &mut Vec<Finding>,
-) -> Result<Vec<SourceStatus>> {
-    let needed = maildir.folders.iter().filter(|_| !manifests.is_empty());
-    let keywords = needed.map(|folder| KeywordTable::read(folder)).collect::<Result<Vec<_>>>()?;
-    let files = FileIndex::new(manifests, &maildir, keywords);
-    let mut checks: Vec<ManifestCheck<'_>> =
-        manifests.iter().map(|manifest| ManifestCheck::new(manifest, &files, options)).collect();
+) -> Result<Vec<CheckedManifests>> {
+    let index = FileIndex::new(maildirs, &files);
+    let mut checks: Vec<Vec<ManifestCheck<'_>>> = Vec::with_capacity(maildirs.len());
     let mut taken = HashSet::new();
-    for check in &mut checks {
+    for maildir in maildirs {
         context.cancel.check()?;
-        check.check_named(&mut taken);
+        let check = |manifest| ManifestCheck::new(manifest, &index, options);
+        let mut own: Vec<ManifestCheck<'_>> = maildir.manifests.iter().map(check).collect();
+        own.iter_mut().for_each(|check| check.check_named(&mut taken));
+        checks.push(own);
     }
-    files.check_without_manifest(manifests, &taken, findings);
-    let (mut sources, mut matches) = (Vec::new(), Vec::new());
-    for mut check in checks {
-        context.cancel.check()?;
-        check.check_unnamed(&taken);
-        sources.extend(check.source_statuses());
-        if let (Depth::Contents, Some(open)) = (options.depth, options.open_source) {
-            let sources = SourceComparison { manifest: check.manifest, options, open, context };
-            let found = sources.compare(&mut check.changed)?;
-            check.findings.extend(found);
+    let (mut outcomes, mut matches) = (Vec::with_capacity(maildirs.len()), Vec::new());
+    for (maildir, checks) in maildirs.iter().zip(checks) {
+        let mut outcome = CheckedManifests::default();
+        index.check_without_manifest(maildir, &taken, &mut outcome.findings);
+        for mut check in checks {
+            context.cancel.check()?;
+            check.check_unnamed(&taken);
+            outcome.sources.extend(check.source_statuses());
+            if let (Depth::Contents, Some(open)) = (options.depth, options.open_source) {
+                let sources = SourceComparison { manifest: check.manifest, options, open, context };
+                let found = sources.compare(&mut check.changed)?;
+                check.findings.extend(found);
+            }
+            outcome.findings.extend(check.changed.into_iter().map(|changed| changed.finding));
+            outcome.findings.append(&mut check.findings);
+            matches.append(&mut check.matches);
         }
-        findings.extend(check.changed.into_iter().map(|changed| changed.finding));
-        findings.append(&mut check.findings);
-        matches.append(&mut check.matches);
+        outcomes.push(outcome);
     }
-    matches.into_iter().for_each(|n| maildir.messages[n].matches = true);
-    Ok(sources)
+    matches.into_iter().for_each(|n| files.messages[n].matches = true);
+    Ok(outcomes)
 }
 
 /// The files of all folders, by name and by digest.
@@ -79,8 +105,7 @@ struct FileIndex<'a> {
     folders: &'a [PathBuf],
     messages: &'a [MessageFile],
     removed: &'a HashSet<Vec<u8>>,
-    /// Keyword letters of each folder.
-    keywords: Vec<KeywordTable>,
+    keywords: &'a [KeywordTable],
     by_path: HashMap<&'a Path, usize>,
     by_name: HashMap<&'a [u8], Vec<usize>>,
     /// Files whose name is in no manifest and is not one that convert gives. A source may have a message several times,
@@ -91,13 +116,10 @@ struct FileIndex<'a> {
 }
 
 impl<'a> FileIndex<'a> {
-    fn new(
-        manifests: &[LoadedManifest],
-        maildir: &'a Maildir<'_>,
-        keywords: Vec<KeywordTable>,
-    ) -> FileIndex<'a> {
-        let Maildir { folders, messages, removed } = maildir;
-        let records = manifests.iter().flat_map(|m| &m.sections).flat_map(|s| &s.messages);
+    fn new(maildirs: &[MaildirManifests<'_>], files: &'a MessageFiles<'_>) -> FileIndex<'a> {
+        let MessageFiles { folders, messages, keywords, removed } = files;
+        let manifests = maildirs.iter().flat_map(|maildir| maildir.manifests);
+        let records = manifests.flat_map(|m| &m.sections).flat_map(|s| &s.messages);
         let names: HashSet<&[u8]> = records.map(|m| &m.name.0[..]).collect();
         let (mut by_name, mut unnamed) = (HashMap::<_, Vec<usize>>::new(), HashMap::<_, Vec<usize>>::new());
         let mut unnamed_in = vec![Vec::new(); folders.len()];
@@ -118,29 +140,35 @@ impl<'a> FileIndex<'a> {
 }
 
 impl FileIndex<'_> {
-    /// Reports messages with mailferry's names in folders that have no manifest, as with `--labels folders`. Where a
-    /// manifest is damaged, this is reported.
+    /// Reports messages with mailferry's names in folders that have no manifest, as with `--labels folders`. Where no
+    /// folder has one, it is missing. Where one is damaged, this is reported.
     fn check_without_manifest(
         &self,
-        manifests: &[LoadedManifest],
+        maildir: &MaildirManifests<'_>,
         taken: &HashSet<usize>,
         findings: &mut Vec<Finding>,
     ) {
-        let is_lost = |finding: &Finding| matches!(finding.code, Code::ManifestDamaged | Code::ManifestGone);
-        if manifests.is_empty() || findings.iter().any(is_lost) {
+        if maildir.is_lost {
             return;
         }
-        let with_manifest: HashSet<usize> = manifests.iter().map(|manifest| manifest.folder).collect();
-        for folder in (0..self.folders.len()).filter(|folder| !with_manifest.contains(folder)) {
+        let with_manifest: HashSet<usize> =
+            maildir.manifests.iter().map(|manifest| manifest.folder).collect();
+        for folder in maildir.folders.clone().filter(|folder| !with_manifest.contains(folder)) {
             let files = self.unnamed_in[folder].iter().filter(|n| !taken.contains(n));
-            let paths = files.map(|&n| &self.messages[n]).filter(|m| has_converted_name(m));
-            findings.extend(unrecorded_finding(paths.map(|m| m.path(self.folders))));
+            let unrecorded = files.map(|&n| &self.messages[n]).filter(|m| has_converted_name(m));
+            let mut paths = unrecorded.map(|m| m.path(self.folders)).peekable();
+            if maildir.manifests.is_empty() && paths.peek().is_some() {
+                let message = "missing, so mail may be missing unnoticed";
+                let path = maildir.root.join(FILE_NAME);
+                return findings.push(Finding::new(Code::ManifestMissing, message).in_file(path));
+            }
+            findings.extend(unrecorded_finding(paths));
         }
     }
 }
 
 /// Reports whether convert gave a message its name.
-pub(crate) fn has_converted_name(message: &MessageFile) -> bool {
+fn has_converted_name(message: &MessageFile) -> bool {
     let parsed = message.parsed();
     parsed.unique().is_some() && parsed.field(b'S').is_some() && parsed.field(b'W').is_some()
 }
@@ -175,7 +203,7 @@ struct NamedMessage<'a> {
     name: &'a [u8],
     record: &'a MessageRecord,
     section: &'a Section,
-    /// False for a message of an open section, which may never have been written.
+    /// False for a message that only open sections name, which may never have been written.
     required: bool,
 }
 
@@ -210,15 +238,14 @@ impl<'a> ManifestCheck<'a> {
         let mut seen = HashMap::new();
         let mut is_contradicted = false;
         let mut by_digest = HashMap::new();
-        for (section, &newest) in manifest.sections.iter().zip(&manifest.newest) {
-            // A later section of a file names all messages of an earlier one; that of a Maildir does not.
-            let required = section.footer.is_some() || !newest && !section.header.is_maildir();
+        for section in &manifest.sections {
+            let required = section.footer.is_some();
             for record in &section.messages {
                 let name = &record.name.0[..];
                 let digest = record.file_digest();
                 match seen.entry(name) {
                     Entry::Vacant(entry) => {
-                        entry.insert(digest);
+                        entry.insert((digest, names.len()));
                         // A message that was removed during the run is reported as such.
                         if !files.removed.contains(name) {
                             names.push(NamedMessage { name, record, section, required });
@@ -227,7 +254,11 @@ impl<'a> ManifestCheck<'a> {
                     }
                     // The bytes of a file never change, so all sections have the same hash.
                     Entry::Occupied(entry) => {
-                        is_contradicted |= *entry.get() != digest && section.footer.is_some()
+                        let (before, n) = *entry.get();
+                        is_contradicted |= before != digest && required;
+                        let named =
+                            names.get_mut(n).filter(|named: &&mut NamedMessage<'_>| named.name == name);
+                        named.into_iter().for_each(|named| named.required |= required);
                     }
                 }
             }
@@ -515,7 +546,7 @@ impl<'a> ManifestCheck<'a> {
                 status.reflagged += u64::from(state.reflagged);
                 status.renamed += u64::from(state.renamed);
                 status.changed += u64::from(state.changed);
-                status.gone += u64::from(!state.intact && !state.changed);
+                status.gone += u64::from(section.footer.is_some() && !state.intact && !state.changed);
             }
             status.not_selected = section.unselected.iter().map(|range| range.unselected).sum();
             if section.footer.is_none() {

@@ -1,5 +1,6 @@
 //! Reading of the manifests of a Maildir and its folders.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::mailbox::manifest::{
@@ -14,7 +15,7 @@ use crate::verify::VerifyOptions;
 #[derive(Debug)]
 pub(crate) struct LoadedManifest {
     pub(crate) path: PathBuf,
-    /// Index of its folder.
+    /// The position of its folder among all folders.
     pub(super) folder: usize,
     pub(super) sections: Vec<Section>,
     /// True if a section is the newest one of its source; parallel to `sections`.
@@ -29,28 +30,43 @@ impl LoadedManifest {
     }
 }
 
-/// Reads the manifests of all folders. A damaged one is reported and not used.
+/// Reads the manifests of a Maildir and its folders. The Maildir is at the position `first` among all folders. A
+/// damaged manifest is reported and not used.
 pub(crate) fn load(
     folders: &[PathBuf],
+    first: usize,
     options: &VerifyOptions<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<Vec<LoadedManifest>> {
     let mut manifests = Vec::new();
-    for (folder, directory) in folders.iter().enumerate() {
-        let manifest = match ManifestLocation::named(options.manifest.filter(|_| folder == 0)) {
-            location @ ManifestLocation::File(_) => Some(location.read_existing(directory)?),
-            location => location.read(directory)?,
+    for (folder, directory) in (first..).zip(folders) {
+        let manifest = match ManifestLocation::named(options.manifest.filter(|_| folder == first)) {
+            location @ ManifestLocation::File(_) => location.read_existing(directory).map(Some),
+            location => location.read(directory),
         };
-        let Some(ManifestFile { path, text }) = manifest else { continue };
-        match LoadedManifest::parse(&text, path, folder, findings) {
-            Ok(manifest) => manifests.push(manifest),
-            Err(Error::Manifest { path, line, reason }) => {
-                findings.push(damage_finding(&path, format!("line {line} {reason}")));
+        let loaded = manifest.and_then(|manifest| match manifest {
+            Some(ManifestFile { path, text }) => {
+                LoadedManifest::parse(&text, path, folder, findings).map(Some)
             }
+            None => Ok(None),
+        });
+        match loaded {
+            Ok(manifest) => manifests.extend(manifest),
+            Err(error) if is_damage(&error) => findings.push(error_finding(&error, directory)),
             Err(error) => return Err(error),
         }
     }
     Ok(manifests)
+}
+
+/// Reports whether an error is about what a manifest or list is: it has an invalid line, or is not a regular file.
+pub(crate) fn is_damage(error: &Error) -> bool {
+    matches!(error, Error::Manifest { .. }) || error.is(ErrorKind::Other)
+}
+
+/// Returns the finding about a manifest of `maildir` that is damaged.
+pub(crate) fn error_finding(error: &Error, maildir: &Path) -> Finding {
+    damage_finding(error.path().unwrap_or(maildir), error.without_path())
 }
 
 /// Returns the finding about a manifest that is damaged.

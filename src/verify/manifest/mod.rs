@@ -11,5 +11,5 @@ mod load;
 mod ranges;
 mod source;
 
-pub(crate) use check::{Maildir, check, has_converted_name, missing_names};
-pub(crate) use load::{LoadedManifest, damage_finding, load, tail_finding};
+pub(crate) use check::{CheckedManifests, MaildirManifests, MessageFiles, check, missing_names};
+pub(crate) use load::{LoadedManifest, damage_finding, error_finding, is_damage, load, tail_finding};
