@@ -94,6 +94,29 @@ impl Totals {
         self.bytes += byte_counts(mbox, messages);
     }
 
+    /// Adds an mbox whose folder the user deleted. Mail before byte `known` was there before; other mail is skipped.
+    /// Returns the number of the latter.
+    pub(crate) fn add_deleted(&mut self, mbox: &Mbox<'_>, mut plan: Plan, known: u64) -> u64 {
+        let mut new = 0;
+        for (planned, extent) in plan.messages.iter_mut().zip(mbox.messages()) {
+            if planned.disposition == Disposition::Write {
+                new += u64::from(extent.at >= known);
+                planned.disposition = Disposition::Present;
+            }
+        }
+        plan.assumed = MailStats::default();
+        self.add_source(mbox, &plan);
+        self.already_present -= new;
+        self.skipped += new;
+        new
+    }
+
+    /// Counts skipped messages as present.
+    pub(crate) fn set_present(&mut self, messages: u64) {
+        self.already_present += messages;
+        self.skipped -= messages;
+    }
+
     /// Panics unless nothing is counted twice and nothing is missing. A mismatch is our bug: a migration must
     /// abort rather than report success.
     pub(crate) fn check(&self) {

@@ -24,6 +24,15 @@ pub(crate) enum Dedupe {
 }
 
 impl Dedupe {
+    /// Returns the value of the option; None without it.
+    pub(crate) fn name(self) -> Option<&'static str> {
+        match self {
+            Dedupe::No => None,
+            Dedupe::Content => Some("content"),
+            Dedupe::MessageId => Some("message-id"),
+        }
+    }
+
     /// Returns the key by which a message counts as a duplicate.
     pub(crate) fn key(self, message: &[u8], content: Digest) -> Option<Digest> {
         match self {
@@ -44,7 +53,7 @@ impl Dedupe {
             return None;
         }
         if let Some(file) = rendered.whole() {
-            return self.key(&file, content_digest(&file).unwrap_or_else(|| Digest::of(&file)));
+            return self.key(&file, content_digest_of(&file));
         }
         // The first chunk has the header. If that is longer, the message is no duplicate.
         let (mut hasher, mut head) = (blake3::Hasher::new(), None);
@@ -72,6 +81,19 @@ pub(crate) fn content_digest(message: &[u8]) -> Option<Digest> {
     let mut hasher = blake3::Hasher::new();
     hash_without(&cuts, message, &mut hasher);
     Some(hasher.finalize().into())
+}
+
+/// Returns the BLAKE3 of a message without the fields that mail readers rewrite.
+pub(crate) fn content_digest_of(message: &[u8]) -> Digest {
+    content_digest(message).unwrap_or_else(|| Digest::of(message))
+}
+
+/// Returns the BLAKE3 of a message followed by `line_ends`, without the fields that mail readers rewrite.
+pub(crate) fn content_digest_with(message: &[u8], line_ends: &[u8]) -> Digest {
+    let cuts: Vec<_> = header::volatile(header::split(message).header).collect();
+    let mut hasher = blake3::Hasher::new();
+    hash_without(&cuts, message, &mut hasher);
+    hasher.update(line_ends).finalize().into()
 }
 
 /// Hashes bytes without some ranges of them.

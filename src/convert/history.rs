@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::dedupe::{MessageDigests, content_digest};
+use super::dedupe::{MessageDigests, content_digest, content_digest_of};
 use super::identity::{IdentityQuery, identify};
 use super::{
     Dedupe, DestinationOptions, Fingerprint, Identity, ImportOptions, Input, LabelFolders, NameTable,
-    PreviousMessages, RenderOptions, labels,
+    PreviousMessages, RenderOptions, USUAL_HOST, labels,
 };
 use crate::mailbox::maildir::{
     DestinationState, Entry, FoundMessage, Fsync, KeywordSet, MaildirReader, list,
@@ -181,11 +181,11 @@ impl<'a> History<'a> {
         Ok(Some(finding.with_hint("--dedupe content leaves out what is there")))
     }
 
-    /// Returns the contents of the messages of some sections.
-    fn messages_of(&self, sections: &[usize]) -> Result<HashSet<Digest>> {
+    /// Returns the messages of some sections.
+    fn messages_of(&self, sections: &[usize]) -> Result<PreviousMessages> {
         let outlines = &self.manifest.sections;
         let read: Vec<Section> = sections.iter().map(|&n| outlines[n].read()).collect::<Result<_>>()?;
-        Ok(read.iter().flat_map(|section| &section.messages).map(|m| m.content_digest()).collect())
+        Ok(PreviousMessages::from_sections(&read))
     }
 
     /// Returns the sections of the files at a path, oldest first.
@@ -217,30 +217,15 @@ impl<'a> History<'a> {
         self.manifest.sections[section].footer.as_ref().map_or(0, |footer| footer.not_selected)
     }
 
-    /// Returns a warning if an earlier run wrote a source with other options: what it wrote stays.
-    pub(crate) fn options_finding(
-        &'a self,
-        identity: Identity,
-        options: &ImportOptions<'_>,
-    ) -> Option<Finding> {
-        let render = options.render;
-        let header = &self.manifest.sections[identity.section()?].header;
-        let usual = RenderOptions::default();
-        let recorded = |value: &'a Option<String>, usual| value.as_deref().unwrap_or(usual);
-        let options = [
-            ("--eol", &header.eol[..], render.eol.name()),
-            ("--labels", recorded(&header.labels, usual.labels.name()), render.labels.name()),
-            ("--deleted", recorded(&header.deleted, usual.deleted.name()), render.deleted.name()),
-            (
-                "--split",
-                recorded(&header.split, "none"),
-                if options.split.is_some() { "year" } else { "none" },
-            ),
-            ("--headers", recorded(&header.headers, usual.headers.name()), render.headers.name()),
-        ];
-        let changed = options.iter().filter(|(_, before, now)| before != now);
-        let changed: Vec<String> =
-            changed.map(|(option, before, now)| format!("{option} was {before} and is {now}")).collect();
+    /// Returns a warning if an earlier run wrote a source with other options: what it wrote stays. `now` has the options
+    /// of this run.
+    pub(crate) fn options_finding(&self, identity: Identity, now: &SectionHeader) -> Option<Finding> {
+        let before = &self.manifest.sections[identity.section()?].header;
+        let options = recorded_options(before).into_iter().zip(recorded_options(now));
+        let changed = options.filter(|((_, before), (_, now))| before != now);
+        let changed: Vec<String> = changed
+            .map(|((option, before), (_, now))| format!("{option} was {before} and is {now}"))
+            .collect();
         (!changed.is_empty()).then(|| {
             let message =
                 format!("{}: messages that were converted before stay unchanged", changed.join(", "));
@@ -292,11 +277,12 @@ impl<'a> History<'a> {
 }
 
 /// Reports whether an mbox has one of these messages.
-fn has_one_of(known: &HashSet<Digest>, input: &Input, mbox: &Mbox<'_>) -> bool {
+fn has_one_of(known: &PreviousMessages, input: &Input, mbox: &Mbox<'_>) -> bool {
     let pseudo = mbox.pseudo_message();
     let is_known = |extent: &Extent| {
         let message = extent.message(input.source.raw());
-        !message.is_empty() && known.contains(&content_digest(message).unwrap_or_else(|| Digest::of(message)))
+        let find = || known.find_content(message, content_digest_of(message), mbox.is_last(extent));
+        !message.is_empty() && find().is_some()
     };
     !known.is_empty() && mbox.messages().par_iter().any(|extent| pseudo != Some(extent) && is_known(extent))
 }
@@ -340,6 +326,25 @@ impl Folder {
         });
         Ok(originals.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
+}
+
+/// Returns the options of a section, with their values.
+fn recorded_options(header: &SectionHeader) -> [(&'static str, &str); 9] {
+    let usual = RenderOptions::default();
+    fn value<'a>(value: &'a Option<String>, usual: &'static str) -> &'a str {
+        value.as_deref().unwrap_or(usual)
+    }
+    [
+        ("--eol", &*header.eol),
+        ("--labels", value(&header.labels, usual.labels.name())),
+        ("--split", value(&header.split, "none")),
+        ("--deleted", value(&header.deleted, usual.deleted.name())),
+        ("--headers", value(&header.headers, usual.headers.name())),
+        ("--date", value(&header.date, "not given")),
+        ("--from-zone", value(&header.from_zone, "not given")),
+        ("--host", value(&header.host, USUAL_HOST)),
+        ("--dedupe", value(&header.dedupe, "not given")),
+    ]
 }
 
 /// Returns the finding about a source that the manifest has a section of.

@@ -16,9 +16,8 @@ use super::{
     RunOptions, Totals, UidPlan, UidPolicy, labels,
 };
 use crate::mailbox::maildir::{KeywordTable, Leftover, MaildirWriter, write};
-use crate::mailbox::manifest::{Digest, ManifestLocation};
+use crate::mailbox::manifest::{Digest, ManifestLocation, SectionHeader, SourceState};
 use crate::mailbox::mbox::Mbox;
-use crate::mailbox::message::DateRules;
 use crate::mailbox::text::grouped_plural;
 use crate::mailbox::{Code, Context, Error, Finding, Phase, Result};
 
@@ -108,8 +107,6 @@ impl<'a> Import<'a> {
         writer.set_folders(folders.directories(), needed)?;
         let run = RunOptions {
             render: options.render,
-            selection: options.selection,
-            is_split: options.split.is_some(),
             folders: &folders,
             keywords: &keywords,
             host: context.host,
@@ -169,8 +166,12 @@ impl<'a> Import<'a> {
                 names.for_each(|name| *folders.entry(name).or_default() += 1);
             }
             let findings = identity_finding(identity).into_iter();
-            let findings = findings.chain(history.options_finding(identity, options)).collect();
-            reports.push(Report::new(input.source.path(), findings));
+            let findings = findings
+                .chain(history.options_finding(identity, &options.section_header(context.host)))
+                .collect();
+            let SectionHeader { size, blake3, .. } = outline.header;
+            let state = Some(SourceState { size, blake3 });
+            reports.push(Report { state, ..Report::new(input.source.path(), findings) });
         }
         if write::has_leftovers(options.destination.path)? {
             return Ok(None);
@@ -233,6 +234,8 @@ impl<'a> Import<'a> {
                     history.identify(input, digest, &taken)
                 }
             };
+            let state = SourceState { size: input.source.raw().len() as u64, blake3: fingerprint.digest };
+            report.state = source.digest.map(|_| state);
             let (identity, replaced) = match identity {
                 Identity::New if !options.new_source => history.find_rewritten(input, &source.mbox)?,
                 identity => (identity, None),
@@ -245,12 +248,7 @@ impl<'a> Import<'a> {
             };
             let plan_options = PlanOptions {
                 render: options.render,
-                dates: DateRules {
-                    now: context.now,
-                    mtime: input.source.mtime(),
-                    from_zone: options.from_zone.clone(),
-                    first: options.date,
-                },
+                dates: options.date_rules(context.now, input.source.mtime()),
                 dedupe: options.dedupe,
                 selection: options.selection,
                 split: options.split.clone(),
@@ -266,7 +264,7 @@ impl<'a> Import<'a> {
                 identity => identity,
             };
             report.findings.extend(identity_finding(identity).into_iter().chain(replaced).chain(other));
-            report.findings.extend(history.options_finding(identity, options));
+            report.findings.extend(history.options_finding(identity, &options.section_header(context.host)));
             report.findings.append(&mut plan.findings);
             plans.push(IdentifiedPlan { plan, identity, fingerprint });
         }
@@ -344,7 +342,8 @@ impl<'a> Import<'a> {
             if !keeps_manifest || matches!(identity, Identity::Same(_)) {
                 return SectionWriter::unrecorded(source);
             }
-            let mut section = SectionWriter::recorded(source, input.name(), *fingerprint);
+            let header = self.options.section_header(self.context.host);
+            let mut section = SectionWriter::recorded(source, input.name(), *fingerprint, header);
             section.set_folder(self.options.destination.folder);
             section.set_follows(identity.section().map(|n| n + 1));
             section

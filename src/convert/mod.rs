@@ -42,7 +42,7 @@ pub(crate) use keywords::KeywordLetters;
 pub(crate) use labels::{FolderIndex, LabelFolders};
 pub(crate) use mail_stats::{DateRange, MailStats};
 pub(crate) use names::{NameTable, PreviousMessages};
-pub(crate) use options::{DestinationOptions, ImportOptions};
+pub(crate) use options::{DestinationOptions, ImportOptions, USUAL_HOST};
 pub(crate) use plan::{Plan, PlanOptions};
 pub(crate) use planned::PlannedMessage;
 pub(crate) use planned_source::{PlannedSource, RunOptions};

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::dedupe::{MessageDigests, Twin};
+use super::dedupe::{MessageDigests, Twin, content_digest_with};
 use super::keywords::Keywords;
 use super::planned::{Disposition, ExistingName, FolderPlacement};
 use super::{FolderIndex, LabelFolders, PlannedMessage};
 use crate::mailbox::maildir::{KeywordSet, Unique, name};
-use crate::mailbox::manifest::{Digest, Section};
+use crate::mailbox::manifest::{Digest, MessageRecord, Section};
 use crate::mailbox::{display_path, escape};
 
 /// Names in use and dedupe state, shared by all sources of a run.
@@ -56,9 +56,23 @@ struct Original {
     place: Option<(usize, usize)>,
 }
 
-/// The messages of one source as earlier runs wrote them, by content.
+/// How many line ends at the end of a message may have been added since an earlier run, in bytes.
+const MOST_LINE_ENDS: usize = 8;
+
+/// The messages of one source as earlier runs wrote them.
 #[derive(Debug, Default)]
-pub(crate) struct PreviousMessages(HashMap<Digest, VecDeque<PreviousMessage>>);
+pub(crate) struct PreviousMessages {
+    by_content: HashMap<Digest, VecDeque<PreviousMessage>>,
+    /// The last message of each earlier state, whose last line ends may have been missing.
+    last: Vec<LastMessage>,
+}
+
+#[derive(Debug)]
+struct LastMessage {
+    content: Digest,
+    /// The length of its bytes; None if it has fields that mail readers rewrite.
+    length: Option<u64>,
+}
 
 #[derive(Debug, Clone)]
 struct PreviousMessage {
@@ -104,15 +118,48 @@ impl PreviousMessages {
                         duplicate: message.duplicate,
                         reserved: false,
                     };
-                    previous.0.entry(message.content_digest()).or_default().push_back(entry);
+                    previous.by_content.entry(message.content_digest()).or_default().push_back(entry);
                 }
             }
         }
+        let last = sections.iter().filter_map(|section| section.messages.last());
+        previous.last = last.map(LastMessage::new).collect();
         previous
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.by_content.is_empty()
+    }
+
+    /// Returns the number of messages with different contents.
+    pub(crate) fn len(&self) -> usize {
+        self.by_content.len()
+    }
+
+    /// Returns the content by which a message is known: its own, or that of a message with other line ends at its end.
+    /// A source may have ended without the newline or the blank line that a later append added, and the other way round.
+    /// `content` is that of `message`; `is_last` is true for the last message of the source.
+    pub(crate) fn find_content(&self, message: &[u8], content: Digest, is_last: bool) -> Option<Digest> {
+        if self.is_empty() {
+            return None;
+        }
+        if self.by_content.contains_key(&content) {
+            return Some(content);
+        }
+        let bare = without_line_ends(message);
+        let lengths = bare.len() as u64..=message.len() as u64 + 2;
+        let may_be = |last: &LastMessage| last.length.is_none_or(|length| lengths.contains(&length));
+        if !is_last && !self.last.iter().any(may_be) {
+            return None;
+        }
+        let is_known = |content: &Digest| {
+            let is_last = is_last || self.last.iter().any(|last| last.content == *content);
+            is_last && self.by_content.contains_key(content)
+        };
+        let line_ends = &message[bare.len()..];
+        let parts = (0..line_ends.len()).map(|end| &line_ends[..end]).take(MOST_LINE_ENDS);
+        let line_ends = parts.chain([&b"\n"[..], b"\r\n"]);
+        line_ends.map(|line_ends| content_digest_with(bare, line_ends)).find(is_known)
     }
 
     /// Keeps as many messages with the same content as the source has `now`, of which it gets contents and dates.
@@ -126,17 +173,17 @@ impl PreviousMessages {
         let mut counts = HashMap::<Digest, usize>::new();
         now.clone().for_each(|(content, _)| *counts.entry(content).or_default() += 1);
         let count = |content: &Digest| counts.get(content).copied().unwrap_or(0);
-        for (content, same) in self.0.iter_mut().filter(|(_, same)| same.len() > 1) {
+        for (content, same) in self.by_content.iter_mut().filter(|(_, same)| same.len() > 1) {
             same.make_contiguous().sort_by_cached_key(|m| (!is_on_disk(&m.name), !m.closed));
             same.truncate(count(content));
         }
         let is_scarce =
-            |content: &Digest| self.0.get(content).is_some_and(|same| same.len() < count(content));
+            |content: &Digest| self.by_content.get(content).is_some_and(|same| same.len() < count(content));
         let mut dated = HashMap::<(Digest, i64), usize>::new();
         let scarce = now.filter(|(content, _)| count(content) > 1 && is_scarce(content));
         scarce.for_each(|message| *dated.entry(message).or_default() += 1);
         for ((content, epoch), count) in dated {
-            let same = self.0.get_mut(&content).into_iter().flatten();
+            let same = self.by_content.get_mut(&content).into_iter().flatten();
             let of_date = same.filter(|message| message.has_date(epoch)).take(count);
             of_date.for_each(|message| message.reserved = true);
         }
@@ -144,7 +191,7 @@ impl PreviousMessages {
 
     /// Takes one with this content, preferably one with the same file and date.
     fn take(&mut self, digests: &MessageDigests, epoch: i64) -> Option<PreviousMessage> {
-        let same = self.0.get_mut(&digests.content)?;
+        let same = self.by_content.get_mut(&digests.content)?;
         let is_free = |message: &PreviousMessage| !message.reserved || message.has_date(epoch);
         let is_exact = |message: &&PreviousMessage| message.file == digests.file;
         let is_same = |message: &PreviousMessage| is_exact(&message) && message.has_date(epoch);
@@ -152,6 +199,19 @@ impl PreviousMessages {
         let found = found.or_else(|| same.iter().position(|m| is_exact(&m) && is_free(m)));
         same.remove(found.or_else(|| same.iter().position(is_free))?)
     }
+}
+
+impl LastMessage {
+    fn new(record: &MessageRecord) -> LastMessage {
+        let length = record.content.is_none().then_some(record.len);
+        LastMessage { content: record.content_digest(), length }
+    }
+}
+
+/// Returns a message without the line ends at its end.
+fn without_line_ends(message: &[u8]) -> &[u8] {
+    let end = message.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n'));
+    &message[..end.map_or(0, |end| end + 1)]
 }
 
 impl NameTable {

@@ -3,14 +3,19 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::fmt::temporal::DateTimePrinter;
+
 use super::{Dedupe, RenderOptions, UidOptions};
 use crate::mailbox::Context;
 use crate::mailbox::fs::Modes;
 use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::maildir::Fsync;
 use crate::mailbox::maildir::write::WriterOptions;
-use crate::mailbox::manifest::ManifestLocation;
-use crate::mailbox::message::{Origin, Selection};
+use crate::mailbox::manifest::{ManifestLocation, SectionHeader};
+use crate::mailbox::message::{DateRules, Origin, Selection};
+
+/// The last part of names, unless the user gives another.
+pub(crate) const USUAL_HOST: &str = "mailferry";
 
 /// The Maildir that is written, and how.
 #[derive(Debug, Clone)]
@@ -53,6 +58,30 @@ impl ImportOptions<'_> {
     /// Reports whether messages go into folders of the Maildir.
     pub(crate) fn makes_folders(&self) -> bool {
         self.render.labels.are_folders() || self.split.is_some()
+    }
+
+    /// Returns the rules for the dates of a source with this modification time.
+    pub(crate) fn date_rules(&self, now: i64, mtime: Option<i64>) -> DateRules {
+        DateRules { now, mtime, from_zone: self.from_zone.clone(), first: self.date }
+    }
+
+    /// Returns the header of a section, with the options that change what is written. `host` ends new names.
+    pub(crate) fn section_header(&self, host: &str) -> SectionHeader {
+        let (render, usual) = (self.render, RenderOptions::default());
+        let zone = |zone| DateTimePrinter::new().time_zone_to_string(zone).unwrap_or_default();
+        SectionHeader {
+            eol: render.eol.name().into(),
+            labels: (render.labels != usual.labels).then(|| render.labels.name().into()),
+            deleted: (render.deleted != usual.deleted).then(|| render.deleted.name().into()),
+            headers: (render.headers != usual.headers).then(|| render.headers.name().into()),
+            date: self.date.map(|origin| origin.name().into()),
+            from_zone: self.from_zone.as_ref().map(zone),
+            host: (host != USUAL_HOST).then(|| host.to_owned()),
+            dedupe: self.dedupe.name().map(str::to_owned),
+            split: self.split.is_some().then(|| "year".into()),
+            selection: self.selection,
+            ..SectionHeader::default()
+        }
     }
 }
 

@@ -94,6 +94,7 @@ pub(crate) fn plan(
         flags: Mutex::default(),
         pseudo: mbox.pseudo_message(),
         dedupe: (!previous.is_empty() || dedupe != Dedupe::No).then_some(dedupe),
+        previous: &previous,
     };
     let (mut messages, stamps, unusual) = analysis.run(on_progress)?;
     let (stats, flags) =
@@ -224,6 +225,7 @@ struct Analysis<'a> {
     pseudo: Option<&'a Extent>,
     /// Messages are digested, with this key, if there is something to compare them with.
     dedupe: Option<Dedupe>,
+    previous: &'a PreviousMessages,
 }
 
 /// Messages that a worker takes at once, with space for its results.
@@ -353,7 +355,7 @@ impl Analysis<'_> {
         let unique = || Unique::of(planned.source, extent.separator_lines(raw));
         planned.unique = self.has_names.then(unique);
         let digests = self.dedupe.map(|dedupe| MessageDigests {
-            content: content_digest(extent.message(raw)).unwrap_or(planned.source),
+            content: self.content(extent, planned),
             // Of the file, since it is compared with files.
             file: self.file_digest(planned, &rendered),
             key: dedupe.rendered_key(&rendered),
@@ -361,6 +363,13 @@ impl Analysis<'_> {
         let (deleted, keywords) = (status.is_deleted(), status.keywords().into_owned());
         let fields = AnalyzedFields { flags: flag_fields, status };
         (dates, fields, UnusualMessage { number: 0, deleted, keywords, digests, labels })
+    }
+
+    /// Returns the content by which earlier runs know a message, or its own.
+    fn content(&self, extent: &Extent, planned: &PlannedMessage) -> Digest {
+        let message = extent.message(self.source.raw());
+        let content = content_digest(message).unwrap_or(planned.source);
+        self.previous.find_content(message, content, self.mbox.is_last(extent)).unwrap_or(content)
     }
 
     /// Returns the BLAKE3 of the file.

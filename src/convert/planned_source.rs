@@ -8,7 +8,7 @@ use super::render::render;
 use super::{KeywordLetters, LabelFolders, Plan, PlannedMessage, RenderOptions, Rendered};
 use crate::mailbox::maildir::{NewMessage, Subdir, name};
 use crate::mailbox::mbox::{Extent, Mbox};
-use crate::mailbox::message::{Headers, Selection, header};
+use crate::mailbox::message::{Headers, header};
 use crate::mailbox::source::Source;
 
 /// One mbox with its plan.
@@ -24,9 +24,6 @@ pub(crate) struct PlannedSource<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RunOptions<'a> {
     pub(crate) render: RenderOptions,
-    pub(crate) selection: Selection,
-    /// Each message goes into the folder of its year.
-    pub(crate) is_split: bool,
     /// The folders of all messages.
     pub(crate) folders: &'a LabelFolders,
     /// The keywords of all messages, with their letters.

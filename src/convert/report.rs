@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{FolderCount, Totals};
 use crate::mailbox::finding::Severity;
-use crate::mailbox::manifest;
+use crate::mailbox::manifest::{self, SourceState};
 use crate::mailbox::mbox::bare::looks_like_message;
 use crate::mailbox::mbox::{Mbox, ReadOptions, Variant};
 use crate::mailbox::message::header;
@@ -34,6 +34,8 @@ pub(crate) struct Report {
     pub(crate) evidence: String,
     /// In file order.
     pub(crate) findings: Vec<Finding>,
+    /// The state of the source, if it was identified.
+    pub(crate) state: Option<SourceState>,
 }
 
 /// The outcome of a conversion.
@@ -87,7 +89,7 @@ impl Outcome {
 
 impl Report {
     pub(crate) fn new(path: &Path, findings: Vec<Finding>) -> Report {
-        Report { path: path.to_owned(), variant: None, evidence: String::new(), findings }
+        Report { path: path.to_owned(), variant: None, evidence: String::new(), findings, state: None }
     }
 }
 

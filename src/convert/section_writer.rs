@@ -10,10 +10,7 @@ use data_encoding::BASE64;
 use super::counts::byte_counts;
 use super::dedupe::content_digest;
 use super::planned::Disposition;
-use super::{
-    CheckedChunk, Fingerprint, PlannedMessage, PlannedSource, RenderOptions, Rendered, RunOptions,
-    SectionSource, StagedFile,
-};
+use super::{CheckedChunk, Fingerprint, PlannedMessage, PlannedSource, Rendered, SectionSource, StagedFile};
 use crate::mailbox::maildir::{MaildirWriter, MessagePath, NewMessage};
 use crate::mailbox::manifest::{
     self, Bytes, Digest, Gap, LEAD, MessageRecord, SectionFooter, SectionHeader, UnselectedRange,
@@ -42,14 +39,14 @@ impl<'a> SectionWriter<'a> {
         SectionWriter { source, header: None }
     }
 
-    /// Records a source. `name` is its path as the user gave it.
+    /// Records a source. `name` is its path as the user gave it, and `options` the header with the options of the run.
     pub(crate) fn recorded(
         source: PlannedSource<'a>,
         name: &[u8],
         fingerprint: Fingerprint,
+        options: SectionHeader,
     ) -> SectionWriter<'a> {
         let raw = source.source.raw();
-        let (RunOptions { render, selection, is_split, .. }, usual) = (source.run, RenderOptions::default());
         let header = SectionHeader {
             section: manifest::VERSION,
             program: concat!("mailferry ", env!("CARGO_PKG_VERSION")).into(),
@@ -58,20 +55,11 @@ impl<'a> SectionWriter<'a> {
             blake3: fingerprint.digest,
             lead: (raw.len() as u64).min(LEAD),
             lead_blake3: fingerprint.lead,
-            follows: None,
-            previous: None,
-            folder: None,
             variant: source.mbox.variant.name().into(),
             evidence: source.mbox.evidence.clone(),
             separator: Bytes(usual_separator(raw, source.mbox.messages())),
             cr_only: source.source.is_cr_only(),
-            eol: render.eol.name().into(),
-            labels: (render.labels != usual.labels).then(|| render.labels.name().into()),
-            deleted: (render.deleted != usual.deleted).then(|| render.deleted.name().into()),
-            headers: (render.headers != usual.headers).then(|| render.headers.name().into()),
-            split: is_split.then(|| "year".into()),
-            selection,
-            uid_lists: BTreeMap::new(),
+            ..options
         };
         SectionWriter { source, header: Some(header) }
     }

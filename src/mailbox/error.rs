@@ -65,6 +65,12 @@ pub enum Error {
         /// The change, with the sizes.
         how: String,
     },
+    /// Another program created a path that mailferry was about to create.
+    #[error("{}: was created by another program meanwhile; run the same command again", display_path(path))]
+    Appeared {
+        /// The path.
+        path: PathBuf,
+    },
     /// The destination is not usable.
     #[error("{}: {reason}", display_path(path))]
     Destination {
@@ -236,6 +242,7 @@ impl Error {
             Error::Locked { .. }
             | Error::Changed { .. }
             | Error::ConcurrentWrite { .. }
+            | Error::Appeared { .. }
             | Error::InsufficientSpace { .. }
             | Error::Interrupted
             | Error::InterruptedStage { .. } => true,
@@ -260,7 +267,9 @@ impl Error {
             Error::NotAMailbox { .. } => Code::NotAMailbox,
             Error::Locked { .. } => Code::Locked,
             Error::Changed { .. } => Code::SourceChanged,
-            Error::ConcurrentWrite { .. } | Error::Destination { .. } => Code::DestinationRefused,
+            Error::ConcurrentWrite { .. } | Error::Appeared { .. } | Error::Destination { .. } => {
+                Code::DestinationRefused
+            }
             Error::Compressed { .. } => Code::DamagedCompression,
             Error::Archive { .. } => Code::ArchiveUnreadable,
             Error::InsufficientSpace { .. } => Code::InsufficientSpace,
@@ -283,6 +292,7 @@ impl Error {
             | Error::Locked { path, .. }
             | Error::Changed { path, .. }
             | Error::ConcurrentWrite { path, .. }
+            | Error::Appeared { path }
             | Error::Destination { path, .. }
             | Error::Compressed { path, .. }
             | Error::Archive { path, .. }

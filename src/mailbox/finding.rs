@@ -194,6 +194,7 @@ codes! {
         FoldersLeft "folders-left" Warning "Folders of a Maildir were not converted with it.",
         FolderRenamed "folder-renamed" Info "A folder could not keep its name.",
         SubscriptionLost "subscription-lost" Info "A subscribed folder does not exist.",
+        FolderMailSkipped "folder-mail-skipped" Error "New mail was skipped, because its folder was deleted since it was converted.",
         FolderNotRestored "folder-not-restored" Warning "A folder was deleted since it was converted. Its source was not converted again.",
         UidsNotKept "uids-not-kept" Warning "Messages get other UIDs than they had. IMAP and POP3 clients download them again.",
         IndexesLeft "indexes-left" Info "Lists and indexes of an IMAP server were not copied.",

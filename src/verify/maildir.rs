@@ -405,6 +405,11 @@ impl MaildirCheck {
         let text = match read_regular(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            // It is a directory or a FIFO.
+            Err(error) if error.kind() == io::ErrorKind::Other => {
+                self.note(Code::MaildirsizeDrift, path, format!("cannot be read: {error}"));
+                return Ok(());
+            }
             Err(error) => return Err(Error::io("read", &path)(error)),
         };
         let in_trash = |m: &MessageFile| folders[m.folder].file_name() == Some(OsStr::new(quota::TRASH));

@@ -74,15 +74,49 @@ fn a_deleted_folder_is_reported_and_does_not_come_back() {
         assert_eq!(tree.verify(0), [""; 0]);
         fs::remove_dir_all(tree.folder("B")).unwrap();
         assert_eq!(tree.verify(1), ["folder-deleted"]);
+        // Nothing new: the user deleted this mail.
+        let run = tree.convert(&[]).exits(0);
+        assert_eq!(run.complaints(), ["folder-not-restored"]);
+        assert_eq!((count(&run.summary(), "already_present"), count(&run.summary(), "skipped")), (6, 0));
         tree.write("A", 10..13);
         tree.write("B", 20..23);
-        for dry_run in [&["-n"][..], &[], &[]] {
-            assert_eq!(tree.convert(dry_run).exits(0).complaints(), ["folder-not-restored"]);
+        for (dry_run, written) in [(&["-n"][..], 1), (&[], 1), (&[], 0)] {
+            let run = tree.convert(dry_run).exits(1);
+            assert_eq!(run.complaints(), ["folder-mail-skipped", "folder-not-restored"]);
+            let counts = ["messages_found", "written", "already_present", "skipped"];
+            let counts = counts.map(|key| count(&run.summary(), key));
+            assert_eq!(counts, [8, written, 7 - written, 1]);
         }
         assert_eq!((subjects(&tree.folder("A")).len(), tree.folder("B").exists()), (3, false));
         tree.convert(&["--new-source"]).exits(0);
         assert_eq!(subjects(&tree.folder("B")).len(), 3);
         assert_eq!(tree.verify(0), [""; 0]);
+    }
+}
+
+#[test]
+fn a_tree_keeps_its_layout() {
+    let directories = LAYOUTS;
+    for (before, now) in [(directories[0], directories[1]), (directories[1], directories[0])] {
+        let tree = Converted { layout: now.0, ..Converted::new(before) };
+        let run = tree.convert(&[]).exits(2);
+        let words = format!("--layout: {} was converted with {}", tree.out().display(), before.0);
+        assert!(run.stderr.contains(&words), "{}", run.text());
+    }
+}
+
+#[test]
+fn a_list_that_is_no_file_is_damage_and_no_failure() {
+    for layout in LAYOUTS {
+        for name in ["mailferry.folders", "mailferry.manifest"] {
+            let tree = Converted::new(layout);
+            let path = tree.out().join(name);
+            if path.exists() {
+                fs::remove_file(&path).unwrap();
+            }
+            fs::create_dir(&path).unwrap();
+            assert!(tree.verify(1).contains(&"manifest-damaged".to_owned()), "{layout:?} {name}");
+        }
     }
 }
 

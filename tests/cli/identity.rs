@@ -48,12 +48,24 @@ fn the_same_bytes_again_under_any_name_touch_nothing() {
 #[test]
 fn a_source_that_has_grown_gives_only_its_new_messages() {
     // How the last message ends before another program appends, and what a delivery agent puts in between.
-    let cases = [("a blank line", "\n", ""), ("a newline", "", "\n"), ("no blank line at all", "", "")];
+    let cases = [
+        ("a blank line", "\n", ""),
+        ("a newline", "", "\n"),
+        ("no blank line at all", "", ""),
+        ("no final newline, which the append adds", "CUT", "\n\n"),
+        ("no final newline, and only that is added", "CUT", "\n"),
+        ("no final newline, with CRLF", "CUT", "\r\n\r\n"),
+        ("a blank line, and two more are added", "\n", "\n\n"),
+    ];
     for (what, end, glue) in cases {
         for count in [1, 2, 30] {
             let setup = Setup::new();
             let last = count - 1;
-            let source = setup.file("inbox", mbox(0..last) + &mail(last) + end);
+            let last_mail = match end {
+                "CUT" => mail(last).trim_end().to_owned(),
+                end => mail(last) + end,
+            };
+            let source = setup.file("inbox", mbox(0..last) + &last_mail);
             assert_eq!(setup.convert(&[], &[&source]), [count.into(), 0, 0], "{what}");
             let before = mail_files(&setup.maildir());
             let grown = fs::read_to_string(&source).unwrap() + glue + &mbox(count..count + 3);
@@ -64,10 +76,35 @@ fn a_source_that_has_grown_gives_only_its_new_messages() {
             assert_eq!(after.len(), before.len() + 3);
             setup.restores(&source);
             same(&setup.exact(&[]), grown.as_bytes(), "one source, however often it grew");
+            let maildir = setup.maildir();
+            let verified = [OsStr::new("verify"), "--json".as_ref(), maildir.as_ref()];
+            let verified = run(mailferry(verified)).exits(0);
+            assert_eq!(verified.complaints(), [""; 0], "{what}, {count}: {}", verified.text());
             let before = tree(&setup.maildir());
             assert_eq!(setup.convert(&[], &[&source]), [0, u64::from(count) + 3, 0], "{what}, {count}");
             assert!(tree(&setup.maildir()) == before);
         }
+    }
+}
+
+#[test]
+fn the_line_end_of_the_last_message_makes_no_second_one() {
+    let setup = Setup::new();
+    let cut = |n: u32| mail(n).trim_end().to_owned();
+    let source = setup.file("inbox", mbox(0..2) + &cut(2));
+    assert_eq!(setup.convert(&[], &[&source]), [3, 0, 0]);
+    // Each state is written from the start: by a reader that expunges, or by an editor.
+    let states = [
+        ("the first is expunged, and it has a newline", mail(1) + "\n" + &mail(2), [0, 2, 0]),
+        ("the last is expunged, and no newline is left", cut(1), [0, 1, 0]),
+        ("all are back", mbox(0..3), [0, 3, 0]),
+        ("the last one alone, with CRLF at its end", cut(2) + "\r\n", [0, 1, 0]),
+        ("it comes twice", cut(2) + "\n\n" + &cut(2), [1, 1, 0]),
+    ];
+    for (what, state, counts) in states {
+        setup.file("inbox", &state);
+        assert_eq!(setup.convert(&[], &[&source]), counts, "{what}");
+        same(&setup.exact(&[]), state.as_bytes(), what);
     }
 }
 
@@ -247,6 +284,9 @@ fn other_options_than_before_are_reported() {
     for (options, words) in [
         (&["--eol=crlf"][..], &["--eol was keep and is crlf"][..]),
         (&["--headers=strip", "--deleted=keep"], &["--headers was keep and is strip", "--deleted was flag"]),
+        (&["--host=here"], &["--host was mailferry and is here"]),
+        (&["--date=header", "--from-zone=+0100"], &["--date was not given and is date", "and is +01:00"]),
+        (&["--dedupe=content"], &["--dedupe was not given and is content"]),
     ] {
         let run = setup.try_convert(options, &[&source]).exits(0);
         assert_eq!(run.complaints(), ["options-changed"]);
@@ -256,6 +296,53 @@ fn other_options_than_before_are_reported() {
     setup.file("inbox", mbox(0..7));
     let grown = setup.try_convert(&["--eol=crlf"], &[&source]).exits(0);
     assert_eq!(grown.complaints(), ["options-changed"], "the new messages get them");
+}
+
+#[test]
+fn only_a_converted_maildir_is_restored() {
+    let setup = Setup::new();
+    let source = setup.file("inbox", mbox(0..1));
+    fs::create_dir(setup.path("empty")).unwrap();
+    for wrong in [&*source, &setup.path("empty"), Path::new("-")] {
+        let mut command = convert_command(["--exact"]);
+        command.args([wrong, &setup.path("back")]);
+        let refused = run(command).exits(2);
+        assert!(refused.stderr.contains("--exact: ") && !setup.path("back").exists(), "{}", refused.text());
+    }
+}
+
+#[test]
+fn mail_that_no_run_has_published_is_not_called_gone() {
+    if !have_strace() {
+        return;
+    }
+    let setup = Setup::new();
+    let source = setup.file("inbox", mbox(0..5));
+    setup.convert(&[], &[&source]);
+    // Two runs are killed before the first message is visible, each with more mail.
+    for count in [8, 11] {
+        setup.file("inbox", mbox(0..count));
+        let inject = "inject=renameat2:signal=KILL:when=1";
+        let strace =
+            ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=renameat2", "-e", inject, BINARY];
+        let mut command = wrapped("exec \"$@\"", strace, ["convert", "--lock=none", "-j1"]);
+        command.args([source.as_os_str(), setup.maildir().as_os_str()]);
+        assert_eq!(run(command).code, None);
+    }
+    assert_eq!(setup.messages().len(), 5);
+    let maildir = setup.maildir();
+    let verify = || run(mailferry([OsStr::new("verify"), "--json".as_ref(), maildir.as_ref()]));
+    let verified = verify().exits(1);
+    let mut codes = verified.complaints();
+    codes.dedup();
+    assert_eq!(codes, ["conversion-unfinished"], "{}", verified.text());
+    assert_eq!(count(&verified.json().pop().unwrap(), "gone"), 0, "{}", verified.text());
+    // A message that only the killed runs have seen is expunged before the next one.
+    setup.file("inbox", mbox(0..6) + &mbox(7..11));
+    setup.convert(&[], &[&source]);
+    assert_eq!(setup.messages().len(), 10);
+    assert_eq!(verify().exits(0).complaints(), [""; 0]);
+    setup.restores(&source);
 }
 
 #[test]
@@ -956,6 +1043,31 @@ fn two_runs_that_make_one_maildir_both_have_their_mail_in_it() {
     assert_eq!(setup.messages().len(), 100);
     setup.restores(&one);
     setup.restores(&two);
+}
+
+#[test]
+fn a_tree_and_a_mailbox_into_one_new_maildir_are_both_complete() {
+    if !have_strace() {
+        return;
+    }
+    let setup = Setup::new();
+    let source = setup.file("one", mbox(0..50));
+    fs::create_dir(setup.path("Mail")).unwrap();
+    fs::write(setup.path("Mail/Sent"), mbox(100..110)).unwrap();
+    let stop = |call: &str, path: Option<&Path>, source: &Path| {
+        let maildir = setup.maildir();
+        let args = ["convert".as_ref(), "--lock=none".as_ref(), "-j1".as_ref(), source.as_os_str()];
+        Stopped::after(call, path, args.into_iter().chain([maildir.as_os_str()]), b"")
+    };
+    // The tree has no INBOX, and finds that another run has begun the Maildir.
+    let first = stop("syncfs:when=1", None, &source);
+    let stage = setup.path(".Maildir.mailferry-partial");
+    let second = stop("flock:when=1", Some(&stage), &setup.path("Mail"));
+    first.resume().exits(0);
+    second.resume().exits(0);
+    assert_eq!(setup.messages().len(), 50);
+    assert_eq!(messages(&setup.maildir().join(".Sent")).len(), 10);
+    setup.restores(&source);
 }
 
 /// Creates the state after a kill with `lines` lines in the manifest: all messages are there, but those

@@ -483,10 +483,10 @@ fn a_fifo_named_like_a_list_does_not_block() {
     ["tmp", "new", "cur"].iter().for_each(|name| fs::create_dir(maildir.join(name)).unwrap());
     fs::remove_file(&at).unwrap();
     assert!(Command::new("mkfifo").args([&at, &maildir.join("maildirsize")]).status().unwrap().success());
-    for list in ["mailferry.manifest", "maildirsize"] {
-        run(mailferry([OsStr::new("verify"), maildir.as_ref()]))
-            .exits(3)
-            .complains(&[list, "not a regular file"]);
+    for (list, exit) in [("mailferry.manifest", 1), ("maildirsize", 0)] {
+        let run = run(mailferry([OsStr::new("verify"), maildir.as_ref()])).exits(exit);
+        let found = run.text().lines().any(|line| line.contains("not a regular file"));
+        assert!(found && run.text().contains(list), "{}", run.text());
         fs::remove_file(maildir.join(list)).unwrap();
     }
 }

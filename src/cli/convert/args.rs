@@ -17,6 +17,7 @@ use crate::cli::identity::{self, Owner, Paths};
 use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::cli::open::{OpenArgs, Opener};
 use crate::cli::ui::exit;
+use crate::convert::USUAL_HOST;
 use crate::convert::export::OutputMode;
 use crate::convert::restore::{RestoreOptions, RestoreTarget, SourceSelector};
 use crate::convert::{
@@ -105,7 +106,7 @@ pub(crate) struct ConvertArgs {
     #[arg(long, value_name = "BY", value_parser = dates::parse_split, help_heading = MESSAGES)]
     pub(super) split: Option<jiff::tz::TimeZone>,
     /// Last part of the file names of messages
-    #[arg(long, value_name = "WORD", value_parser = NonEmptyStringValueParser::new(), default_value = "mailferry", hide_short_help = true, help_heading = DESTINATION)]
+    #[arg(long, value_name = "WORD", value_parser = NonEmptyStringValueParser::new(), default_value = USUAL_HOST, hide_short_help = true, help_heading = DESTINATION)]
     pub(super) host: String,
     /// Character before the flags in a file name, where a colon is impossible
     #[arg(long, value_name = "CHAR", default_value = ":", value_parser = [":", ";", "!"], hide_short_help = true, help_heading = DESTINATION)]
@@ -410,6 +411,7 @@ impl ConvertArgs {
             eol: self.eol,
             from_zone: self.from_zone.clone(),
             manifest: self.manifest(),
+            exported: None,
             fsync: self.fsync,
             sync_group: None,
             modes: self.modes(),

@@ -14,6 +14,7 @@ use crate::convert::{DestinationOptions, ExportOptions, ImportOptions};
 use crate::mailbox::fs::durable::FileId;
 use crate::mailbox::fs::files;
 use crate::mailbox::maildir::detect::{is_maildir, is_maildirpp_folder};
+use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::mbox::Variant;
 use crate::mailbox::message::Selection;
 use crate::mailbox::{Error, Result, display_path};
@@ -50,7 +51,7 @@ impl<'a> Job<'a> {
             let [maildir] = &sources[..] else {
                 return Err(Error::usage("--exact", "takes one Maildir and one file to write"));
             };
-            is_maildir(&maildir.path)?;
+            refuse_without_manifest(maildir)?;
             return Ok(Job::Restore(args.restore_options(&maildir.path, destination, stdout)));
         }
         if let (Some(since), Some(before)) = (args.since, args.before)
@@ -244,6 +245,23 @@ impl Choice<'_> {
                 refuse(destination, "is a source too, and a source is never changed; name another file")
             }
             _ => Ok(()),
+        }
+    }
+}
+
+/// Refuses a source of `--exact` that no conversion has written.
+fn refuse_without_manifest(maildir: &MailboxArg) -> Result<()> {
+    let path = &maildir.path;
+    let may_have_manifest = !maildir.is_standard_stream()
+        && (is_maildir(path)? || !files::exists(path) || ManifestLocation::InMaildir.exists(path));
+    match may_have_manifest {
+        true => Ok(()),
+        false => {
+            let reason = format!(
+                "{} is not a Maildir; name the Maildir that convert has written, and a file to write",
+                display_path(path)
+            );
+            Err(Error::usage("--exact", reason))
         }
     }
 }

@@ -56,6 +56,10 @@ impl Run<'_> {
             _ if are_maildirs => TREE_COPY,
             _ => TREE_IMPORT,
         })?;
+        let has_maildirs = found.iter().any(|found| found.kind == MailboxKind::Maildir);
+        if layout == Layout::Mboxes && !has_maildirs && self.args.given.has("no_manifest") {
+            return Err(Error::usage("--no-manifest", "is for a Maildir as the source"));
+        }
         let subscribed: Vec<Folder> =
             trees.iter_mut().filter_map(|tree| tree.subscriptions.take()).flatten().collect();
         let open = |path: &Path, variant: Option<Variant>| {
@@ -129,12 +133,7 @@ impl TreeReport {
 
     /// Returns the name of the layout in JSON.
     pub(super) fn layout_name(&self) -> &'static str {
-        match self.layout {
-            Layout::MaildirPlusPlus => "maildir++",
-            Layout::Fs => "fs",
-            Layout::Mboxes => "mboxes",
-            Layout::MessageFiles => "eml",
-        }
+        self.layout.name()
     }
 
     /// Returns the totals over all folders.

@@ -24,8 +24,8 @@ use crate::convert::{
     ResumePoint, Totals, UidPlan,
 };
 use crate::mailbox::fs::Dir;
-use crate::mailbox::maildir::{DestinationState, KeywordTable, Leftover, MaildirWriter, write};
-use crate::mailbox::manifest::{self, ManifestLocation};
+use crate::mailbox::maildir::{DestinationState, Entry, KeywordTable, Leftover, MaildirWriter, write};
+use crate::mailbox::manifest::{self, Digest, ManifestLocation, SourceState};
 use crate::mailbox::message::Selection;
 use crate::mailbox::{Code, Context, Error, Finding, Result};
 use copied::CopiedMessages;
@@ -44,10 +44,11 @@ pub(crate) fn copy_maildir(
     options: &DestinationOptions<'_>,
     context: &Context<'_>,
 ) -> Outcome {
-    let mut copy = Copy { source, selection, options, context, findings: Vec::new(), bytes: 0 };
+    let mut copy = Copy { source, selection, options, context, findings: Vec::new(), bytes: 0, state: None };
     let done = copy.run().map(|totals| (totals, FolderCount::inbox(&totals)));
     let outcome = Outcome::new(done, 1, copy.bytes);
-    Outcome { reports: vec![Report::new(source, copy.findings)], ..outcome }
+    let report = Report { state: copy.state, ..Report::new(source, copy.findings) };
+    Outcome { reports: vec![report], ..outcome }
 }
 
 /// A copy while it runs.
@@ -59,6 +60,8 @@ struct Copy<'a> {
     findings: Vec<Finding>,
     /// The size of the source, once it is known.
     bytes: u64,
+    /// The state of the source, if it is a folder of a tree.
+    state: Option<SourceState>,
 }
 
 impl Copy<'_> {
@@ -67,6 +70,7 @@ impl Copy<'_> {
         let destination = Destination::look(options)?;
         refuse_itself(source, options.path, &destination.state)?;
         let maildir = SourceMaildir::open(source, context.now)?;
+        self.state = options.folder.map(|_| source_state(&maildir.entries));
         let name = manifest::source_name(source);
         if let Some(totals) = self.find_all_known(&maildir, &name, &destination)? {
             let text = "all of its messages were copied before: nothing to do";
@@ -188,6 +192,13 @@ impl Copy<'_> {
         self.findings.extend(tally.into_findings().chain(uids.findings));
         Totals { uids: uids.counts, ..totals }
     }
+}
+
+/// Returns the state of a Maildir: its base names.
+pub(crate) fn source_state(entries: &[Entry]) -> SourceState {
+    let mut names: Vec<&[u8]> = entries.iter().map(|entry| entry.parsed().base).collect();
+    names.sort_unstable();
+    SourceState { size: names.len() as u64, blake3: Digest::of(&names.join(&b'\n')) }
 }
 
 fn refuse_itself(source: &Path, destination: &Path, state: &DestinationState) -> Result<()> {

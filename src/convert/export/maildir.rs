@@ -4,15 +4,19 @@ use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::convert::{ExportOptions, Report};
-use crate::mailbox::maildir::{Entry, KeywordTable, MaildirReader, list};
+use super::options::{ExportOptions, ExportedMessages};
+use crate::convert::Report;
+use crate::mailbox::maildir::{Entry, FoundMessage, KeywordTable, MaildirReader, list};
 use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::mbox::from_line;
+use crate::mailbox::source::Contents;
 use crate::mailbox::tree::walk::stray_mail;
 use crate::mailbox::{Code, Error, Finding, Result, escape};
 
 /// A Maildir, its messages in the order in which they are written.
-pub(super) struct SourceMaildir {
+pub(super) struct SourceMaildir<'a> {
+    path: &'a Path,
+    exported: Option<&'a ExportedMessages>,
     pub(super) files: MaildirReader,
     pub(super) messages: Vec<SourceMessage>,
     pub(super) keywords: KeywordTable,
@@ -29,13 +33,14 @@ pub(super) struct SourceMessage {
     pub(super) sender: Option<Box<[u8]>>,
 }
 
-impl SourceMaildir {
+impl<'a> SourceMaildir<'a> {
+    /// Lists the messages that were not exported yet.
     pub(super) fn open(
-        path: &Path,
-        options: &ExportOptions<'_>,
+        path: &'a Path,
+        options: &ExportOptions<'a>,
         now: i64,
-    ) -> Result<(SourceMaildir, Report)> {
-        let ExportOptions { manifest, selection, .. } = *options;
+    ) -> Result<(SourceMaildir<'a>, Report)> {
+        let ExportOptions { manifest, exported, selection, .. } = *options;
         let files = MaildirReader::open(path, now)?;
         let (listing, recorded) = rayon::join(|| files.list(), || read_recorded(path, manifest));
         let (entries, mut findings) = (listing?.messages, Vec::new());
@@ -50,6 +55,9 @@ impl SourceMaildir {
         let mut messages: Vec<(usize, SourceMessage)> = Vec::with_capacity(entries.len());
         let (mut not_selected, mut not_selected_bytes) = (0, 0);
         for entry in entries {
+            if exported.is_some_and(|exported| exported.contains(path, &entry)) {
+                continue;
+            }
             let size = files.size(&entry);
             if !files.is_selected(&entry, selection)? {
                 (not_selected, not_selected_bytes) = (not_selected + 1, not_selected_bytes + size);
@@ -65,7 +73,23 @@ impl SourceMaildir {
         let report = Report::new(path, findings);
         let messages = messages.into_iter().map(|(_, message)| message).collect();
         let keywords = KeywordTable::read(path)?;
-        Ok((SourceMaildir { files, messages, keywords, not_selected, not_selected_bytes }, report))
+        let maildir =
+            SourceMaildir { path, exported, files, messages, keywords, not_selected, not_selected_bytes };
+        Ok((maildir, report))
+    }
+
+    /// Reads a message. It is not listed again in a later round, unless it was removed: it may come back.
+    pub(super) fn read<'e>(
+        &self,
+        entry: &'e Entry,
+        bytes: &mut Contents,
+    ) -> Result<Result<FoundMessage<'e>, Finding>> {
+        let read = self.files.read_or_explain(entry, bytes)?;
+        let is_removed = read.as_ref().is_err_and(|finding| finding.code == Code::MessageExpunged);
+        if let Some(exported) = self.exported.filter(|_| !is_removed) {
+            exported.insert(self.path, entry);
+        }
+        Ok(read)
     }
 }
 
@@ -81,7 +105,11 @@ fn read_recorded(
     maildir: &Path,
     manifest: ManifestLocation<'_>,
 ) -> Result<HashMap<Vec<u8>, RecordedMessage>> {
-    let Some(manifest) = manifest.read(maildir)? else { return Ok(HashMap::new()) };
+    let manifest = match manifest {
+        ManifestLocation::File(_) => Some(manifest.read_existing(maildir)?),
+        ManifestLocation::InMaildir | ManifestLocation::None => manifest.read(maildir)?,
+    };
+    let Some(manifest) = manifest else { return Ok(HashMap::new()) };
     let manifest = manifest.parse()?;
     let (outlines, superseded) = (&manifest.sections, manifest.superseded(|_| ()));
     let mut order: Vec<usize> = (0..outlines.len()).filter(|&n| outlines[n].footer.is_some()).collect();

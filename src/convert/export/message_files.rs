@@ -233,7 +233,7 @@ impl Directory {
             ReadySource::Maildir(maildir) => {
                 let mut contents = Contents::default();
                 let entry = &maildir.messages[number].entry;
-                let found = match maildir.files.read_or_explain(entry, &mut contents)? {
+                let found = match maildir.read(entry, &mut contents)? {
                     Ok(found) => found,
                     Err(finding) => return Ok(Examined::NotAMessage(finding)),
                 };

@@ -27,7 +27,7 @@ use ready_source::ReadySource;
 use tally::Tally;
 
 pub(crate) use maildir::find_nested_folders;
-pub(crate) use options::{ExportOptions, ExportSource, OutputMode};
+pub(crate) use options::{ExportOptions, ExportSource, ExportedMessages, OutputMode};
 
 /// Exports all sources into one mbox, and returns the variant it has. On an error the destination is unchanged.
 pub(crate) fn export(
@@ -78,6 +78,9 @@ impl<'a> Export<'a> {
         }
         let mut ready = sources.iter().map(|source| self.prepare(source)).collect::<Result<Vec<_>>>()?;
         let chunks = divide_sources(&ready);
+        if chunks.is_empty() && matches!(options.output, OutputMode::Continue) {
+            return Ok((Totals::default(), Vec::new()));
+        }
         let work = Work { sources: &ready, chunks: &chunks, options, context };
         let mut folders = Vec::new();
         let (tallies, bytes_needed) = match options.output {

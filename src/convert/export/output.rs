@@ -61,7 +61,7 @@ impl<'a> Output<'a> {
         match mode {
             OutputMode::Stream(_) if dry_run => Ok(new(Sink::DryRun)),
             OutputMode::Stream(stream) => Ok(new(Sink::Stream(stream))),
-            OutputMode::Append if files::symlink_metadata(path).is_ok() => {
+            OutputMode::Append | OutputMode::Continue if files::symlink_metadata(path).is_ok() => {
                 let mut appender = MboxAppender::open(path, variant, context.locks, context.cancel)?;
                 let (variant, findings) = (appender.variant, std::mem::take(&mut appender.findings));
                 let sink = if dry_run { Sink::DryRun } else { Sink::Append(appender) };

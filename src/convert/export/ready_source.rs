@@ -14,7 +14,7 @@ use crate::mailbox::message::Origin;
 /// A source that is ready to be written.
 pub(super) enum ReadySource<'a> {
     Mbox { input: &'a Input, mbox: Mbox<'a>, plan: Plan },
-    Maildir(SourceMaildir),
+    Maildir(SourceMaildir<'a>),
 }
 
 impl ReadySource<'_> {

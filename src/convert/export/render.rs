@@ -70,12 +70,12 @@ impl Renderer {
 
     fn render_file(
         &mut self,
-        maildir: &SourceMaildir,
+        maildir: &SourceMaildir<'_>,
         message: &SourceMessage,
         bytes: &mut Contents,
         relieve: Relieve<'_>,
     ) -> Result<()> {
-        let found = match maildir.files.read_or_explain(&message.entry, bytes)? {
+        let found = match maildir.read(&message.entry, bytes)? {
             Ok(found) => found,
             Err(finding) => {
                 self.tally.add_unreadable(finding);

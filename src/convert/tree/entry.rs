@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::mailbox::fs::durable::FileId;
 use crate::mailbox::fs::files;
-use crate::mailbox::manifest;
+use crate::mailbox::manifest::{self, SourceState};
 use crate::mailbox::tree::naming::{self, FolderName};
 use crate::mailbox::tree::{Folder, Layout, MailboxKind, TreeMailbox};
 
@@ -42,13 +42,29 @@ pub(crate) struct TreeEntry {
 /// What became of the folder of a mailbox that an earlier run converted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// The user deleted it.
-    Deleted,
+    /// The user deleted it. This is the state of its mailbox when it was converted, if that is known.
+    Deleted(Option<SourceState>),
     /// The user moved it. This is the path that convert gives it.
     Moved(PathBuf),
 }
 
+/// A conversion of a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Round {
+    First,
+    /// Another program changed the Maildir meanwhile.
+    Again,
+}
+
 impl TreeEntry {
+    /// Returns the number of its files.
+    pub(super) fn file_count(&self) -> usize {
+        match &self.mailbox.kind {
+            MailboxKind::Messages(files) => files.len(),
+            MailboxKind::Mbox | MailboxKind::Maildir => 1,
+        }
+    }
+
     /// Sets the path where the user moved the folder.
     pub(super) fn set_moved(&mut self, path: PathBuf) {
         if path != self.name.directory {

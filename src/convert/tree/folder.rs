@@ -10,6 +10,7 @@ use crate::convert::export::export;
 use crate::convert::import::import_mboxes;
 use crate::convert::{ExportOptions, ExportSource, ImportOptions, Input, Outcome, Report, Totals};
 use crate::mailbox::fs::ignore_poison;
+use crate::mailbox::manifest::SourceState;
 use crate::mailbox::mbox::Variant;
 use crate::mailbox::tree::MailboxKind;
 use crate::mailbox::{Code, Context, Error, Events, Finding, Phase, Result};
@@ -29,8 +30,18 @@ pub(crate) struct FolderOutcome {
     pub totals: Totals,
     /// The number of mboxes that it became, with `--split`.
     pub parts: u64,
+    /// The state of the mailbox that was converted.
+    pub(super) state: Option<MailboxState>,
     /// Some of it could not be converted; the findings say why.
     pub failed: bool,
+}
+
+/// The state of the files of a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct MailboxState {
+    /// All of them, one after the other.
+    pub(super) joined: SourceState,
+    pub(super) files: usize,
 }
 
 /// An error after which no other folder can fare better.
@@ -106,6 +117,7 @@ impl FolderOutcome {
                 self.parts = self.parts.max(folders.len() as u64);
                 // The folders of a Maildir have outcomes of their own.
                 reports.iter_mut().for_each(|report| report.findings.retain(|f| f.code != Code::FoldersLeft));
+                reports.iter().filter_map(|report| report.state).for_each(|state| self.add_state(state));
                 self.reports.extend(reports);
                 let left_out = Totals { bytes_source: 0, bytes_not_reached: 0, ..totals };
                 self.totals += if error.is_some() { &left_out } else { &totals };
@@ -123,6 +135,25 @@ impl FolderOutcome {
             return;
         }
         self.reports.push(Report::new(&self.entry.mailbox.path, vec![Finding::from(&error)]));
+    }
+}
+
+impl FolderOutcome {
+    /// Adds the state of another file of the mailbox.
+    pub(super) fn add_state(&mut self, state: SourceState) {
+        self.state = Some(match self.state {
+            None => MailboxState { joined: state, files: 1 },
+            Some(MailboxState { joined, files }) => {
+                MailboxState { joined: joined.join(state), files: files + 1 }
+            }
+        });
+    }
+
+    /// Returns the state of all files of the folder, if all were converted and none belongs to another mailbox.
+    pub(super) fn whole_state(&self) -> Option<SourceState> {
+        let count = self.entry.file_count();
+        let state = self.state.filter(|state| state.files == count && self.entry.siblings.len() <= count);
+        state.map(|state| state.joined)
     }
 }
 

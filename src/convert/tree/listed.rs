@@ -4,13 +4,14 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::entry::Fate;
-use super::{Conversion, TreeEntry};
+use super::{Conversion, FolderOutcome, TreeEntry};
 use crate::mailbox::fs::{Dir, files, lock};
-use crate::mailbox::maildir::Fsync;
+use crate::mailbox::maildir::{Fsync, detect};
 use crate::mailbox::manifest::{
     self, Bytes, Digest, FolderList, FolderRecord, FolderState, ManifestFile, ManifestLocation, to_line,
 };
-use crate::mailbox::{Code, Finding, Result, display_path};
+use crate::mailbox::tree::Layout;
+use crate::mailbox::{Code, Error, Finding, Result, display_path};
 
 /// The list of a root, and the end of its manifest.
 #[derive(Default)]
@@ -42,6 +43,22 @@ impl Conversion<'_> {
         Ok(listed)
     }
 
+    /// Refuses another layout than that of an earlier run: all mail would be there twice.
+    pub(super) fn refuse_other_layout(&self, listed: &ListedFolders) -> Result<()> {
+        let (root, now) = (self.destination.path, self.options.layout);
+        if listed.list.is_empty() {
+            return Ok(());
+        }
+        let before = if detect::is_maildir(root)? { Layout::MaildirPlusPlus } else { Layout::Fs };
+        let reason = || {
+            let (root, before, now) = (display_path(root), before.name(), now.name());
+            format!(
+                "{root} was converted with {before}, and is to be {now}; use --layout {before}, or another directory"
+            )
+        };
+        if before == now { Ok(()) } else { Err(Error::usage("--layout", reason())) }
+    }
+
     /// Finds the folders that the user deleted or moved since an earlier run. They are not created again.
     pub(super) fn find_fates(&self, entries: &mut [TreeEntry], listed: &ListedFolders) -> Result<()> {
         let root = self.destination.path;
@@ -61,7 +78,7 @@ impl Conversion<'_> {
                 Ok(None) => !files::is_dir(&path),
             };
             match &record.moved {
-                _ if is_lost => lost.push((n, record.id)),
+                _ if is_lost => lost.push((n, record.id, record.source)),
                 Some(path) => entry.set_moved(path.to_path().to_owned()),
                 None => {}
             }
@@ -72,10 +89,10 @@ impl Conversion<'_> {
         let found = manifest::folders::find_folders(root);
         let moved: HashMap<Digest, PathBuf> =
             found.into_iter().map(|(path, state)| (state.id, path)).collect();
-        for (n, id) in lost {
+        for (n, id, source) in lost {
             match moved.get(&id) {
                 Some(path) => entries[n].set_moved(path.clone()),
-                None => entries[n].fate = Some(Fate::Deleted),
+                None => entries[n].fate = Some(Fate::Deleted(source)),
             }
         }
         Ok(())
@@ -86,7 +103,7 @@ impl Conversion<'_> {
         let directory = |folder: &Path| display_path(&self.destination.path.join(folder)).to_string();
         let now = directory(&entry.name.directory);
         Some(match entry.fate.as_ref()? {
-            Fate::Deleted => {
+            Fate::Deleted(_) => {
                 let message =
                     format!("its folder {now} was deleted since it was converted: not converted again");
                 let finding = Finding::new(Code::FolderNotRestored, message);
@@ -101,13 +118,17 @@ impl Conversion<'_> {
     }
 
     /// Adds to the list what these folders are now. Their manifests are on stable storage.
-    pub(super) fn list_folders(&self, batch: &[TreeEntry], listed: &mut ListedFolders) -> Result<()> {
+    pub(super) fn list_folders(&self, folders: &[FolderOutcome], listed: &mut ListedFolders) -> Result<()> {
         let root = self.destination.path;
         if !self.has_list() || self.destination.dry_run {
             return Ok(());
         }
         let (mut new, mut seen) = (Vec::new(), HashSet::new());
-        for entry in batch.iter().filter(|entry| !entry.is_inbox() && entry.fate != Some(Fate::Deleted)) {
+        for outcome in folders {
+            let entry = &outcome.entry;
+            if entry.is_inbox() || matches!(entry.fate, Some(Fate::Deleted(_))) {
+                continue;
+            }
             let directory = &entry.name.directory;
             if !seen.insert(directory) {
                 continue;
@@ -124,7 +145,16 @@ impl Conversion<'_> {
             if !listed.list.get(folder).is_some_and(is_current) {
                 listed.mtime = listed.mtime.max(found.mtime);
                 let folder = Bytes::of_path(folder);
-                new.push(FolderRecord { folder, moved, id: found.id, state, previous: None, end: state });
+                let source = outcome.whole_state();
+                new.push(FolderRecord {
+                    folder,
+                    moved,
+                    id: found.id,
+                    state,
+                    source,
+                    previous: None,
+                    end: state,
+                });
             }
         }
         if new.is_empty() { Ok(()) } else { self.append_to_list(new, listed) }
@@ -172,7 +202,6 @@ impl ListedFolders {
         let manifest = file.parse()?;
         (self.hash, self.length) = (manifest.hash, manifest.lines.len() as u64);
         self.list = FolderList::new(manifest.folders);
-
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 //! Each folder is a conversion of its own, with its own stage and manifest. So the same command again resumes where a
 //! run was killed. Many small folders are flushed together, by a [`SyncGroup`].
 
+mod deleted;
 mod entry;
 mod folder;
 mod listed;
@@ -15,13 +16,16 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::convert::export::{ExportedMessages, OutputMode};
 use crate::convert::{DestinationOptions, ExportOptions, ImportOptions, Report, Totals};
 use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::fs::{Dir, files, ignore_poison, parent_of};
 use crate::mailbox::maildir::destination::check_destination;
-use crate::mailbox::maildir::{DestinationState, create, detect};
+use crate::mailbox::maildir::write::WriterOptions;
+use crate::mailbox::maildir::{DestinationState, MaildirWriter, create, detect};
 use crate::mailbox::tree::{Folder, Layout, MailboxKind};
 use crate::mailbox::{Context, Error, Finding, Phase, Result, display_path};
+use entry::{Fate, Round};
 use folder::{FolderConversion, FolderEvents, StopAll};
 
 pub(crate) use entry::{FolderMapping, TreeEntry, assign_folders};
@@ -54,7 +58,8 @@ pub(crate) fn convert(
     options: &TreeOptions<'_>,
     context: &Context<'_>,
 ) -> TreeOutcome {
-    let tree = Conversion { options, context, destination: &options.import.destination };
+    let (destination, exported) = (&options.import.destination, ExportedMessages::default());
+    let tree = Conversion { options, context, destination, exported };
     context.events.begin(Phase::Writing, entries.iter().map(|entry| entry.size).sum());
     let mut outcome = TreeOutcome { folders: Vec::new(), error: None, findings: Vec::new() };
     outcome.error = tree.run(&mut entries, &mut outcome).err();
@@ -66,14 +71,17 @@ struct Conversion<'a> {
     context: &'a Context<'a>,
     /// The root of the folders.
     destination: &'a DestinationOptions<'a>,
+    /// The messages that are in the mboxes of a tree.
+    exported: ExportedMessages,
 }
 
 impl Conversion<'_> {
     fn run(&self, entries: &mut [TreeEntry], outcome: &mut TreeOutcome) -> Result<()> {
         self.refuse_second_mbox(entries)?;
+        let mut listed = self.read_list()?;
+        self.refuse_other_layout(&listed)?;
         self.create_root(entries)?;
         self.find_previous(entries)?;
-        let mut listed = self.read_list()?;
         self.find_fates(entries, &listed)?;
         let mut versions = Vec::with_capacity(entries.len());
         let mut rest = &entries[..];
@@ -81,16 +89,16 @@ impl Conversion<'_> {
             let batch;
             (batch, rest) = rest.split_at(self.batch_size(rest));
             versions.extend(batch.iter().map(|entry| self.version(entry)));
-            let (folders, error) = self.convert_batch(batch);
+            let (folders, error) = self.convert_batch(batch, Round::First);
+            self.list_folders(&folders, &mut listed)?;
             outcome.folders.extend(folders);
-            self.list_folders(batch, &mut listed)?;
             error.map_or(Ok(()), Err)?;
             if !self.destination.dry_run
                 && self.options.layout == Layout::MaildirPlusPlus
                 && batch[0].is_inbox()
             {
                 // Where INBOX could not be converted the others still need their root.
-                create::open_or_create(self.destination.path)?;
+                self.create_maildir()?;
             }
         }
         self.convert_moved(entries, versions, outcome, &mut listed)?;
@@ -145,7 +153,7 @@ impl Conversion<'_> {
             _ if self.destination.dry_run => Ok(()),
             // It is created with INBOX.
             Layout::MaildirPlusPlus if has_inbox => Ok(()),
-            Layout::MaildirPlusPlus => create::open_or_create(root).map(drop),
+            Layout::MaildirPlusPlus => self.create_maildir(),
             Layout::Fs | Layout::Mboxes | Layout::MessageFiles => {
                 let name = root.file_name().unwrap_or_else(|| OsStr::new("."));
                 let parent = Dir::open(parent_of(root))?;
@@ -153,6 +161,16 @@ impl Conversion<'_> {
                 parent.sync()
             }
         }
+    }
+
+    /// Creates the root as a Maildir. It appears complete, and after that of another run which has begun it.
+    fn create_maildir(&self) -> Result<()> {
+        let root = self.destination.path;
+        if check_destination(root)? != DestinationState::Nothing {
+            return create::open_or_create(root).map(drop);
+        }
+        let options = WriterOptions { resume: false, ..self.destination.writer_options(self.context) };
+        MaildirWriter::open(options)?.0.commit(&mut 0).map(drop)
     }
 
     /// Returns how many of the next mailboxes are converted concurrently.
@@ -178,10 +196,10 @@ impl Conversion<'_> {
         entries.iter().enumerate().take(most).take_while(fits).count()
     }
 
-    fn convert_batch(&self, batch: &[TreeEntry]) -> (Vec<FolderOutcome>, Option<Error>) {
+    fn convert_batch(&self, batch: &[TreeEntry], round: Round) -> (Vec<FolderOutcome>, Option<Error>) {
         let stop = StopAll::default();
         let folders: Vec<Option<FolderOutcome>> = match batch {
-            [one] => vec![Some(self.convert_folder(one, None, &stop))],
+            [one] => vec![Some(self.convert_folder(one, None, round, &stop))],
             several => {
                 let group = Dir::open(files::nearest_dir(self.destination.path))
                     .and_then(|dir| SyncGroup::new(dir, several.len(), self.options.jobs));
@@ -195,7 +213,7 @@ impl Conversion<'_> {
                         scope.spawn(move || {
                             let _member = group.begin();
                             let go_on = ignore_poison(stop.lock()).is_none();
-                            go_on.then(|| self.convert_folder(entry, Some(group), stop))
+                            go_on.then(|| self.convert_folder(entry, Some(group), round, stop))
                         })
                     };
                     let threads: Vec<_> = several.iter().map(spawn).collect();
@@ -214,6 +232,7 @@ impl Conversion<'_> {
         &self,
         entry: &TreeEntry,
         sync_group: Option<&Arc<SyncGroup>>,
+        round: Round,
         stop: &StopAll,
     ) -> FolderOutcome {
         let mut outcome = FolderOutcome {
@@ -221,16 +240,20 @@ impl Conversion<'_> {
             reports: Vec::new(),
             totals: Totals::default(),
             parts: 1,
+            state: None,
             failed: false,
         };
         if let Some(finding) = self.fate_finding(entry) {
             outcome.reports.push(Report::new(&entry.mailbox.path, vec![finding]));
         }
-        if entry.fate == Some(entry::Fate::Deleted) {
-            outcome.totals.sources += 1;
+        let events = FolderEvents::new(self.context.events, entry);
+        let context = Context { events: &events, ..*self.context };
+        if let Some(Fate::Deleted(known)) = &entry.fate {
+            let counted = self.count_deleted(entry, *known, &context, &mut outcome);
+            counted.unwrap_or_else(|error| outcome.add(Err(error), stop));
+            events.finish();
             return outcome;
         }
-        let events = FolderEvents::new(self.context.events, entry);
         // The years of INBOX are in the directory itself.
         let is_root = self.options.export.split.is_some() && entry.name.folder == Folder::INBOX;
         let directory = if is_root { Path::new("") } else { &entry.name.directory };
@@ -246,7 +269,7 @@ impl Conversion<'_> {
         let import = self.options.import;
         let mut folder = FolderConversion {
             options: self.options,
-            context: Context { events: &events, ..*self.context },
+            context,
             import: ImportOptions {
                 destination: DestinationOptions {
                     path: &destination,
@@ -257,7 +280,17 @@ impl Conversion<'_> {
                 siblings: &siblings,
                 ..import.clone()
             },
-            export: ExportOptions { destination: &destination, sync_group, ..self.options.export.clone() },
+            export: ExportOptions {
+                destination: &destination,
+                exported: Some(&self.exported),
+                sync_group,
+                output: match (round, self.options.export.output) {
+                    (Round::First, output) => output,
+                    (Round::Again, OutputMode::Files) => OutputMode::Files,
+                    (Round::Again, _) => OutputMode::Continue,
+                },
+                ..self.options.export.clone()
+            },
             stop,
             outcome,
         };

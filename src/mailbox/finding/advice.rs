@@ -392,6 +392,10 @@ impl Code {
                 "Nothing. mailferry.folders has the original name.",
             ),
             Code::SubscriptionLost => advice("It was deleted, or not converted.", "Nothing."),
+            Code::FolderMailSkipped => advice(
+                "What a user deletes does not come back, and new mail does not bring it back.",
+                "Remove the source from the tree, give it another folder with --map, or use convert --new-source.",
+            ),
             Code::FolderNotRestored => advice(
                 "What a user deletes does not come back.",
                 "Nothing, if that is expected. convert --new-source converts it again.",

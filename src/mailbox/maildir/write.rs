@@ -721,11 +721,7 @@ impl MaildirWriter {
                         (folder, place) => (&created.root, self.folders.within(folder, place, &name).into()),
                     };
                     if !tmp.rename_noreplace(message.in_tmp(), to, &name)? {
-                        return Err(Error::Destination {
-                            path: to.path().join(&name),
-                            reason: "was created by another program meanwhile; run the same command again"
-                                .into(),
-                        });
+                        return Err(Error::Appeared { path: to.path().join(&name) });
                     }
                     *published += u64::from(message.counts);
                     waiting.pop();
@@ -849,10 +845,7 @@ impl Staged {
             self.root.sync()?;
         }
         if !self.parent.rename_noreplace(&self.stage_name, &self.parent, &self.final_name)? {
-            return Err(Error::Destination {
-                path: self.parent.path().join(&self.final_name),
-                reason: "was created by another program meanwhile; run the same command again".into(),
-            });
+            return Err(Error::Appeared { path: self.parent.path().join(&self.final_name) });
         }
         self.published = true;
         Ok(())

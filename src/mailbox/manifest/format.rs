@@ -155,6 +155,18 @@ pub(crate) struct SectionHeader {
     /// From `--headers`, if not `keep`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headers: Option<String>,
+    /// From `--date`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<String>,
+    /// From `--from-zone`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_zone: Option<String>,
+    /// From `--host`, if not `mailferry`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// From `--dedupe`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedupe: Option<String>,
     /// From `--split`: `year`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
@@ -335,6 +347,23 @@ impl SectionFooter {
     }
 }
 
+/// The state of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SourceState {
+    /// The uncompressed size; for a Maildir, the number of its messages.
+    pub size: u64,
+    /// The hash of the source; for a Maildir, of its base names.
+    pub blake3: Digest,
+}
+
+impl SourceState {
+    /// Returns the state of this source and the next one.
+    pub(crate) fn join(self, next: SourceState) -> SourceState {
+        let blake3 = Digest::of(&[self.blake3.0, next.blake3.0].concat());
+        SourceState { size: self.size + next.size, blake3 }
+    }
+}
+
 /// A folder of a tree, in the manifest of the root. A later line about the same folder replaces it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FolderRecord {
@@ -347,6 +376,9 @@ pub(crate) struct FolderRecord {
     pub id: Digest,
     /// The last hash in the folder's manifest. The folder's manifest is written first, so it may have later ones.
     pub state: Digest,
+    /// The state of its mailbox when it was converted. It shows which mail is new when the folder is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<SourceState>,
     /// The last hash in this manifest before this line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Digest>,

@@ -186,6 +186,11 @@ impl<'a> Mbox<'a> {
         self.messages().first().filter(|first| status::is_pseudo_message(header(first)))
     }
 
+    /// Reports whether a message is the last one.
+    pub(crate) fn is_last(&self, extent: &Extent) -> bool {
+        self.messages().last() == Some(extent)
+    }
+
     /// Returns the UIDs of the mailbox, from the first message, be it the pseudo message or not. The first field counts,
     /// as in Dovecot and UW-IMAP.
     pub(crate) fn uid_base(&self) -> Option<UidBase> {

@@ -86,6 +86,16 @@ impl Layout {
         matches!(self, Layout::Mboxes | Layout::MessageFiles)
     }
 
+    /// Returns the value of `--layout`, or the word of reports.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Layout::MaildirPlusPlus => "maildir++",
+            Layout::Fs => "fs",
+            Layout::Mboxes => "mboxes",
+            Layout::MessageFiles => "eml",
+        }
+    }
+
     /// Encodes one level. `first` is the outermost.
     pub(crate) fn encode_level(self, level: &[u8], first: bool) -> Vec<u8> {
         match self {
