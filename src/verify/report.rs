@@ -101,6 +101,12 @@ impl SourceStatus {
         }
     }
 
+    /// Reports whether every message is where it was written.
+    pub(crate) fn is_intact(&self) -> bool {
+        let differing = self.moved + self.reflagged + self.renamed + self.changed + self.gone;
+        self.intact == self.messages && differing == 0
+    }
+
     pub(crate) fn add(&mut self, other: &SourceStatus) {
         self.messages += other.messages;
         self.intact += other.intact;

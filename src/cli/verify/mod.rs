@@ -25,6 +25,9 @@ use crate::verify::report::FolderSummary;
 use crate::verify::{self, Depth, MaildirOutcome, SourceStatus, VerifyOptions, VerifyReport};
 use verdict::{FaultCounts, MailboxCounts, mailbox_verdict, source_sentence};
 
+/// The most sources of a Maildir that have a sentence each, even if they are one intact message.
+const LISTED_SOURCES: usize = 20;
+
 pub(crate) use args::VerifyArgs;
 
 /// Counts over all mailboxes.
@@ -394,11 +397,13 @@ impl Run<'_> {
         reporter.sentence(&verdict);
         // The sentence about a source counts its messages, and no other errors.
         let others = faults.without_counted(&report.findings);
+        let is_crowd = report.sources.len() > LISTED_SOURCES;
         for source in &report.sources {
             let others = if report.sources.len() == 1 { others } else { FaultCounts::default() };
             verdict = source_sentence(&display_path(&source.source), source, others);
-            // The empty folders of a tree are in the sum only.
-            if source.messages > 0 || report.sources.len() == 1 || reporter.is_verbose() {
+            // The empty folders of a tree are in the sum only, and so are many files with one message each.
+            let is_listed = source.messages > 0 && !(is_crowd && source.messages == 1 && source.is_intact());
+            if is_listed || report.sources.len() == 1 || reporter.is_verbose() {
                 reporter.sentence(&verdict);
             }
         }
