@@ -34,9 +34,10 @@ pub(super) fn take_mailboxes(
     let mut mailboxes: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
     messages.retain(|directory, files| {
         let below = directory.strip_prefix(root).unwrap_or(directory);
-        match mailbox_of(below)
-            .filter(|path| is_mailbox(path) || path.as_os_str().is_empty() && is_mailbox(root))
-        {
+        let is_known = |path: &&Path| is_mailbox(path) || path.as_os_str().is_empty() && is_mailbox(root);
+        let has_emlx = |_: &&Path| files.iter().any(|file| file.extension() == Some(OsStr::new("emlx")));
+        let flat = || Some(below).filter(is_known).filter(has_emlx);
+        match mailbox_of(below).filter(is_known).or_else(flat) {
             Some(path) => {
                 mailboxes.entry(path.to_owned()).or_default().append(files);
                 false
@@ -200,6 +201,8 @@ mod tests {
             "V10/1A/Archive.mbox/2019.mbox/9F/Data/0/7/Messages/70012.emlx",
             "V10/1A/Bu\u{308}ro.mbox/Messages/3.emlx",
             "V10/1A/Old.imapmbox/Data/Messages/3.emlx",
+            "V10/1A/Flat.mbox/5.emlx",
+            "V10/1A/Letters.mbox/5.eml",
             "letters/a.eml",
             "Messages/1.emlx",
         ];
@@ -209,11 +212,12 @@ mod tests {
             [
                 "/m/V10/1A/Archive.mbox/2019.mbox Archive/2019 70012.emlx",
                 "/m/V10/1A/Bu\u{308}ro.mbox Büro 3.emlx",
+                "/m/V10/1A/Flat.mbox Flat 5.emlx",
                 "/m/V10/1A/INBOX.mbox INBOX 7.emlx,1000.partial.emlx,114892.emlx",
                 "/m/V10/1A/Old.imapmbox Old 3.emlx",
             ]
         );
-        assert_eq!(left, 2);
+        assert_eq!(left, 3);
         let inside = ["9F/Data/Messages/1.emlx", "Sub.mbox/9F/Data/Messages/2.emlx"];
         assert_eq!(
             grouped("/m/INBOX.mbox", &inside).0,

@@ -145,15 +145,17 @@ pub(crate) fn parse(text: &[u8]) -> Option<Emlx> {
     });
     let rest = &text[end..];
     let plist_at = end + (rest.len() - rest.trim_ascii_start().len());
-    let state = match Plist::parse(&text[plist_at..]) {
-        Ok(Plist { flags, received }) => StoreState { bits: flags, received },
-        Err(PlistFault { at, reason }) => {
-            let message = format!("{reason}: its flags and received date are not known");
-            findings.push(Finding::at(Code::EmlxPlist, (plist_at + at) as u64, message));
-            StoreState::default()
-        }
-    };
-    Some(Emlx { message: count.end..end, state, findings })
+    let Plist { flags, received, fault } = Plist::parse(&text[plist_at..]);
+    if let Some(PlistFault { at, reason }) = fault {
+        let unknown = match (flags, received) {
+            (None, None) => ": its flags and received date are not known",
+            (None, Some(_)) => ": its flags are not known",
+            (Some(_), None) => ": its received date is not known",
+            (Some(_), Some(_)) => "",
+        };
+        findings.push(Finding::at(Code::EmlxPlist, (plist_at + at) as u64, format!("{reason}{unknown}")));
+    }
+    Some(Emlx { message: count.end..end, state: StoreState { bits: flags, received }, findings })
 }
 
 #[cfg(test)]

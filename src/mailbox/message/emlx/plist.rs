@@ -1,5 +1,5 @@
 //! The property list after a message of Apple Mail: a dictionary in XML. Two of its keys are read. Anything that Apple's
-//! own writer does not write is a fault, since a state that is guessed is worse than one that is not known.
+//! own writer does not write is a fault, and what is complete before it counts.
 
 use memchr::memmem;
 
@@ -9,6 +9,7 @@ pub(super) struct Plist {
     pub flags: Option<u64>,
     /// Seconds since 1970.
     pub received: Option<i64>,
+    pub fault: Option<PlistFault>,
 }
 
 /// The reason that a property list cannot be read.
@@ -56,7 +57,15 @@ struct Tokens<'a> {
 
 impl Plist {
     /// Reads a property list in XML.
-    pub(super) fn parse(text: &[u8]) -> Result<Plist, PlistFault> {
+    pub(super) fn parse(text: &[u8]) -> Plist {
+        let mut plist = Plist::default();
+        if let Err(fault) = plist.read(text) {
+            plist.fault.get_or_insert(fault);
+        }
+        plist
+    }
+
+    fn read(&mut self, text: &[u8]) -> Result<(), PlistFault> {
         let mut tokens = Tokens { text, at: 0 };
         if text.trim_ascii().is_empty() {
             return Err(tokens.fault("there is no property list after the message"));
@@ -66,32 +75,31 @@ impl Plist {
         }
         match (tokens.next()?, tokens.next()?) {
             (Token::Open(b"plist"), Token::Open(b"dict")) => {}
-            (Token::Open(b"plist"), Token::Empty(b"dict")) => return Ok(Plist::default()),
+            (Token::Open(b"plist"), Token::Empty(b"dict")) => return Ok(()),
             _ => return Err(tokens.fault("the property list has no dictionary")),
         }
-        let mut plist = Plist::default();
         loop {
             match tokens.next()? {
-                Token::Close(b"dict") => return Ok(plist),
+                Token::Close(b"dict") => return Ok(()),
                 Token::Open(b"key") => {}
                 _ => return Err(tokens.fault("the property list has a value without a key")),
             }
             let key = tokens.content(b"key")?;
             let at = tokens.at;
             let value = tokens.value()?;
-            let invalid = |reason| PlistFault { at, reason };
-            match key {
+            let (read, reason) = match key {
                 b"flags" => {
-                    let flags = value.and_then(parse_bits);
-                    plist.flags =
-                        Some(flags.ok_or(invalid("the flags in the property list are not a number"))?);
+                    self.flags = value.and_then(parse_bits);
+                    (self.flags.is_some(), "the flags in the property list are not a number")
                 }
                 b"date-received" => {
-                    let date = value.and_then(parse_date);
-                    plist.received =
-                        Some(date.ok_or(invalid("the received date in the property list is not a number"))?);
+                    self.received = value.and_then(parse_date);
+                    (self.received.is_some(), "the received date in the property list is not a number")
                 }
-                _ => {}
+                _ => continue,
+            };
+            if !read {
+                self.fault.get_or_insert(PlistFault { at, reason });
             }
         }
     }
@@ -103,9 +111,12 @@ fn parse_bits(value: &[u8]) -> Option<u64> {
     text.parse().ok().or_else(|| Some(text.parse::<i64>().ok()?.cast_unsigned()))
 }
 
-/// Reads seconds since 1970, with or without a fraction.
+/// Reads seconds since 1970, with or without a fraction, or a date of ISO 8601.
 fn parse_date(value: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(value.trim_ascii()).ok()?;
+    if text.contains('T') {
+        return text.parse().map(jiff::Timestamp::as_second).ok();
+    }
     text.parse().ok().or_else(|| {
         let seconds = text.parse::<f64>().ok().filter(|seconds| seconds.is_finite())?;
         // A value out of range is not a real date either way.
@@ -185,7 +196,7 @@ impl<'a> Tokens<'a> {
             Token::Empty(_) => Ok(None),
             Token::Open(name @ (b"integer" | b"real" | b"string" | b"date" | b"data")) => {
                 let text = self.content(name)?;
-                Ok(matches!(name, b"integer" | b"real" | b"string").then_some(text))
+                Ok((name != b"data").then_some(text))
             }
             Token::Open(_) => {
                 let mut depth = 1_u64;
@@ -213,7 +224,8 @@ mod tests {
         let text = format!(
             "<?xml version=\"1.0\"?>\n<!DOCTYPE plist>\n<plist version=\"1.0\"><dict>{dict}</dict></plist>"
         );
-        Plist::parse(text.as_bytes()).map(|plist| (plist.flags, plist.received)).map_err(|fault| fault.reason)
+        let Plist { flags, received, fault } = Plist::parse(text.as_bytes());
+        fault.map_or(Ok((flags, received)), |fault| Err(fault.reason))
     }
 
     #[test]
@@ -225,6 +237,7 @@ mod tests {
             ("<key>flags</key><string> 3 </string>", (Some(3), None)),
             ("<key>date-received</key><integer>1516985072</integer>", (None, Some(1_516_985_072))),
             ("<key>date-received</key><real>-0.5</real>", (None, Some(-1))),
+            ("<key>date-received</key><date>2018-01-26T21:01:18Z</date>", (None, Some(1_517_000_478))),
             (
                 "<key>subject</key><string>&lt;key&gt;flags&amp;</string><!-- <key>flags</key> --><key>a</key><true/>\
                  <key>b</key><dict><key>flags</key><integer>1</integer><key>c</key><array><false/></array></dict>\
@@ -237,12 +250,13 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_named_and_no_state_is_guessed() {
+    fn a_fault_is_named_and_what_is_before_it_counts() {
         for (dict, words) in [
             ("<key>flags</key><integer>many</integer>", "not a number"),
             ("<key>flags</key><array><integer>1</integer></array>", "not a number"),
             ("<key>flags</key><integer>184467440737095516160</integer>", "not a number"),
-            ("<key>date-received</key><date>2018-01-26T21:01:18Z</date>", "not a number"),
+            ("<key>date-received</key><date>2018-01-26</date>", "not a number"),
+            ("<key>date-received</key><data>MQ==</data>", "not a number"),
             ("<key>date-received</key><real>nan</real>", "not a number"),
             ("<integer>1</integer>", "without a key"),
             ("<key>flags</key>", "without a value"),
@@ -254,8 +268,10 @@ mod tests {
         }
         let text = b"<?xml version=\"1.0\"?><plist><dict><key>flags</key><integer>1</integer></dict></plist>";
         let end = text.len() - b"</plist>".len();
+        let known = text.len() - b"</dict></plist>".len();
         for length in 0..text.len() {
-            assert_eq!(Plist::parse(&text[..length]).is_ok(), length >= end, "{length}");
+            let Plist { flags, fault, .. } = Plist::parse(&text[..length]);
+            assert_eq!((flags.is_some(), fault.is_none()), (length >= known, length >= end), "{length}");
         }
     }
 }
