@@ -18,6 +18,7 @@ use crate::deliver::lmtp::template::Template;
 use crate::mailbox::fs::parent_of;
 use crate::mailbox::maildir::quota;
 use crate::mailbox::manifest::{FILE_NAME, ManifestLocation};
+use crate::mailbox::source::part_directories;
 use crate::mailbox::text::plural;
 
 /// More rules than these become rules for the directories above.
@@ -101,7 +102,10 @@ impl SandboxPaths {
     pub(super) fn read_mailbox(&mut self, mailbox: &MailboxArg) -> Vec<PathBuf> {
         match mailbox.is_standard_stream() {
             true => Vec::new(),
-            false => self.add_tree(&mailbox.path, Access::Read),
+            false => {
+                self.read_parts(&mailbox.path);
+                self.add_tree(&mailbox.path, Access::Read)
+            }
         }
     }
 
@@ -127,8 +131,15 @@ impl SandboxPaths {
         // An unreadable manifest is reported when it is needed.
         let Ok(file) = ManifestLocation::File(manifest).read_existing(manifest) else { return };
         for header in file.headers() {
-            self.read(OsStr::from_bytes(&header.source.0));
+            let source = OsStr::from_bytes(&header.source.0);
+            self.read_parts(Path::new(source));
+            self.read(source);
         }
+    }
+
+    /// Adds the directories with parts of a message that are not in its file.
+    fn read_parts(&mut self, path: &Path) {
+        part_directories(path).iter().for_each(|directory| self.read(directory));
     }
 
     /// Adds a mailbox that gets a message. `create` is true if it is created where it is missing.

@@ -154,6 +154,10 @@ fn every_flag_of_a_message_comes_over() {
     let run =
         mailferry(["verify", "--metadata", tree.to_str().unwrap(), "--against", maildir.to_str().unwrap()]);
     assert_eq!(crate::support::run(run).exits(0).stderr, "");
+    // Each file is a source, and a sentence about each would hide the sum.
+    let verdict = run_on(&["verify"], &maildir).exits(0).text();
+    assert_eq!(verdict.lines().count(), 2, "{verdict}");
+    assert!(verdict.contains("21 of 21 messages of 21 sources"), "{verdict}");
     // They go into an mbox, too.
     let mbox = scratch.path().join("mbox/");
     convert([tree.as_os_str(), format!("mbox:{}/", mbox.display()).as_ref()]);
@@ -306,6 +310,29 @@ fn an_archive_of_the_tree_gives_the_same_mail() {
     convert([&tree, &maildir]);
     convert([&tar, &from_tar]);
     run_on(&["verify", maildir.to_str().unwrap(), "--against"], &from_tar).exits(0);
+}
+
+#[test]
+fn a_single_partial_message_is_whole_within_the_sandbox() {
+    // The sandbox of a command can read its spool directory, so this is the only one elsewhere.
+    let (_scratch, tree) = account();
+    let (scratch, spool) = (scratch(), scratch());
+    let data = tree.join(
+        "V10/13C9A646-1111-4222-8333-E07FFBDDEED3/INBOX.mbox/0D2BFF40-5555-4666-8777-A4D8444F65D1/Data",
+    );
+    let partial = data.join("1/Messages/1000.partial.emlx");
+    let (_, whole) = with_attachment(&[7; 5000]);
+    let run_in = |args: &[&str]| {
+        let mut command = mailferry(args);
+        command.env("TMPDIR", spool.path());
+        run(command)
+    };
+    let path = partial.to_str().unwrap();
+    assert_eq!(run_in(&["inspect", path, "1"]).exits(0).text(), whole);
+    let maildir = scratch.path().join("Maildir");
+    convert([&partial, &maildir]);
+    run_in(&["verify", path, "--against", maildir.to_str().unwrap()]).exits(0);
+    run_in(&["verify", "--strict", maildir.to_str().unwrap()]).exits(0);
 }
 
 /// Real and synthetic stores, with what other readers reported.

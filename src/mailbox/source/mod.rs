@@ -22,7 +22,7 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use crate::mailbox::fs::holes;
+use crate::mailbox::fs::{archived, holes};
 use crate::mailbox::{Cancel, Error, Finding, LockOptions, Result};
 pub(crate) use compression::Compression;
 pub(crate) use contents::{Contents, STORED_HEAD, StoredForm, UnpackOptions, Unreadable, unpack_in};
@@ -30,6 +30,7 @@ use format::{FORMAT_HEAD, ForeignFormat};
 pub(crate) use mapped::ForwardReader;
 use mapped::MappedFile;
 use origin::Origin;
+pub(crate) use partial::part_directories;
 pub(crate) use spool::SpoolOptions;
 use spool::{Spool, spool_reader};
 
@@ -76,17 +77,20 @@ impl Source {
         spooling: &SpoolOptions<'_>,
         live: bool,
     ) -> Result<Source> {
-        let (mut origin, mut findings) = Origin::open(path, locks, spooling.cancel)?;
-        let head = head::read(&origin.file, FORMAT_HEAD).map_err(Error::io("read", path))?;
+        let (mut origin, file, mut findings) = Origin::open(path, locks, spooling.cancel)?;
+        let head = head::read(&file, FORMAT_HEAD).map_err(Error::io("read", path))?;
         let is_compressed = Compression::detect(&head).is_some();
         ForeignFormat::recognize(&head).map_or(Ok(()), |format| Err(format.in_file(path)))?;
         let (raw, compression) = match is_compressed {
-            true => spool_reader(&origin.file, path, spooling)?,
+            true => spool_reader(&file, path, spooling)?,
             false => {
-                holes::check(&origin.file, origin.first.size, path)?;
-                (MappedFile::map(&origin.file, origin.first.size, path)?, None)
+                holes::check(&file, origin.first.size, path)?;
+                (MappedFile::map(&file, origin.first.size, path)?, None)
             }
         };
+        // A directory may have more one-message files than a process can open.
+        let stays_open = !locks.methods.is_empty() || archived::is_member(path);
+        origin.file = Some(file).filter(|_| stays_open);
         let raw = match partial::assemble(path, raw.as_deref().unwrap_or_default(), spooling)? {
             Some(assembled) => {
                 findings.extend(assembled.findings);

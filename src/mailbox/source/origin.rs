@@ -5,7 +5,6 @@ use std::io;
 use std::path::Path;
 
 use rustix::fs::{FileType, Stat};
-use rustix::io::Errno;
 
 use crate::mailbox::fs::durable::FileId;
 use crate::mailbox::fs::lock::{self, LockMode, MailboxLock};
@@ -13,19 +12,25 @@ use crate::mailbox::fs::{archived, files};
 use crate::mailbox::text::shell_quote;
 use crate::mailbox::{Cancel, Error, Finding, LockOptions, Result};
 
-/// The file of a source. It stays open, since its locks end with it.
+/// The file of a source. It stays open if it is locked, since its locks end with it.
 #[derive(Debug)]
 pub(super) struct Origin {
     /// `None` once the locks are released, see [`Source::open_live`](super::Source::open_live).
     pub(super) lock: Option<MailboxLock>,
-    pub(super) file: File,
+    /// None if it is not locked.
+    pub(super) file: Option<File>,
     pub(super) first: FileState,
     /// The hash of a live source when it was opened.
     pub(super) initial_hash: Option<blake3::Hash>,
 }
 
 impl Origin {
-    pub(super) fn open(path: &Path, locks: &LockOptions, cancel: &Cancel) -> Result<(Origin, Vec<Finding>)> {
+    /// Opens and locks a file. The caller may keep it open in [`Origin::file`].
+    pub(super) fn open(
+        path: &Path,
+        locks: &LockOptions,
+        cancel: &Cancel,
+    ) -> Result<(Origin, File, Vec<Finding>)> {
         let failed = |e: io::Error| Error::io("open", path)(e);
         // Checked before opening, since opening a device may act on it (rewind a tape). Checked again after
         // opening, since the file may have been replaced.
@@ -39,12 +44,21 @@ impl Origin {
         let (lock, findings) = lock::acquire(path, &file, LockMode::Read, locks, cancel)?;
         // Read after locking: the file may have grown while mailferry waited for the lock.
         let first = FileState::of(&state()?);
-        Ok((Origin { lock: Some(lock), file, first, initial_hash: None }, findings))
+        Ok((Origin { lock: Some(lock), file: None, first, initial_hash: None }, file, findings))
     }
 
     pub(super) fn now(&self, path: &Path) -> Result<FileState> {
-        let failed = |e: Errno| Error::io("look up", path)(e.into());
-        Ok(FileState::of(&rustix::fs::fstat(&self.file).map_err(failed)?))
+        let failed = Error::io("look up", path);
+        let Some(file) = &self.file else {
+            return match files::stat(path) {
+                Ok(stat) if FileId::of(&stat) == self.first.id => Ok(FileState::of(&stat)),
+                // That the path leads elsewhere is found next.
+                Ok(_) => Ok(self.first),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(self.first),
+                Err(e) => Err(failed(e)),
+            };
+        };
+        rustix::fs::fstat(file).map(|stat| FileState::of(&stat)).map_err(|e| failed(e.into()))
     }
 
     /// Describes how the path no longer leads to this file.

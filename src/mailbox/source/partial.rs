@@ -54,6 +54,15 @@ fn message_number(path: &Path) -> Option<&OsStr> {
     name.strip_suffix(SUFFIX).filter(|number| !number.is_empty()).map(OsStr::from_bytes)
 }
 
+/// Returns the directories in which the parts of a message may be, if the name of its file says that they are elsewhere.
+pub(crate) fn part_directories(path: &Path) -> Vec<PathBuf> {
+    let Some(number) = message_number(path) else { return Vec::new() };
+    // The parent of a relative path may have no name.
+    let real = files::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let place = PartFiles { directory: parent_of(&real), number };
+    vec![place.attachments(), place.directory.to_owned()]
+}
+
 /// Puts a message together, if the name of its file says that parts of it are elsewhere.
 pub(super) fn assemble(path: &Path, text: &[u8], spooling: &SpoolOptions<'_>) -> Result<Option<Assembled>> {
     let Some(number) = message_number(path) else { return Ok(None) };
@@ -115,9 +124,14 @@ struct PartFiles<'a> {
 }
 
 impl PartFiles<'_> {
+    /// Returns the directory with a directory for each part.
+    fn attachments(&self) -> PathBuf {
+        parent_of(self.directory).join("Attachments").join(self.number)
+    }
+
     /// Loads the file of a part; None if there is none.
     fn load<'p>(&self, part: &'p MissingPart) -> Result<Option<Restored<'p>>> {
-        let beside = parent_of(self.directory).join("Attachments").join(self.number).join(&part.number);
+        let beside = self.attachments().join(&part.number);
         if let Some(path) = find_attachment(&beside, part) {
             let contents = load(&path)?;
             let form = match part.encoding {
