@@ -11,7 +11,7 @@ use crate::mailbox::maildir::{BaseName, Fsync, MaildirWriter, NewMessage, Subdir
 use crate::mailbox::manifest::{self, Bytes, Digest, MessageRecord};
 use crate::mailbox::mbox::scan::scan;
 use crate::mailbox::mbox::verdict::{BoundaryOptions, Overrides};
-use crate::mailbox::mbox::write::{FromLineSpec, MboxMessage, write};
+use crate::mailbox::mbox::write::{FromLineSpec, MboxMessage, UidFields, write};
 use crate::mailbox::mbox::{Quoting, ScanHooks, Variant, boundary, from_line, quote};
 use crate::mailbox::message::header;
 
@@ -69,7 +69,8 @@ pub fn manifest_line(from_line: &[u8], message: &[u8]) -> Vec<u8> {
 /// Writes a message as mboxrd into `out`.
 pub fn mboxrd(from_line: &[u8], message: &[u8], out: &mut Vec<u8>) {
     let envelope = FromLineSpec::Verbatim(from_line);
-    let message = MboxMessage { message, from_line: envelope, status: None, keywords: None };
+    let message =
+        MboxMessage { message, from_line: envelope, status: None, keywords: None, uids: UidFields::Keep };
     write(Variant::Mboxrd, &message, out).expect("mboxrd can represent it");
 }
 

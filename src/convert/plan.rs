@@ -54,6 +54,13 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Returns the number of the first message that is written.
+    pub(crate) fn first_written(&self) -> Option<usize> {
+        self.messages.iter().position(|message| message.disposition == Disposition::Write)
+    }
+}
+
 /// Messages that a worker takes at once: few enough to spread evenly, and so many that releasing their pages
 /// costs nothing.
 pub(crate) const CHUNK: usize = 64;

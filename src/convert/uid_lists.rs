@@ -3,7 +3,7 @@
 //! A folder has one set of UIDs, that of its list; without a list it is that of the first source that has UIDs. The
 //! messages of other sources are numbered after them, in order.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -48,6 +48,9 @@ pub(crate) struct ListBuilder {
     before: BTreeMap<&'static str, Option<Vec<u8>>>,
     /// The UIDs in the list, by name.
     listed: HashMap<Box<[u8]>, u32>,
+    /// The UIDs of a list that is extended, until the mailbox that it is of was added. A message of it that was not
+    /// selected before gets its own UID, and the messages of other mailboxes are numbered after it.
+    used: Option<HashSet<u32>>,
     sequence: UidSequence,
     counts: UidCounts,
     /// Messages that get other UIDs because the folder has those of another mailbox.
@@ -80,6 +83,7 @@ impl ListBuilder {
             is_foreign: false,
             before: BTreeMap::new(),
             listed: HashMap::new(),
+            used: None,
             sequence: UidSequence::default(),
             counts: UidCounts::default(),
             renumbered: 0,
@@ -108,6 +112,7 @@ impl ListBuilder {
     fn extend(&mut self, list: UidList) {
         self.sequence = UidSequence::from_next(list.next);
         self.listed = list.entries.iter().map(|entry| (entry.name.clone(), entry.uid)).collect();
+        self.used = Some(self.listed.values().copied().collect());
         self.list.get_or_insert(list);
     }
 
@@ -134,6 +139,7 @@ impl ListBuilder {
             && list.validity == source.validity
         {
             list.next = list.next.max(source.next);
+            self.used = None;
         }
     }
 
@@ -152,7 +158,10 @@ impl ListBuilder {
         }
         let wanted =
             source.filter(|source| source.validity == list.validity).map(|_| uid).filter(|&uid| uid > 0);
-        let Some(new) = self.sequence.take(wanted) else {
+        let is_free = |uid: &u32| self.used.as_ref().is_some_and(|used| !used.contains(uid));
+        let free = wanted.filter(is_free);
+        let Some(new) = free.filter(|&uid| uid < self.sequence.next()).or_else(|| self.sequence.take(wanted))
+        else {
             // All UIDs are used up: the server has to begin anew.
             self.unlisted += u64::from(had_uid && is_written);
             self.counts.changed += u64::from(had_uid && is_written);
@@ -160,6 +169,9 @@ impl ListBuilder {
         };
         if !name.is_empty() {
             self.listed.insert(name.clone(), new);
+        }
+        if let Some(used) = &mut self.used {
+            used.insert(new);
         }
         let mut entry = UidEntry { uid: new, fields, name };
         if let Some(source) = source.filter(|source| source.is_uw && had_uid) {
@@ -188,6 +200,7 @@ impl ListBuilder {
     ) -> Result<UidPlan> {
         if let Some(list) = &mut self.list {
             list.next = list.next.max(self.sequence.next());
+            list.entries.sort_by_key(|entry| entry.uid);
             add_guid(list, path);
         }
         let mut counts = self.counts;
@@ -294,4 +307,70 @@ pub(crate) fn damaged_list_finding(path: &Path, problem: &UidListProblem) -> Fin
     let text =
         format!("its UIDs are lost: line {} {}; a server drops the list", problem.line, problem.reason);
     Finding::new(Code::UidsNotKept, text).in_file(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn builder(list: Option<UidList>) -> ListBuilder {
+        let options = UidOptions::default();
+        let nothing = DestinationState::Nothing;
+        let mut builder = ListBuilder::open(Path::new("x"), &nothing, &History::default(), options).unwrap();
+        list.into_iter().for_each(|list| builder.extend(list));
+        builder
+    }
+
+    fn source(validity: u32, next: u32) -> SourceUids {
+        SourceUids { validity, next, fields: Vec::new(), is_uw: false }
+    }
+
+    fn message(name: u8, uid: u32) -> NumberedMessage {
+        NumberedMessage { name: vec![b'a' + name % 26], uid, is_written: true, ..NumberedMessage::default() }
+    }
+
+    fn list_of(builder: ListBuilder) -> UidList {
+        let plan = builder.finish(Path::new("x"), UidOptions::default(), Vec::new()).unwrap();
+        UidList::parse(&plan.changes[0].after).unwrap().list
+    }
+
+    #[test]
+    fn a_message_that_was_not_selected_before_gets_its_own_uid() {
+        let mut first = builder(None);
+        first.add(Some(&source(7, 10)), [message(0, 2), message(1, 8)].into_iter());
+        let mut second = builder(Some(list_of(first)));
+        second.add(
+            Some(&source(7, 12)),
+            [message(0, 2), message(2, 5), message(1, 8), message(3, 11)].into_iter(),
+        );
+        // Another mailbox with the same validity, as UW-IMAP makes two in one second.
+        second.add(Some(&source(7, 12)), [message(4, 3)].into_iter());
+        let list = list_of(second);
+        let uids: Vec<_> = list.entries.iter().map(|entry| (entry.uid, &*entry.name)).collect();
+        assert_eq!(uids, [(2, &b"a"[..]), (5, b"c"), (8, b"b"), (11, b"d"), (12, b"e")]);
+        assert_eq!(list.next, 13);
+    }
+
+    proptest! {
+        #[test]
+        fn an_extended_list_is_read_back_and_keeps_its_entries(
+            sources in proptest::collection::vec((1..3u32, 1..60u32, proptest::collection::vec((any::<u8>(), 0..50u32), 0..12)), 1..5),
+        ) {
+            let mut list: Option<UidList> = None;
+            for (validity, next, messages) in sources {
+                let mut builder = builder(list.clone());
+                builder.add(Some(&source(validity, next)), messages.into_iter().map(|(name, uid)| message(name, uid)));
+                let extended = list_of(builder);
+                prop_assert!(extended.entries.windows(2).all(|pair| pair[0].uid < pair[1].uid));
+                prop_assert!(extended.entries.iter().all(|entry| entry.uid < extended.next));
+                for before in list.iter().flat_map(|list| &list.entries) {
+                    prop_assert!(extended.entries.contains(before));
+                }
+                prop_assert!(list.is_none_or(|list| list.next <= extended.next && list.validity == extended.validity));
+                list = Some(extended);
+            }
+        }
+    }
 }

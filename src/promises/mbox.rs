@@ -15,13 +15,14 @@ use crate::mailbox::mbox::single::SingleMessage;
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::mbox::verdict::{Extent, Overrides, Reason};
 use crate::mailbox::mbox::write::{
-    self, BodyLines, FromLineSpec, HeaderEdit, MboxMessage, MessageHead, MessageWriter,
+    self, BodyLines, FromLineSpec, HeaderEdit, MboxMessage, MessageHead, MessageWriter, UidFields,
 };
 use crate::mailbox::message::date::Stamp;
 use crate::mailbox::message::emlx;
 use crate::mailbox::message::flags::Flags;
 use crate::mailbox::message::header;
 use crate::mailbox::message::status::{self, DeletedPolicy, LabelPolicy, Status};
+use crate::mailbox::message::uids;
 use crate::mailbox::message::{Eol, Headers};
 use crate::mailbox::source::format::{FORMAT_HEAD, ForeignFormat};
 
@@ -183,10 +184,20 @@ pub fn writer(data: &[u8]) {
             let sender = header::return_path(header::split(message).header).unwrap_or(message);
             let envelope = FromLineSpec::Generated { sender, epoch: 1_000_000_000 + n as i64 };
             let keywords = Some(KEYWORDS[message.len() % KEYWORDS.len()]);
-            let letter = MboxMessage { message, from_line: envelope, status: Some(status), keywords };
+            let uid_fields = match n % 2 {
+                0 => UidFields::Keep,
+                _ => UidFields::Set { base: Some("7 0000000009"), uid: Some(n as u32) },
+            };
+            let letter = MboxMessage {
+                message,
+                from_line: envelope,
+                status: Some(status),
+                keywords,
+                uids: uid_fields,
+            };
             let before = text.len();
             match write::write(variant, &letter, &mut text) {
-                Ok(changes) => sent.push((message, (status, keywords), envelope, changes)),
+                Ok(changes) => sent.push((message, (status, keywords, uid_fields), envelope, changes)),
                 Err(write::Unrepresentable) => assert!(variant == Mmdf && text.len() == before),
             }
         }
@@ -199,7 +210,9 @@ pub fn writer(data: &[u8]) {
         }
         assert_eq!(mbox.messages().len(), sent.len(), "as {variant}");
         assert!(mbox.boundaries.junk.is_empty());
-        for (extent, (message, (status, keywords), envelope, changes)) in mbox.messages().iter().zip(sent) {
+        for (extent, (message, (status, keywords, uid_fields), envelope, changes)) in
+            mbox.messages().iter().zip(sent)
+        {
             let mut pieces = Vec::new();
             mbox.pieces(extent, &mut pieces);
             let got = pieces.concat();
@@ -212,6 +225,10 @@ pub fn writer(data: &[u8]) {
                 bstr::BStr::new(&got_content),
                 bstr::BStr::new(&expected)
             );
+            if let UidFields::Set { uid, .. } = uid_fields {
+                let numbers = header::fields(header::split(&got).header).filter(|field| field.is("X-UID"));
+                assert!(numbers.map(|field| uids::parse_uid(field.value)).eq([uid]));
+            }
             let fields = status::parse_fields(header::split(&got).header, LabelPolicy::Ignore);
             let keywords = keywords.unwrap_or_default();
             let read_status = fields.status(DeletedPolicy::Flag);
@@ -262,13 +279,20 @@ pub fn writer_in_chunks(message: &[u8], cuts: &[usize]) {
     for variant in [Mboxo, Mboxrd, Mmdf] {
         for status in [None, Some(Status { flags: Flags::parse(b"S"), old: true })] {
             let mut whole = Vec::new();
-            let letter = MboxMessage { message, from_line: envelope, status, keywords: None };
+            let letter =
+                MboxMessage { message, from_line: envelope, status, keywords: None, uids: UidFields::Keep };
             let changes = write::write(variant, &letter, &mut whole);
             let (lines, body) = (split.header, BodyLines::Of(split.body));
             let set = |status| write::FlagFields::Set { status, keywords: None };
             let marks = status.map_or(write::FlagFields::Keep, set);
-            let header =
-                HeaderEdit::Rewrite { lines, complete: true, flag_fields: marks, length: None, body };
+            let header = HeaderEdit::Rewrite {
+                lines,
+                complete: true,
+                flag_fields: marks,
+                uids: UidFields::Keep,
+                length: None,
+                body,
+            };
             match in_chunks(variant, header, &message[lines.len()..]) {
                 Ok((out, ours)) => {
                     assert_eq!(bstr::BStr::new(&out), bstr::BStr::new(&whole));
@@ -287,6 +311,7 @@ pub fn writer_in_chunks(message: &[u8], cuts: &[usize]) {
             lines,
             complete: false,
             flag_fields: marks,
+            uids: UidFields::Keep,
             length: None,
             body: BodyLines::Unknown,
         };

@@ -604,7 +604,8 @@ fn the_pseudo_message_is_skipped_in_an_export() {
     assert_eq!(["messages_found", "written", "skipped"].map(|key| count(&summary, key)), [2, 1, 1]);
     assert_eq!(count(&summary, "bytes_junk"), 6);
     assert_eq!(run.complaints(), ["mbox-junk"]);
-    let lengthy = OLD.replace("Subject: old\n", "Subject: old\nContent-Length: 4\n");
+    let fields = "Subject: old\nX-IMAPbase: 888826400 0000000003\nX-UID: 3\nContent-Length: 4\n";
+    let lengthy = OLD.replace("Subject: old\n", fields);
     is_text(&fs::read(&out).unwrap(), &format!("{lengthy}\n"));
 }
 

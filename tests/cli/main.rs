@@ -66,6 +66,7 @@ mod tree;
 mod tree_model;
 mod tree_verify;
 mod trial;
+mod uids;
 mod uids_real;
 mod verify;
 mod wire;

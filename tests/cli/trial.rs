@@ -15,6 +15,7 @@ use crate::support::*;
 
 const MANIFEST: &str = "mailferry.manifest";
 const KEYWORDS: &str = "dovecot-keywords";
+const UIDS: &str = "dovecot-uidlist";
 
 type Tree = BTreeMap<PathBuf, FileState>;
 
@@ -125,6 +126,29 @@ pub(crate) fn a_maildir() -> TempDir {
     scratch
 }
 
+/// Returns a destination whose messages have UIDs up to 9, of the same validity as in [`numbered`].
+pub(crate) fn a_numbered_maildir() -> TempDir {
+    let (_source, mbox) = file("other.mbox", numbered(4, 6));
+    let scratch = scratch();
+    convert([&mbox, &scratch.path().join("Maildir")]);
+    scratch
+}
+
+/// Returns so many messages with UIDs from `first` on.
+pub(crate) fn numbered(count: u32, first: u32) -> Vec<u8> {
+    let mail = String::from_utf8(mixed(count)).unwrap();
+    let messages = mail.split("From ada@").skip(1).zip(first..).map(|(message, uid)| {
+        let base = if uid == first {
+            format!("X-IMAPbase: 1104746400 {:010}\n", first + count - 1)
+        } else {
+            String::new()
+        };
+        let (from_line, message) = message.split_once('\n').unwrap();
+        format!("From ada@{from_line}\n{base}X-UID: {uid}\n{message}")
+    });
+    messages.collect::<String>().into_bytes()
+}
+
 /// Copies a directory with its times.
 fn copy(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
@@ -192,7 +216,9 @@ impl Trial<'_> {
     /// Returns the destination in a form that can be compared between runs.
     fn states(&self) -> Tree {
         let mut tree = tree_alike(&self.dest());
-        tree.entry(Path::new("Maildir").join(KEYWORDS)).and_modify(|states| states.mtime = (0, 0));
+        for list in [KEYWORDS, UIDS] {
+            tree.entry(Path::new("Maildir").join(list)).and_modify(|states| states.mtime = (0, 0));
+        }
         for (path, state) in tree.iter_mut().filter(|(path, _)| path.ends_with(MANIFEST)) {
             state.digest = manifest_digest(&self.dest().join(path), &self.root());
         }
@@ -242,10 +268,13 @@ impl Trial<'_> {
         assert!(leftovers.is_empty(), "left over: {leftovers:?}");
     }
 
-    /// Asserts that a run that published nothing rolled back the manifest, unless an earlier run had left a
-    /// section open.
+    /// Asserts that a run that published nothing rolled back the manifest and the list of UIDs, unless an earlier run
+    /// had left a section open.
     #[track_caller]
     pub(crate) fn rolls_back_manifest(&self) {
+        let list = Path::new("Maildir").join(UIDS);
+        let (before, now) = (self.conversion.before.path().join(&list), self.dest().join(&list));
+        assert!(fs::read(before).ok() == fs::read(now).ok(), "the list of UIDs was changed");
         let manifest = Path::new("Maildir").join(MANIFEST);
         let Ok(before) = fs::read(self.conversion.before.path().join(&manifest)) else { return };
         if closed_sections(&before) == before {
@@ -299,12 +328,14 @@ impl Trial<'_> {
     }
 }
 
-/// Tells whether no run may change a file: all of a Maildir but its tmp/, the manifest and the keyword list.
+/// Tells whether no run may change a file: all of a Maildir but its tmp/, the manifest, the lists, and the lock that
+/// a killed run left.
 fn is_protected(path: &Path) -> bool {
     path.starts_with("Maildir")
         && !path.starts_with("Maildir/tmp")
         && path != Path::new("Maildir").join(MANIFEST)
         && path != Path::new("Maildir").join(KEYWORDS)
+        && !path.as_os_str().as_bytes().starts_with(b"Maildir/dovecot-uidlist")
 }
 
 fn is_visible(path: &Path) -> bool {

@@ -59,7 +59,7 @@ const TAKEN_BY: &[(&str, Jobs)] = &[
     ("source", RESTORE),
     ("force", TO_MBOX_FILE | RESTORE),
     ("append", TO_MBOX_FILE),
-    ("uids", TO_MAILDIR),
+    ("uids", TO_MAILDIR | TO_MBOX),
     ("uid_format", TO_MAILDIR),
     ("owner", TO_FILES),
     ("parents", TO_FILES | RESTORE),

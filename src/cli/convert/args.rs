@@ -416,6 +416,7 @@ impl ConvertArgs {
             sync_group: None,
             modes: self.modes(),
             dry_run: self.dry_run,
+            uids: self.uids,
         }
     }
 

@@ -21,7 +21,7 @@ use std::sync::Mutex;
 use super::resume::adopt_stage;
 use crate::convert::{
     Abort, Commit, Destination, DestinationOptions, FolderCount, History, OpenDestination, Outcome, Report,
-    ResumePoint, Totals, UidPlan,
+    ResumePoint, SourceList, Totals, UidPlan,
 };
 use crate::mailbox::fs::Dir;
 use crate::mailbox::maildir::{DestinationState, Entry, KeywordTable, Leftover, MaildirWriter, write};
@@ -34,7 +34,7 @@ use plan::{CopyPlan, Planner};
 use section::CopySection;
 use source::SourceMaildir;
 use tally::CopyTally;
-use uids::{Copied, SourceList};
+use uids::{Copied, plan_list};
 
 /// Copies a Maildir without its folders. If it fails, nothing new is visible in the destination, except, in a
 /// Maildir that existed, the messages that the totals count as written.
@@ -88,7 +88,7 @@ impl Copy<'_> {
         let plan = planner.plan(&destination.state, &mut self.findings)?;
         self.bytes = plan.bytes();
         let present = Copied { source: &maildir, earlier: &copied, plan: &plan };
-        let mut uids = list.plan(present, &destination, &history, options)?;
+        let mut uids = plan_list(list, present, &destination, &history, options)?;
         let mapping = self.map_letters(&plan, &destination, opened.as_ref().map(|opened| &opened.writer))?;
         let section = |header| CopySection {
             source: &maildir,
@@ -154,7 +154,7 @@ impl Copy<'_> {
         let present = Copied { source, earlier: &copied, plan: &plan };
         let list = SourceList::read(self.source, options.uids.policy)?;
         // The server of the source may have numbered messages since.
-        if list.plan(present, destination, &history, options)?.has_changes() {
+        if plan_list(list, present, destination, &history, options)?.has_changes() {
             return Ok(None);
         }
         history.sync(options)?;

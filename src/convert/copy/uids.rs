@@ -1,70 +1,36 @@
 //! The UIDs of a Maildir that is copied.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use super::copied::CopiedMessages;
 use super::plan::{CopyPlan, Disposition};
 use super::source::SourceMaildir;
-use crate::convert::uid_lists::damaged_list_finding;
 use crate::convert::{
-    Destination, DestinationOptions, History, ListBuilder, NumberedMessage, SourceUids, UidPlan, UidPolicy,
+    Destination, DestinationOptions, History, ListBuilder, NumberedMessage, SourceList, SourceUids, UidPlan,
 };
-use crate::mailbox::fs::Dir;
-use crate::mailbox::maildir::uids::pending;
-use crate::mailbox::maildir::uids::{COURIER_NAME, LIST_NAME, UidEntry, UidList};
-use crate::mailbox::{Finding, Result};
+use crate::mailbox::Result;
+use crate::mailbox::maildir::uids::{UidEntry, UidList};
 
-/// The list of the source.
-#[derive(Debug, Default)]
-pub(super) struct SourceList {
-    list: Option<UidList>,
-    findings: Vec<Finding>,
-}
-
-impl SourceList {
-    /// Reads the list of the server that has used the Maildir last, as far as that is known: Dovecot does not read
-    /// Courier's, and Courier not Dovecot's.
-    pub(super) fn read(source: &Path, policy: UidPolicy) -> Result<SourceList> {
-        let mut found = SourceList::default();
-        if policy == UidPolicy::New {
-            return Ok(found);
-        }
-        let root = Dir::open(source)?;
-        for name in [LIST_NAME, COURIER_NAME] {
-            let Some(text) = pending::read(&root, name)? else { continue };
-            match UidList::parse(&text) {
-                Ok(parsed) => {
-                    found.list = Some(parsed.list);
-                    break;
-                }
-                Err(problem) => found.findings.push(damaged_list_finding(&source.join(name), &problem)),
-            }
-        }
-        Ok(found)
+/// Builds the list of the destination: the entries of messages that it has.
+pub(super) fn plan_list(
+    source: SourceList,
+    copied: Copied<'_>,
+    destination: &Destination,
+    history: &History<'_>,
+    options: &DestinationOptions<'_>,
+) -> Result<UidPlan> {
+    let SourceList { list, findings } = source;
+    let mut builder = ListBuilder::open(options.path, &destination.state, history, options.uids)?;
+    if let Some(UidList { validity, next, fields, entries }) = list {
+        let names = copied.names();
+        let numbered = entries.into_iter().filter_map(|entry| {
+            let (name, is_written) = names.get(&*entry.name)?;
+            Some(numbered_message(entry, name, *is_written))
+        });
+        let source = SourceUids { validity, next, fields, is_uw: false };
+        builder.add(Some(&source), numbered);
     }
-
-    /// Builds the list of the destination: the entries of messages that it has.
-    pub(super) fn plan(
-        self,
-        copied: Copied<'_>,
-        destination: &Destination,
-        history: &History<'_>,
-        options: &DestinationOptions<'_>,
-    ) -> Result<UidPlan> {
-        let SourceList { list, findings } = self;
-        let mut builder = ListBuilder::open(options.path, &destination.state, history, options.uids)?;
-        if let Some(UidList { validity, next, fields, entries }) = list {
-            let names = copied.names();
-            let numbered = entries.into_iter().filter_map(|entry| {
-                let (name, is_written) = names.get(&*entry.name)?;
-                Some(numbered_message(entry, name, *is_written))
-            });
-            let source = SourceUids { validity, next, fields, is_uw: false };
-            builder.add(Some(&source), numbered);
-        }
-        builder.finish(options.path, options.uids, findings)
-    }
+    builder.finish(options.path, options.uids, findings)
 }
 
 /// The messages of the source that the destination has after the run.

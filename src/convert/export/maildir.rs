@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::maildir_uids::{MaildirUids, UidEdit};
 use super::options::{ExportOptions, ExportedMessages};
-use crate::convert::Report;
+use crate::convert::{Report, SourceList};
 use crate::mailbox::maildir::{Entry, FoundMessage, KeywordTable, MaildirReader, list};
 use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::mbox::from_line;
@@ -24,6 +25,9 @@ pub(super) struct SourceMaildir<'a> {
     pub(super) not_selected: u64,
     /// The size of these messages.
     pub(super) not_selected_bytes: u64,
+    /// Its UIDs, and messages whose UIDLs an mbox cannot keep.
+    pub(super) uids: Option<MaildirUids>,
+    pub(super) uid_edit: UidEdit,
 }
 
 pub(super) struct SourceMessage {
@@ -31,6 +35,8 @@ pub(super) struct SourceMessage {
     pub(super) size: u64,
     /// The sender in the From_ line that the manifest has.
     pub(super) sender: Option<Box<[u8]>>,
+    /// Its UID; 0 for none.
+    pub(super) uid: u32,
 }
 
 impl<'a> SourceMaildir<'a> {
@@ -40,9 +46,9 @@ impl<'a> SourceMaildir<'a> {
         options: &ExportOptions<'a>,
         now: i64,
     ) -> Result<(SourceMaildir<'a>, Report)> {
-        let ExportOptions { manifest, exported, selection, .. } = *options;
+        let ExportOptions { exported, selection, .. } = *options;
         let files = MaildirReader::open(path, now)?;
-        let (listing, recorded) = rayon::join(|| files.list(), || read_recorded(path, manifest));
+        let (listing, recorded) = rayon::join(|| files.list(), || read_recorded(path, options.manifest));
         let (entries, mut findings) = (listing?.messages, Vec::new());
         let recorded = match recorded {
             Err(error @ Error::Manifest { .. }) => {
@@ -52,6 +58,10 @@ impl<'a> SourceMaildir<'a> {
             }
             recorded => recorded?,
         };
+        let SourceList { list, findings: damaged } = SourceList::read(path, options.uids)?;
+        findings.extend(damaged);
+        let listed: HashMap<&[u8], u32> =
+            list.iter().flat_map(|list| &list.entries).map(|entry| (&*entry.name, entry.uid)).collect();
         let mut messages: Vec<(usize, SourceMessage)> = Vec::with_capacity(entries.len());
         let (mut not_selected, mut not_selected_bytes) = (0, 0);
         for entry in entries {
@@ -65,16 +75,27 @@ impl<'a> SourceMaildir<'a> {
             }
             let recorded = recorded.get(entry.parsed().base);
             let (rank, sender) = recorded.map_or((usize::MAX, None), |r| (r.rank, r.sender.clone()));
-            messages.push((rank, SourceMessage { size, entry, sender }));
+            let uid = listed.get(entry.parsed().base).copied().unwrap_or(0);
+            messages.push((rank, SourceMessage { size, entry, sender, uid }));
         }
-        // Stable: messages of no source stay in the order of date and name.
-        messages.sort_by_key(|(rank, _)| *rank);
+        // Stable: messages of no source stay in the order of date and name. In an mbox, UIDs rise, and messages without
+        // one come last.
+        messages.sort_by_key(|(rank, message)| (message.uid.wrapping_sub(1), *rank));
         findings.extend(find_nested_folders(path)?);
         let report = Report::new(path, findings);
         let messages = messages.into_iter().map(|(_, message)| message).collect();
         let keywords = KeywordTable::read(path)?;
-        let maildir =
-            SourceMaildir { path, exported, files, messages, keywords, not_selected, not_selected_bytes };
+        let maildir = SourceMaildir {
+            path,
+            exported,
+            files,
+            messages,
+            keywords,
+            not_selected,
+            not_selected_bytes,
+            uids: list.as_ref().map(MaildirUids::of),
+            uid_edit: UidEdit::Keep,
+        };
         Ok((maildir, report))
     }
 

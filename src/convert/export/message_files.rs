@@ -216,7 +216,7 @@ impl Directory {
     /// Reads a message, and finds out whether the destination has it under its first name.
     fn examine<'a>(&self, ready: &'a ReadySource<'_>, number: usize) -> Result<Examined<'a>> {
         let (message, hash, mut tally) = match ready {
-            ReadySource::Mbox { input, mbox, plan } => {
+            ReadySource::Mbox { input, mbox, plan, .. } => {
                 let (extent, planned) = (&mbox.messages()[number], &plan.messages[number]);
                 if planned.disposition != Disposition::Write {
                     return Ok(Examined::Skipped);

@@ -3,12 +3,14 @@
 
 mod file_name;
 mod maildir;
+mod maildir_uids;
 mod message_files;
 mod options;
 mod output;
 mod ready_source;
 mod render;
 mod tally;
+mod uids;
 mod years;
 
 use crate::convert::chunks::divide;
@@ -25,6 +27,7 @@ use maildir::SourceMaildir;
 use output::{MESSAGES_AT_ONCE, Output, SourceChunk, Work};
 use ready_source::ReadySource;
 use tally::Tally;
+use uids::ExportUids;
 
 pub(crate) use maildir::find_nested_folders;
 pub(crate) use options::{ExportOptions, ExportSource, ExportedMessages, OutputMode};
@@ -77,6 +80,7 @@ impl<'a> Export<'a> {
             context.events.begin(Phase::Reading, self.bytes_source);
         }
         let mut ready = sources.iter().map(|source| self.prepare(source)).collect::<Result<Vec<_>>>()?;
+        let mut uids = ExportUids::plan(&mut ready, options)?;
         let chunks = divide_sources(&ready);
         if chunks.is_empty() && matches!(options.output, OutputMode::Continue) {
             return Ok((Totals::default(), Vec::new()));
@@ -90,13 +94,15 @@ impl<'a> Export<'a> {
                 context.events.begin(Phase::Writing, chunks.iter().map(|chunk| chunk.part.size).sum());
                 (message_files::write(&work)?, bytes_needed)
             }
-            _ => self.write_mbox(&work)?,
+            _ => self.write_mbox(&work, &mut uids)?,
         };
         let mut total = Totals { bytes_needed, ..Totals::default() };
         for ((ready, tally), report) in ready.iter_mut().zip(tallies).zip(&mut self.reports) {
             total += &ready.totals(&tally);
             report.findings.extend(tally.findings());
         }
+        self.reports.iter_mut().take(1).for_each(|report| report.findings.append(&mut uids.findings));
+        let total = Totals { uids: uids.counts, ..total };
         if options.split.is_none() {
             folders = FolderCount::inbox(&total);
         }
@@ -115,7 +121,7 @@ impl<'a> Export<'a> {
         for year in &years {
             let options = ExportOptions { destination: &year.path, ..options.clone() };
             let work = Work { chunks: &year.chunks, options: &options, ..*work };
-            let (of_year, bytes) = self.write_mbox(&work)?;
+            let (of_year, bytes) = self.write_mbox(&work, &mut ExportUids::default())?;
             let written = of_year.iter().map(|tally| tally.messages).sum();
             let name = year.name.clone();
             folders.push(FolderCount { name, found: written, written, ..FolderCount::default() });
@@ -126,7 +132,7 @@ impl<'a> Export<'a> {
     }
 
     /// Writes the mbox, and returns the counts of each source and the bytes that it takes.
-    fn write_mbox(&mut self, work: &Work<'_>) -> Result<(Vec<Tally>, u64)> {
+    fn write_mbox(&mut self, work: &Work<'_>, uids: &mut ExportUids) -> Result<(Vec<Tally>, u64)> {
         let Work { chunks, options, context, .. } = *work;
         let mut output = Output::open(options, context)?;
         self.reports.iter_mut().take(1).for_each(|report| report.findings.append(&mut output.findings));
@@ -136,6 +142,7 @@ impl<'a> Export<'a> {
         let tallies = output.write(work)?;
         self.inputs().try_for_each(|input| input.source.check_unchanged())?;
         context.cancel.check()?;
+        uids.check_base(tallies.iter().any(|tally| tally.has_base), options)?;
         let messages = tallies.iter().map(|tally| tally.messages).sum();
         let differing = output.read_back(options, messages)?;
         self.reports.iter_mut().take(1).for_each(|report| report.findings.extend_from_slice(&differing));
@@ -159,7 +166,7 @@ impl<'a> Export<'a> {
                 let planned = mbox.and_then(|mbox| Ok((self.plan(input, &mbox)?, mbox)));
                 let planned = planned.map(|(mut plan, mbox)| {
                     report.findings.append(&mut plan.findings);
-                    ReadySource::Mbox { input, mbox, plan }
+                    ReadySource::Mbox { input, mbox, plan, base: None }
                 });
                 self.reports.push(report);
                 planned

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use jiff::tz::TimeZone;
 
-use crate::convert::Input;
+use crate::convert::{Input, UidPolicy};
 use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::fs::{Modes, ignore_poison};
 use crate::mailbox::maildir::{Entry, Fsync};
@@ -52,6 +52,7 @@ pub(crate) struct ExportOptions<'a> {
     pub modes: Modes,
     /// Write nothing.
     pub dry_run: bool,
+    pub uids: UidPolicy,
 }
 
 /// The messages of Maildirs that were read, as hashes of Maildir and base name.

@@ -13,7 +13,13 @@ use crate::mailbox::message::Origin;
 
 /// A source that is ready to be written.
 pub(super) enum ReadySource<'a> {
-    Mbox { input: &'a Input, mbox: Mbox<'a>, plan: Plan },
+    Mbox {
+        input: &'a Input,
+        mbox: Mbox<'a>,
+        plan: Plan,
+        /// X-IMAPbase, if the message that has it is not written.
+        base: Option<String>,
+    },
     Maildir(SourceMaildir<'a>),
 }
 

@@ -10,10 +10,10 @@ use super::ready_source::ReadySource;
 use super::tally::Tally;
 use crate::convert::planned::Disposition;
 use crate::convert::render::{LARGE, render};
-use crate::convert::{RenderOptions, Rendered};
+use crate::convert::{PlannedMessage, RenderOptions, Rendered};
 use crate::mailbox::maildir::{Entry, KeywordSet, KeywordTable, keywords};
 use crate::mailbox::mbox::from_line::{self, LineClass};
-use crate::mailbox::mbox::write::{self, Changes, FromLineSpec, MboxMessage, Unrepresentable};
+use crate::mailbox::mbox::write::{self, Changes, FromLineSpec, MboxMessage, UidFields, Unrepresentable};
 use crate::mailbox::mbox::{Extent, Mbox, Quoting, Variant};
 use crate::mailbox::message::status::{list, parse_fields};
 use crate::mailbox::message::{DeletedPolicy, Eol, LabelPolicy, StatusFields, header};
@@ -22,6 +22,20 @@ use crate::mailbox::{Code, Error, Finding, Result, escape};
 
 /// Writes what does not fit into memory.
 type Relieve<'a> = &'a mut dyn FnMut(&[u8]) -> Result<()>;
+
+/// A file with its new fields.
+#[derive(Clone, Copy)]
+struct SourceMessageEdit<'a> {
+    message: &'a SourceMessage,
+    uids: UidFields<'a>,
+}
+
+/// The date and the new fields of a message of an mbox.
+#[derive(Clone, Copy)]
+struct PlannedEdit<'a> {
+    epoch: i64,
+    uids: UidFields<'a>,
+}
 
 /// Renders the messages of one worker.
 pub(super) struct Renderer {
@@ -50,16 +64,30 @@ impl Renderer {
         match source {
             ReadySource::Maildir(maildir) => {
                 let mut file = std::mem::take(&mut self.file);
-                for message in &maildir.messages[messages] {
-                    self.render_file(maildir, message, &mut file, relieve)?;
+                for (n, message) in messages.clone().zip(&maildir.messages[messages]) {
+                    let uids = maildir.uid_edit.fields(n, message.uid);
+                    self.render_file(maildir, SourceMessageEdit { message, uids }, &mut file, relieve)?;
                     self.relieve(relieve)?;
                 }
                 self.file = file;
             }
-            ReadySource::Mbox { input, mbox, plan } => {
-                let planned = plan.messages[messages.clone()].iter().zip(&mbox.messages()[messages]);
-                for (planned, extent) in planned.filter(|(p, _)| p.disposition == Disposition::Write) {
-                    self.render_extent(mbox, extent, planned.epoch, relieve)?
+            ReadySource::Mbox { input, mbox, plan, base } => {
+                let first = base.as_ref().and_then(|_| plan.first_written());
+                let planned = messages.clone().zip(&plan.messages[messages.clone()]);
+                let planned = planned.zip(&mbox.messages()[messages]);
+                let is_written = |((_, planned), _): &((usize, &PlannedMessage), &Extent)| {
+                    planned.disposition == Disposition::Write
+                };
+                for ((n, planned), extent) in planned.filter(is_written) {
+                    let uids = match base {
+                        None => UidFields::Keep,
+                        Some(base) => UidFields::Set {
+                            base: Some(&**base).filter(|_| first == Some(n)),
+                            uid: Some(planned.uid),
+                        },
+                    };
+                    self.tally.has_base |= base.is_some();
+                    self.render_extent(mbox, extent, PlannedEdit { epoch: planned.epoch, uids }, relieve)?
                         .map_err(|Unrepresentable| Error::unrepresentable(input.source.path()))?;
                     self.relieve(relieve)?;
                 }
@@ -71,10 +99,11 @@ impl Renderer {
     fn render_file(
         &mut self,
         maildir: &SourceMaildir<'_>,
-        message: &SourceMessage,
+        edit: SourceMessageEdit<'_>,
         bytes: &mut Contents,
         relieve: Relieve<'_>,
     ) -> Result<()> {
+        let SourceMessageEdit { message, uids } = edit;
         let found = match maildir.read(&message.entry, bytes)? {
             Ok(found) => found,
             Err(finding) => {
@@ -103,12 +132,13 @@ impl Renderer {
         let name = || escape(entry.name.as_bytes());
         let rendered = self.with_line_ends(bytes, Quoting::None);
         let keywords = keywords.as_deref();
-        let written = MboxMessage { message: &[], from_line, status: Some(status), keywords };
+        let written = MboxMessage { message: &[], from_line, status: Some(status), keywords, uids };
         let path = maildir.files.path(entry);
         let changes = self.write(&rendered, written, relieve)?;
         let changes = changes.map_err(|Unrepresentable| Error::unrepresentable(&path))?;
         bytes.check_complete(&path)?;
         self.tally.add(bytes.len(), changes, None, &name);
+        self.tally.has_base |= matches!(uids, UidFields::Set { base: Some(_), .. });
         self.tally.mail.add_message(status.flags, Some(epoch));
         if !unnamed.is_empty() {
             let letters = unnamed.into_iter().fold(KeywordSet::default(), KeywordSet::with);
@@ -123,9 +153,10 @@ impl Renderer {
         &mut self,
         mbox: &Mbox<'_>,
         extent: &Extent,
-        epoch: i64,
+        edit: PlannedEdit<'_>,
         relieve: Relieve<'_>,
     ) -> Result<Result<(), Unrepresentable>> {
+        let PlannedEdit { epoch, uids } = edit;
         let source = extent.message(mbox.text());
         let lines = extent.separator_lines(mbox.text());
         let first = lines.split_inclusive(|&b| b == b'\n').next().unwrap_or_default();
@@ -150,7 +181,7 @@ impl Renderer {
             list::join_keywords(fields.keywords().iter().map(|keyword| keywords::atom(keyword)))
         });
         let keywords = keywords.as_deref();
-        let written = MboxMessage { message: &[], from_line, status, keywords };
+        let written = MboxMessage { message: &[], from_line, status, keywords, uids };
         Ok(self.write(&rendered, written, relieve)?.map(|changes| {
             self.tally.add(source.len(), changes, Some(extent.at), &|| "this message".into());
         }))

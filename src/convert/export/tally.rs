@@ -24,6 +24,8 @@ pub(super) struct Tally {
     pub(super) mail: MailStats,
     /// Messages whose flags or keywords are not written.
     pub(super) flags_left_out: u64,
+    /// The message with X-IMAPbase is written.
+    pub(super) has_base: bool,
     final_newlines: u64,
     ambiguous: u64,
     pub(super) findings: Vec<Finding>,
@@ -115,6 +117,7 @@ impl AddAssign for Tally {
         self.bytes += other.bytes;
         self.line_ends += other.line_ends;
         self.mail += &other.mail;
+        self.has_base |= other.has_base;
         self.final_newlines += other.final_newlines;
         self.ambiguous += other.ambiguous;
         self.findings.extend(other.findings);

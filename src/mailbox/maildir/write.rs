@@ -706,14 +706,18 @@ impl MaildirWriter {
             Kind::InPlace { tmp, waiting, created, cancel, .. } => {
                 let waiting = ignore_poison(waiting.get_mut());
                 created.create_folders(&self.folders, flush)?;
-                let mode = self.modes.file_mode();
-                let write = UidListWrite { root: &created.root, tmp, mode, flush, cancel };
                 // Held until all messages are visible.
-                let mut uid_lock: Option<Option<UidListLock>> =
-                    self.uid_lists.as_ref().map(|lists| lists.replace(&write)).transpose()?;
+                let mut uid_lock = match &self.uid_lists {
+                    None => None,
+                    Some(lists) => {
+                        let (root, tmp) = (created.root.try_clone()?, tmp.try_clone()?);
+                        let mode = self.modes.file_mode();
+                        Some(lists.replace(UidListWrite { root, tmp, mode, flush, cancel })?)
+                    }
+                };
                 while let Some(message) = waiting.last() {
                     cancel.check()?;
-                    uid_lock.iter_mut().flatten().for_each(UidListLock::refresh);
+                    uid_lock.iter_mut().for_each(UidListLock::refresh);
                     let name = Cow::Borrowed(message.to_be());
                     let (to, name) = match (message.folder, message.place) {
                         (0, Subdir::New) => (&self.new, name),
@@ -726,8 +730,10 @@ impl MaildirWriter {
                     *published += u64::from(message.counts);
                     waiting.pop();
                     created.keep();
+                    uid_lock.iter_mut().for_each(UidListLock::keep);
                 }
                 created.keep();
+                uid_lock.iter_mut().for_each(UidListLock::keep);
                 if let Some(together) = group {
                     together.flush(&self.new)?;
                 } else if flush {
@@ -737,7 +743,7 @@ impl MaildirWriter {
                     created.root.sync()?;
                 }
                 count_anew(&created.root);
-                Ok(!matches!(uid_lock, Some(None)))
+                Ok(uid_lock.is_none_or(|lock| lock.has_lists))
             }
         }
     }

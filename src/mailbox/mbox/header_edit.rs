@@ -15,6 +15,7 @@ pub(crate) enum HeaderEdit<'a> {
         /// of its first field). The chunks continue with the rest of the header, which is quoted and not edited.
         complete: bool,
         flag_fields: FlagFields<'a>,
+        uids: UidFields<'a>,
         /// The value of Content-Length. By default there is no such field.
         length: Option<usize>,
         /// A field Lines stays if its number of lines is right.
@@ -51,6 +52,23 @@ pub(crate) enum FlagFields<'a> {
     Reset(Status),
 }
 
+/// The treatment of the fields that contain UIDs.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) enum UidFields<'a> {
+    /// They stay unchanged.
+    #[default]
+    Keep,
+    /// The header has these and no other. The base is in the first message only, and comes first: Dovecot and
+    /// UW-IMAP ignore an X-UID before it.
+    Set {
+        /// The value of X-IMAPbase.
+        base: Option<&'a str>,
+        uid: Option<u32>,
+    },
+}
+
+const UID_FIELDS: [&str; 3] = ["X-UID", "X-IMAP", "X-IMAPbase"];
+
 /// The fields besides Status and X-Status in which mail readers keep flags and numbers. X-Gmail-Labels is not
 /// among them: only an export of Google has it.
 const READER_FIELDS: [&str; 8] = [
@@ -77,13 +95,18 @@ impl<'a> HeaderEdit<'a> {
         let (lines, body) =
             (split.header, if whole { BodyLines::Of(split.body) } else { BodyLines::Unknown });
         let flag_fields = FlagFields::Reset(status.unwrap_or_default());
-        (HeaderEdit::Rewrite { lines, complete, flag_fields, length: None, body }, &start[lines.len()..])
+        let uids = UidFields::Keep;
+        (
+            HeaderEdit::Rewrite { lines, complete, flag_fields, uids, length: None, body },
+            &start[lines.len()..],
+        )
     }
 }
 
 /// The new values of the fields, see [`HeaderEdit::Rewrite`].
 pub(super) struct FieldValues<'a> {
     pub(super) flag_fields: FlagFields<'a>,
+    pub(super) uids: UidFields<'a>,
     pub(super) length: Option<usize>,
     pub(super) body: BodyLines<'a>,
 }
@@ -98,6 +121,8 @@ pub(super) struct EditedHeader {
     /// New fields that replace none.
     pub(super) after: Vec<u8>,
     pub(super) quotes: u32,
+    /// The fields with UIDs are among the lines.
+    has_uids: bool,
 }
 
 impl EditedHeader {
@@ -127,15 +152,21 @@ impl EditedHeader {
             ("X-Keywords", keywords.map(str::to_owned)),
             ("Content-Length", Some(fields.length.map(|n| n.to_string()).unwrap_or_default())),
         ];
+        let has_uids = matches!(fields.uids, UidFields::Set { .. });
         // Searched once, since most headers have none.
         let has_from = quote::offsets_to_quote(header, Quoting::One).next().is_some();
         for (lines, field) in header::logical_lines(header) {
+            let has_status = |field: &Field<'_>| new_fields.iter().any(|(name, _)| field.is(name));
+            if has_uids && !out.has_uids && field.as_ref().is_some_and(has_status) {
+                out.push_uids(fields.uids, eol);
+            }
             let set =
                 field.and_then(|f| new_fields.iter_mut().find(|(name, value)| value.is_some() && f.is(name)));
             match (set, field) {
                 (Some((name, value)), _) => {
                     push_field(name, value.replace(String::new()), eol, &mut out.lines)
                 }
+                (None, Some(field)) if has_uids && UID_FIELDS.iter().any(|name| field.is(name)) => {}
                 (None, Some(field)) if is_new && READER_FIELDS.iter().any(|name| field.is(name)) => {}
                 (None, Some(field)) if has_bits(&field, now) => {
                     let value = now.and_then(|now| status::update_field(&field, now.flags));
@@ -152,12 +183,22 @@ impl EditedHeader {
                 _ => out.lines.extend_from_slice(lines),
             }
         }
+        if has_uids && !out.has_uids {
+            out.after = uid_lines(fields.uids, eol);
+        }
         for (name, value) in new_fields {
             push_field(name, value, eol, &mut out.after);
         }
         push_field("X-Mozilla-Status", passed, eol, &mut out.after);
         push_field("X-Evolution", draft, eol, &mut out.after);
         out
+    }
+
+    /// Writes the fields with UIDs before the others that servers write: Dovecot removes an X-Keywords whose keywords
+    /// X-IMAPbase has not listed yet.
+    fn push_uids(&mut self, uids: UidFields<'_>, eol: &[u8]) {
+        self.lines.extend(uid_lines(uids, eol));
+        self.has_uids = true;
     }
 
     /// Copies a field. A line in it that begins with `From ` is quoted, since readers split there. That is
@@ -191,6 +232,15 @@ impl EditedHeader {
         }
         false
     }
+}
+
+fn uid_lines(uids: UidFields<'_>, eol: &[u8]) -> Vec<u8> {
+    let mut lines = Vec::new();
+    if let UidFields::Set { base, uid } = uids {
+        push_field("X-IMAPbase", base.map(str::to_owned), eol, &mut lines);
+        push_field("X-UID", uid.map(|uid| uid.to_string()), eol, &mut lines);
+    }
+    lines
 }
 
 /// Reports whether a field contains flags as bits.

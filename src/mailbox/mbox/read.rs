@@ -16,7 +16,7 @@ use super::variant::{Evidence, Variant, judge};
 use super::verdict::{Boundaries, BoundaryOptions, Extent, Overrides};
 use crate::mailbox::message::status::{self, OuterState, StatusFields, gmail::LabelSurvey};
 use crate::mailbox::message::uids::UidBase;
-use crate::mailbox::message::{Stamp, has_hole, header};
+use crate::mailbox::message::{Field, Stamp, has_hole, header};
 use crate::mailbox::source::Source;
 use crate::mailbox::source::format::{ForeignFormat, is_binary};
 use crate::mailbox::text::{grouped, grouped_plural, plural};
@@ -194,10 +194,20 @@ impl<'a> Mbox<'a> {
     /// Returns the UIDs of the mailbox, from the first message, be it the pseudo message or not. The first field counts,
     /// as in Dovecot and UW-IMAP.
     pub(crate) fn uid_base(&self) -> Option<UidBase> {
+        UidBase::parse(self.uid_base_field()?.value)
+    }
+
+    /// Returns the keywords after the UIDs of the mailbox, each with a blank before it.
+    pub(crate) fn uid_base_words(&self) -> String {
+        let words =
+            self.uid_base_field().map(|field| String::from_utf8_lossy(field.value)).unwrap_or_default();
+        words.split_ascii_whitespace().skip(2).map(|word| format!(" {word}")).collect()
+    }
+
+    fn uid_base_field(&self) -> Option<Field<'_>> {
         let first = self.messages().first().filter(|_| self.variant != Variant::Rfc822)?;
         let mut fields = header::fields(header::split(first.message(self.text)).header);
-        let field = fields.find(|field| field.is("X-IMAPbase") || field.is("X-IMAP"))?;
-        UidBase::parse(field.value)
+        fields.find(|field| field.is("X-IMAPbase") || field.is("X-IMAP"))
     }
 
     /// Completes what the header says by what the file says. Whether a message is read may depend on the Gmail labels

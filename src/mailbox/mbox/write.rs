@@ -14,7 +14,7 @@ use crate::mailbox::Result;
 use crate::mailbox::message::{Status, header};
 
 pub(crate) use super::from_line::FromLineSpec;
-pub(crate) use super::header_edit::{BodyLines, FlagFields, HeaderEdit};
+pub(crate) use super::header_edit::{BodyLines, FlagFields, HeaderEdit, UidFields};
 
 /// A message to write.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,7 @@ pub(crate) struct MboxMessage<'a> {
     pub status: Option<Status>,
     /// The keywords in a Maildir, separated by blanks. By default those of the header stay.
     pub keywords: Option<&'a str>,
+    pub uids: UidFields<'a>,
 }
 
 impl<'a> MboxMessage<'a> {
@@ -65,6 +66,7 @@ pub(crate) fn write(
             lines: split.header,
             complete: true,
             flag_fields: message.flag_fields(),
+            uids: message.uids,
             length: has_length(variant)
                 .then(|| ended() + quote::offsets_to_quote(split.body, quoting).count()),
             body: BodyLines::Of(split.body),
@@ -110,6 +112,7 @@ pub(crate) fn write_large(
             lines: split.header,
             complete: split.closed,
             flag_fields: message.flag_fields(),
+            uids: message.uids,
             length: (has_length(variant) && split.closed).then_some(length),
             body: if split.closed { BodyLines::Count(lines) } else { BodyLines::Unknown },
         },
@@ -249,21 +252,21 @@ impl MessageWriter {
                     out.extend_from_slice(part);
                 }
             }
-            HeaderEdit::Rewrite { lines, complete: true, flag_fields, length, body } => {
+            HeaderEdit::Rewrite { lines, complete: true, flag_fields, uids, length, body } => {
                 let ended = [lines, missing_line_end(lines.last(), eol)].concat();
                 // With that line end the last line may be the empty line.
                 let split = header::split(&ended);
-                let fields = FieldValues { flag_fields, length, body };
+                let fields = FieldValues { flag_fields, uids, length, body };
                 writer.changes.final_newline = ended.len() > lines.len();
                 writer.push_header(&from_line, EditedHeader::new(split.header, &fields, eol), &[], out);
                 writer.scan(&ended)?;
                 out.extend_from_slice(&ended[split.header.len()..]);
             }
-            HeaderEdit::Rewrite { lines, complete: false, flag_fields, length, body } => {
+            HeaderEdit::Rewrite { lines, complete: false, flag_fields, uids, length, body } => {
                 // The incomplete last field is copied unedited.
                 let cut = lines.len() - header::logical_lines(lines).last().map_or(0, |(last, _)| last.len());
                 let (lines, rest) = lines.split_at(cut);
-                let fields = FieldValues { flag_fields, length, body };
+                let fields = FieldValues { flag_fields, uids, length, body };
                 writer.push_header(&from_line, EditedHeader::new(lines, &fields, eol), rest, out);
                 writer.scan(lines)?;
                 writer.push(rest, out)?;
@@ -354,10 +357,35 @@ mod tests {
     const ENVELOPE: FromLineSpec<'static> = FromLineSpec::Generated { sender: b"a@b", epoch: 978_343_205 };
     const FROM: &str = "From a@b Mon Jan  1 10:00:05 2001\n";
 
+    #[test]
+    fn uids_replace_those_of_the_header_and_the_base_comes_first() {
+        let uids = UidFields::Set { base: Some("7 0000000009 Work"), uid: Some(4) };
+        let message = MboxMessage {
+            message: b"X-UID: 8\nX-IMAP: 1 2\nA: 1\nX-IMAPbase: 3 4\n\nx\n",
+            from_line: ENVELOPE,
+            status: None,
+            keywords: None,
+            uids,
+        };
+        let written = |uids| {
+            let mut out = Vec::new();
+            write(Variant::Mboxrd, &MboxMessage { uids, ..message }, &mut out).unwrap();
+            String::from_utf8(out).unwrap().replacen(FROM, "", 1)
+        };
+        assert_eq!(written(uids), "A: 1\nX-IMAPbase: 7 0000000009 Work\nX-UID: 4\n\nx\n\n");
+        assert_eq!(written(UidFields::Set { base: None, uid: None }), "A: 1\n\nx\n\n");
+        assert_eq!(written(UidFields::Keep), String::from_utf8_lossy(message.message).into_owned() + "\n");
+    }
+
     fn written_as(variant: Variant, message: &str, letters: &str, old: bool) -> String {
         let status = Some(Status { flags: Flags::parse(letters.as_bytes()), old });
-        let message =
-            MboxMessage { message: message.as_bytes(), from_line: ENVELOPE, status, keywords: None };
+        let message = MboxMessage {
+            message: message.as_bytes(),
+            from_line: ENVELOPE,
+            status,
+            keywords: None,
+            uids: UidFields::Keep,
+        };
         let mut out = Vec::new();
         write(variant, &message, &mut out).unwrap();
         String::from_utf8(out).unwrap()
@@ -395,7 +423,13 @@ mod tests {
         is_written("X-Mozilla-Status: 0001\n\n", "P", "X-Mozilla-Status: 1000\nStatus: O\n\n");
         let with_keywords = |message: &str, keywords| {
             let status = Some(Status::default());
-            let message = MboxMessage { message: message.as_bytes(), from_line: ENVELOPE, status, keywords };
+            let message = MboxMessage {
+                message: message.as_bytes(),
+                from_line: ENVELOPE,
+                status,
+                keywords,
+                uids: UidFields::Keep,
+            };
             let mut out = Vec::new();
             write(Variant::Mboxrd, &message, &mut out).unwrap();
             String::from_utf8(out).unwrap()
@@ -461,6 +495,7 @@ mod tests {
             from_line: ENVELOPE,
             status: None,
             keywords: None,
+            uids: UidFields::Keep,
         };
         assert_eq!(write(Variant::Mmdf, &framed, &mut Vec::new()), Err(Unrepresentable));
     }

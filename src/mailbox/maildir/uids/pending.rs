@@ -30,19 +30,29 @@ pub(crate) struct PendingUidLists {
 
 /// The directories and the options of a write.
 pub(crate) struct UidListWrite<'a> {
-    pub root: &'a Dir,
-    pub tmp: &'a Dir,
+    pub root: Dir,
+    pub tmp: Dir,
     pub mode: u32,
     /// Bring the list to stable storage before it is visible.
     pub flush: bool,
     pub cancel: &'a Cancel,
 }
 
-/// Dovecot's lock, held while messages become visible.
-#[derive(Debug)]
-pub(crate) struct UidListLock {
+/// Dovecot's lock, held while messages become visible. Dropped before [`UidListLock::keep`] it puts the old lists back:
+/// without messages, the manifest does not name the new ones.
+pub(crate) struct UidListLock<'a> {
     lock: MailboxLock,
     refreshed: Instant,
+    write: UidListWrite<'a>,
+    undo: Vec<&'a UidListChange>,
+    /// The lists have the messages of the run.
+    pub(crate) has_lists: bool,
+}
+
+#[derive(Clone, Copy)]
+struct CreateOptions {
+    mode: u32,
+    flush: bool,
 }
 
 impl PendingUidLists {
@@ -59,53 +69,49 @@ impl PendingUidLists {
     /// Writes the lists into a Maildir that no server sees yet, in the place of those of a killed run.
     pub(crate) fn stage(&self, root: &Dir, mode: u32, flush: bool) -> Result<()> {
         for UidListChange { name, after, .. } in &self.changes {
-            root.unlink_if_exists(OsStr::new(name))?;
-            let file = root.create_with(OsStr::new(name), mode, after)?;
-            if flush {
-                durable::sync_file(&file).map_err(Error::io("flush", root.path().join(name)))?;
-            }
+            create(root, OsStr::new(name), after, CreateOptions { mode, flush })?;
         }
         Ok(())
     }
 
-    /// Takes the lock and replaces the lists. Returns None if another program has changed one meanwhile: then none is
-    /// touched.
+    /// Takes the lock and replaces the lists, unless another program has changed one meanwhile: then all stay.
     ///
     /// # Errors
     /// [`Error::UidsNotKept`] for such a list if the UIDs are required, [`Error::Locked`], [`Error::Interrupted`],
     /// [`Error::Io`].
-    pub(crate) fn replace(&self, write: &UidListWrite<'_>) -> Result<Option<UidListLock>> {
-        let UidListWrite { root, cancel, .. } = *write;
+    pub(crate) fn replace<'a>(&'a self, write: UidListWrite<'a>) -> Result<UidListLock<'a>> {
+        let UidListWrite { root, cancel, .. } = &write;
         let path = root.path().join(LIST_NAME);
         // The lock is that of the file, which may not exist yet.
         let open =
             || root.as_fd().try_clone_to_owned().map(File::from).map_err(Error::io("open", root.path()));
         let (lock, _) = lock::acquire_with(&path, open, LockMode::Write, &self.locks, cancel)?;
+        let mut has_lists = true;
         for UidListChange { name, before, .. } in &self.changes {
             if read(root, name)? != *before {
-                let path = root.path().join(name);
-                return if self.is_required { Err(changed_meanwhile(path)) } else { Ok(None) };
+                if self.is_required {
+                    return Err(changed_meanwhile(path));
+                }
+                has_lists = false;
             }
         }
-        for change in self.changes.iter().filter(|change| change.before.as_ref() != Some(&change.after)) {
-            write.replace(change)?;
+        let mut locked = UidListLock { lock, refreshed: Instant::now(), write, undo: Vec::new(), has_lists };
+        let is_new = |change: &&UidListChange| has_lists && change.before.as_ref() != Some(&change.after);
+        for change in self.changes.iter().filter(is_new) {
+            locked.write.replace(change.name, &change.after)?;
+            locked.undo.push(change);
         }
-        Ok(Some(UidListLock { lock, refreshed: Instant::now() }))
+        Ok(locked)
     }
 }
 
 impl UidListWrite<'_> {
-    fn replace(&self, change: &UidListChange) -> Result<()> {
-        let UidListWrite { root, tmp, mode, flush, .. } = *self;
-        let mut partial = OsString::from(change.name);
+    fn replace(&self, name: &str, text: &[u8]) -> Result<()> {
+        let UidListWrite { root, tmp, mode, flush, .. } = self;
+        let mut partial = OsString::from(name);
         partial.push(PARTIAL_SUFFIX);
-        // A killed run may have left one over.
-        tmp.unlink_if_exists(&partial)?;
-        let written = tmp.create_with(&partial, mode, &change.after).and_then(|file| match flush {
-            true => durable::sync_file(&file).map_err(Error::io("flush", tmp.path().join(&partial))),
-            false => Ok(()),
-        });
-        let done = written.and_then(|()| tmp.replace_in(&partial, root, OsStr::new(change.name)));
+        let written = create(tmp, &partial, text, CreateOptions { mode: *mode, flush: *flush });
+        let done = written.and_then(|()| tmp.replace_in(&partial, root, OsStr::new(name)));
         done.inspect_err(|_| {
             // The first error is reported.
             let _ = tmp.unlink_if_exists(&partial);
@@ -113,7 +119,35 @@ impl UidListWrite<'_> {
     }
 }
 
-impl UidListLock {
+/// Creates a file, in the place of one that a killed run may have left.
+fn create(dir: &Dir, name: &OsStr, text: &[u8], options: CreateOptions) -> Result<()> {
+    dir.unlink_if_exists(name)?;
+    let file = dir.create_file(name, options.mode)?;
+    let written = durable::write_all(&file, text).and_then(|()| match options.flush {
+        true => durable::sync_file(&file),
+        false => Ok(()),
+    });
+    written.map_err(Error::io("write", dir.path().join(name)))
+}
+
+impl Drop for UidListLock<'_> {
+    fn drop(&mut self) {
+        for UidListChange { name, before, .. } in self.undo.drain(..) {
+            // The first error is reported.
+            let _ = match before {
+                Some(text) => self.write.replace(name, text),
+                None => self.write.root.unlink_if_exists(OsStr::new(name)),
+            };
+        }
+    }
+}
+
+impl UidListLock<'_> {
+    /// Keeps the lists: a message is visible, or none was to come.
+    pub(crate) fn keep(&mut self) {
+        self.undo.clear();
+    }
+
     /// Keeps servers from taking the lock over, if it is time.
     pub(crate) fn refresh(&mut self) {
         if self.refreshed.elapsed() > REFRESH {
