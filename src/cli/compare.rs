@@ -78,10 +78,12 @@ pub(crate) fn compare(job: &CompareJob<'_>, reporter: &mut Reporter) -> Result<O
     let here = job.mailboxes.iter().map(Side::new).collect::<Result<Vec<_>>>()?;
     let there = Side::new(job.other)?;
     let both_have_folders = here.iter().any(Side::has_folders) && there.has_folders();
-    // The folders of labels are not those of the source.
+    // The folders of labels are not those of a tree.
     let are_labels = || {
-        let roots = here.iter().chain([&there]).filter_map(Side::maildir);
-        job.args.labels.unwrap_or_else(|| AskedChanges::read(roots).labels).are_folders()
+        let sides = || here.iter().chain([&there]);
+        let labels = || AskedChanges::read(sides().filter_map(Side::maildir)).labels;
+        let has_tree = sides().any(|side| side.maildir().is_none());
+        has_tree && job.args.labels.unwrap_or_else(labels).are_folders()
     };
     let by_folder = job.folders.is_used() || both_have_folders && !are_labels();
     let mut trees = Vec::new();

@@ -1,12 +1,14 @@
 //! Properties that hold for any bytes. Property tests and the fuzz targets call them; no other build contains them.
 //! Each function panics where its property does not hold.
 
+mod archive;
 mod delivery;
 mod lmtp;
 mod mbox;
 mod message;
 mod transport;
 
+pub use archive::*;
 pub use delivery::*;
 pub use lmtp::*;
 pub use mbox::*;

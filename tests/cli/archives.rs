@@ -140,6 +140,38 @@ fn an_archive_is_converted_as_the_directory_it_unpacks_to() {
     }
 }
 
+#[test]
+fn a_member_with_holes_is_read_as_it_was_packed() {
+    let archives = Archives::new();
+    archives.put("inbox", many(2));
+    archives.shell("truncate -s 3M inbox && printf '\\nFrom a@b Mon Jan  3 10:00:00 2005\\nSubject: late\\n\\nx\\n' >> inbox");
+    archives.shell("truncate -s 5M inbox");
+    let kinds = [
+        "--format=gnu",
+        "--format=pax --sparse-version=0.0",
+        "--format=pax --sparse-version=0.1",
+        "--format=pax",
+    ];
+    for (n, options) in kinds.iter().enumerate() {
+        archives
+            .shell(&format!("tar --sparse {options} -cf ../{n} . && [ $(stat -c %s ../{n}) -lt 100000 ]"));
+    }
+    // In memory, reading a hole fills it.
+    assert!(archives.convert("tree", "unpacked").text().contains("mbox-nul"));
+    for (n, options) in kinds.iter().enumerate() {
+        let out = format!("out{n}");
+        assert!(archives.convert(&n.to_string(), &out).text().contains("mbox-nul"), "{options}");
+        assert!(
+            converted_mail(&archives.path(&out)) == converted_mail(&archives.path("unpacked")),
+            "{options}"
+        );
+    }
+    // A hole of terabytes is packed into nothing.
+    archives.shell("truncate -s 3T inbox && tar --sparse -cf ../endless .");
+    let run = archives.convert("endless", "Endless").exits(1);
+    assert!(reported(&run, "tree-mail-skipped")["inbox"].contains("more than 1 GiB are holes"));
+}
+
 /// Changes a command in place.
 trait Tap {
     fn tap(self, change: impl FnOnce(&mut Command)) -> Command;

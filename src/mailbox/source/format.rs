@@ -8,7 +8,9 @@ use crate::mailbox::Error;
 /// How many first bytes of a file [`ForeignFormat::recognize`] needs: one block of a tar archive.
 pub(crate) const FORMAT_HEAD: usize = 512;
 
-/// The remedy for archives.
+/// The remedy for archives that are read, on standard input or in a tree.
+const ITSELF: Option<&str> = Some("name the archive itself as a source, as a file and without a prefix");
+/// The remedy for other archives.
 const UNPACK: Option<&str> = Some("unpack it first");
 const ICONV: Option<&str> = Some("convert it with iconv, for example iconv -f UTF-16 -t UTF-8");
 const MAILUTIL: Option<&str> = Some("convert it to mbox with mailutil copy");
@@ -63,10 +65,10 @@ const MAGIC_NUMBERS: &[(&[u8], &str, Option<&str>)] = &[
     (b"070707", "a cpio archive", UNPACK),
     (b"!<arch>\n", "an ar archive", UNPACK),
     (b"!<thin>\n", "an ar archive", UNPACK),
-    (b"PK\x03\x04", "a zip archive", UNPACK),
-    (b"PK\x05\x06", "a zip archive", UNPACK),
-    (b"PK\x07\x08", "a zip archive", UNPACK),
-    (b"PK00PK\x03\x04", "a zip archive", UNPACK),
+    (b"PK\x03\x04", "a zip archive", ITSELF),
+    (b"PK\x05\x06", "a zip archive", ITSELF),
+    (b"PK\x07\x08", "a zip archive", ITSELF),
+    (b"PK00PK\x03\x04", "a zip archive", ITSELF),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
     (b"Rar!\x1a\x07", "a rar archive", UNPACK),
     (b"RE~^", "a rar archive", UNPACK),
@@ -88,7 +90,7 @@ type Test = fn(&[u8]) -> bool;
 const TESTS: &[(Test, &str, Option<&str>)] = &[
     (is_utf32, "UTF-32 text", ICONV),
     (is_utf16, "UTF-16 text", ICONV),
-    (is_tar, "a tar archive", UNPACK),
+    (is_tar, "a tar archive", ITSELF),
     (is_binary_cpio, "a cpio archive", UNPACK),
     (is_lha, "an lha archive", UNPACK),
     (is_dbox, "a Dovecot dbox file", Some("convert its user's mail with doveadm backup maildir:DIR")),

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::{Folder, TreeMailbox};
+use super::folder::Folder;
 
 /// What Google exported into an mbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,19 +35,22 @@ fn split_at_mark(sender: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Names the folders of a Takeout: a group is a folder of its name. The directory in which all other mail is, such as
 /// `Takeout/Mail`, is no part of the names. Where exports are in several directories, their names stay.
-pub(crate) fn name_folders(mailboxes: &mut [TreeMailbox], exports: &HashMap<PathBuf, TakeoutExport>) {
+pub(crate) fn name_folders<'a>(
+    mailboxes: impl Iterator<Item = (&'a Path, &'a mut Folder)>,
+    exports: &HashMap<PathBuf, TakeoutExport>,
+) {
     let is_mail = |path: &PathBuf| exports.get(path) == Some(&TakeoutExport::Mail);
     let mut directories: Vec<Option<&Path>> =
         exports.keys().filter(|path| is_mail(path)).map(|path| path.parent()).collect();
     directories.sort();
     directories.dedup();
     let is_in_one = directories.len() == 1;
-    for mailbox in mailboxes {
-        match exports.get(&mailbox.path) {
-            Some(TakeoutExport::Group(name)) => mailbox.folder = Folder(vec![name.clone()]),
+    for (path, folder) in mailboxes {
+        match exports.get(path) {
+            Some(TakeoutExport::Group(name)) => *folder = Folder(vec![name.clone()]),
             Some(TakeoutExport::Mail) if is_in_one => {
-                let name = mailbox.folder.0.pop();
-                mailbox.folder = Folder(name.into_iter().collect());
+                let name = folder.0.pop();
+                *folder = Folder(name.into_iter().collect());
             }
             _ => {}
         }

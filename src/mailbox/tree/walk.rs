@@ -386,7 +386,8 @@ impl Walk<'_> {
         }
         // A tree with a list of names has been converted: its folders have their names.
         if self.renames.is_empty() {
-            takeout::name_folders(&mut self.tree.mailboxes, &self.takeout);
+            let folders = self.tree.mailboxes.iter_mut().map(|found| (&*found.path, &mut found.folder));
+            takeout::name_folders(folders, &self.takeout);
         }
         self.tree.mailboxes.sort_by(|a, b| a.path.cmp(&b.path));
         self.tree

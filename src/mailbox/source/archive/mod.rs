@@ -81,10 +81,7 @@ pub(crate) fn read(path: &Path, earlier: &[PathBuf], spooling: &SpoolOptions<'_>
         recognize_file(&file, path)?.ok_or_else(|| Error::not_a_mailbox(path, "it is no archive"))?;
     let limits = Limits::new(path, spooling);
     let mut members = MemberSpool::new(path, earlier, spooling, &limits)?;
-    match format {
-        ArchiveFormat::Tar(compression) => tar::read(&file, compression, &mut members, &limits)?,
-        ArchiveFormat::Zip => zip::read(&file, before.st_size.cast_unsigned(), &mut members, &limits)?,
-    }
+    read_members(&file, before.st_size.cast_unsigned(), format, &mut members, &limits)?;
     let after = state()?;
     if (before.st_size, before.st_mtime, before.st_mtime_nsec)
         != (after.st_size, after.st_mtime, after.st_mtime_nsec)
@@ -94,4 +91,37 @@ pub(crate) fn read(path: &Path, earlier: &[PathBuf], spooling: &SpoolOptions<'_>
     let (table, files, unread, repeated) = members.finish()?;
     archived::register(path, real, table, files).map_err(Error::io("read", path))?;
     Ok(OpenArchive { root: member_path::root_of(path), unread, repeated })
+}
+
+fn read_members(
+    file: &File,
+    size: u64,
+    format: ArchiveFormat,
+    members: &mut MemberSpool<'_>,
+    limits: &Limits,
+) -> Result<()> {
+    match format {
+        ArchiveFormat::Tar(compression) => tar::read(file, compression, members, limits),
+        ArchiveFormat::Zip => zip::read(file, size, members, limits),
+    }
+}
+
+/// Reads bytes as an archive of this path, and returns the directory that it is read as.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_bytes(
+    bytes: &[u8],
+    format: ArchiveFormat,
+    path: &Path,
+    spooling: &SpoolOptions<'_>,
+) -> Result<PathBuf> {
+    use crate::mailbox::fs::durable;
+    let failed = |e| Error::io("write", path)(e);
+    let file = durable::memory_file("archive").map_err(failed)?;
+    durable::write_all(&file, bytes).map_err(failed)?;
+    let limits = Limits::new(path, spooling);
+    let mut members = MemberSpool::new(path, &[], spooling, &limits)?;
+    read_members(&file, bytes.len() as u64, format, &mut members, &limits)?;
+    let (table, files, ..) = members.finish()?;
+    archived::register(path, path.to_owned(), table, files).map_err(failed)?;
+    Ok(member_path::root_of(path))
 }

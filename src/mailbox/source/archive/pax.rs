@@ -102,7 +102,7 @@ mod tests {
         let mut found = Extensions::default();
         found.read(b"12 path=a\nb\n20 mtime=-1.5000000\n9 size=7\n30 path");
         assert_eq!((found.path.as_deref(), found.mtime, found.size), (Some(&b"a\nb"[..]), Some(-2), Some(7)));
-        found.read(b"22 GNU.sparse.name=x\n\n25 GNU.sparse.map=0,5,9,1\n\xff");
+        found.read(b"22 GNU.sparse.name=x\n\n26 GNU.sparse.map=0,5,9,1\n\xff");
         assert_eq!(found.path.as_deref(), Some(&b"x\n"[..]));
         let parts = [SparsePart { start: 0, length: 5 }, SparsePart { start: 9, length: 1 }];
         assert_eq!(found.sparse, parts);
