@@ -53,6 +53,6 @@ pub(crate) use report::{Input, Outcome, Report};
 pub(crate) use resume::{ResumePoint, SectionProgress};
 pub(crate) use section::{CheckedChunk, SectionSource, StagedFile};
 pub(crate) use source_list::SourceList;
-pub(crate) use split::YearSplit;
+pub(crate) use split::{SplitOptions, YearSplit};
 pub(crate) use uid_lists::{ListBuilder, NumberedMessage, UidPlan};
 pub(crate) use uid_options::{SourceUids, UidCounts, UidFormat, UidOptions, UidPolicy};

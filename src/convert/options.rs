@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::fmt::temporal::DateTimePrinter;
 
-use super::{Dedupe, RenderOptions, UidOptions};
+use super::{Dedupe, RenderOptions, SplitOptions, UidOptions};
 use crate::mailbox::Context;
 use crate::mailbox::fs::Modes;
 use crate::mailbox::fs::sync_group::SyncGroup;
@@ -42,8 +42,8 @@ pub(crate) struct ImportOptions<'a> {
     pub(crate) render: RenderOptions,
     pub(crate) dedupe: Dedupe,
     pub(crate) selection: Selection,
-    /// Puts each message into the folder of its year in this time zone.
-    pub(crate) split: Option<jiff::tz::TimeZone>,
+    /// Puts each message into the folder of its year.
+    pub(crate) split: Option<SplitOptions>,
     /// The zone of From_ lines that name none.
     pub(crate) from_zone: Option<jiff::tz::TimeZone>,
     /// The date that is tried first.

@@ -2,7 +2,6 @@
 
 use std::sync::Mutex;
 
-use jiff::tz::TimeZone;
 use rayon::prelude::*;
 
 use super::assumptions::{Assumptions, FlagFields, FlagStats};
@@ -11,7 +10,7 @@ use super::planned::{Disposition, FolderPlacement};
 use super::render::render;
 use super::{
     Dedupe, FolderIndex, LabelFolders, MailStats, NameTable, PlannedMessage, PreviousMessages, RenderOptions,
-    Rendered, SourceUids, YearSplit,
+    Rendered, SourceUids, SplitOptions, YearSplit,
 };
 use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::maildir::{Unique, keywords};
@@ -72,8 +71,8 @@ pub(crate) struct PlanOptions {
     pub(crate) dates: DateRules,
     pub(crate) dedupe: Dedupe,
     pub(crate) selection: Selection,
-    /// Puts each message into the folder of its year in this time zone.
-    pub(crate) split: Option<TimeZone>,
+    /// Puts each message into the folder of its year.
+    pub(crate) split: Option<SplitOptions>,
     /// Report what is assumed about flags and dates.
     pub(crate) reports_assumptions: bool,
     /// The messages of this source that earlier runs wrote.
@@ -191,14 +190,15 @@ fn number_messages(mbox: &Mbox<'_>, messages: &mut [PlannedMessage]) -> Option<S
 
 /// The folders of the years of a source.
 struct YearFolders {
+    split: SplitOptions,
     years: YearSplit,
     /// By the number of the year.
     folders: Vec<FolderIndex>,
 }
 
 impl YearFolders {
-    fn new(zone: TimeZone) -> YearFolders {
-        YearFolders { years: YearSplit::new(zone), folders: Vec::new() }
+    fn new(split: SplitOptions) -> YearFolders {
+        YearFolders { years: YearSplit::new(split.zone.clone()), split, folders: Vec::new() }
     }
 
     /// Returns the folder of a message. The date of the source is not the date of a message, unless the user says so.
@@ -211,7 +211,7 @@ impl YearFolders {
         let has_date = planned.origin.is_of_message() || rules.first == Some(planned.origin);
         let number = self.years.number(has_date.then_some(planned.epoch));
         if number == self.folders.len() {
-            self.folders.push(folders.intern(vec![self.years.name(number).to_owned()]));
+            self.folders.push(folders.intern(self.split.levels(self.years.name(number))));
         }
         self.folders[number]
     }

@@ -6,8 +6,26 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use crate::mailbox::message::Selection;
+
 /// The name of the part for messages without a real date.
 const UNDATED: &str = "undated";
+
+/// How messages are spread over folders by year.
+#[derive(Debug, Clone)]
+pub(crate) struct SplitOptions {
+    /// The time zone of the years.
+    pub(crate) zone: TimeZone,
+    /// The levels of the folder that has the folders of the years; none for the Maildir itself.
+    pub(crate) base: Vec<String>,
+}
+
+impl SplitOptions {
+    /// Returns the levels of the folder of a year.
+    pub(crate) fn levels(&self, year: &str) -> Vec<String> {
+        self.base.iter().map(String::as_str).chain([year]).map(str::to_owned).collect()
+    }
+}
 
 /// The years of the messages so far, numbered from 0 as they occur.
 #[derive(Debug)]
@@ -65,6 +83,12 @@ impl YearSplit {
 
     pub(crate) fn count(&self) -> usize {
         self.years.len()
+    }
+
+    /// Returns the selection of the messages of a year. Those without a real date are dated 0.
+    pub(crate) fn selection(&self, number: usize) -> Selection {
+        let seconds = self.years[number].seconds.clone().unwrap_or(0..1);
+        Selection { since: Some(seconds.start), before: Some(seconds.end) }
     }
 
     pub(crate) fn name(&self, number: usize) -> &str {

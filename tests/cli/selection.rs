@@ -405,9 +405,9 @@ fn a_directory_of_mboxes_gets_one_for_each_year() {
 #[test]
 fn a_split_that_cannot_be_is_refused_with_what_can() {
     let setup = Setup::new();
-    let (source, maildir) = (setup.file("in", mbox(&DATES)), maildir_of(&setup, "source"));
+    let source = setup.file("in", mbox(&DATES));
     let mbox = PathBuf::from(format!("mbox:{}", setup.path("out").display()));
-    let copy = PathBuf::from(format!("maildir:{}", setup.maildir().display()));
+    let files = PathBuf::from(format!("eml:{}", setup.path("out").display()));
     for (args, paths, words) in [
         (&["--split=month"][..], [&source, &setup.maildir()], "--split: invalid value month: use year"),
         (&["--split=year"], [&source, &mbox], "mbox:DIR/"),
@@ -416,10 +416,65 @@ fn a_split_that_cannot_be_is_refused_with_what_can() {
             [&source, &setup.maildir()],
             "--split: makes folders by year",
         ),
-        (&["--split=year"], [&maildir, &copy], "--split"),
+        (&["--split=year"], [&source, &files], "--split"),
     ] {
         let run = convert_in("UTC", args, &[paths[0], paths[1]]).exits(2);
         assert!(run.stderr.contains(words), "{}", run.stderr);
     }
     assert!(!setup.maildir().exists() && !setup.path("out").exists());
+}
+
+#[test]
+fn a_copy_has_a_folder_for_each_year() {
+    let setup = Setup::new();
+    let source = maildir_of(&setup, "source");
+    let to = PathBuf::from(format!("maildir:{}", setup.maildir().display()));
+    let paths = [&*source, &*to];
+    assert_eq!(counts(convert_in("UTC", &["-n", "--split=year"], &paths)), [6, 0, 0]);
+    assert!(!setup.maildir().exists());
+    assert_eq!(counts(convert_in("UTC", &["--split=year", "--since=2015"], &paths)), [3, 0, 3]);
+    assert_eq!(by_folder(&setup.maildir()), expected(&[(".2015", &[3, 4, 5])]));
+    assert_eq!(counts(convert_in("UTC", &["--split=year"], &paths)), [3, 3, 0]);
+    assert_eq!(by_folder(&setup.maildir()), expected(&[(".2014", &[0, 1, 2]), (".2015", &[3, 4, 5])]));
+    let before = tree(&setup.maildir());
+    let run = convert_in("UTC", &["--split=year"], &paths);
+    let known = run.findings().iter().filter(|found| found["code"] == "source-known").count();
+    assert_eq!((counts(run), known), ([0, 6, 0], 1));
+    assert!(tree(&setup.maildir()) == before, "nothing is touched");
+    let maildir = setup.maildir();
+    verify(&source, &["--against", maildir.to_str().unwrap()], 0);
+    verify(&maildir, &[], 0);
+}
+
+#[test]
+fn a_tree_has_the_years_of_each_folder() {
+    let setup = Setup::new();
+    let mail = setup.path("Mail");
+    fs::create_dir(&mail).unwrap();
+    fs::write(mail.join("inbox"), mbox(&DATES[2..4])).unwrap();
+    fs::write(mail.join("Sent"), mbox(&DATES)).unwrap();
+    fs::rename(maildir_of(&setup, "source"), mail.join("Old")).unwrap();
+    let paths = [&*mail, &*setup.maildir()];
+    let all = [
+        (".2014", &[0][..]),
+        (".2015", &[1]),
+        (".Old.2014", &[0, 1, 2]),
+        (".Old.2015", &[3, 4, 5]),
+        (".Sent.2014", &[0, 1, 2]),
+        (".Sent.2015", &[3, 4, 5]),
+    ];
+    assert_eq!(counts(convert_in("UTC", &["-n", "--split=year"], &paths)), [14, 0, 0]);
+    assert!(!setup.maildir().exists());
+    assert_eq!(counts(convert_in("UTC", &["--split=year"], &paths)), [14, 0, 0]);
+    assert_eq!(by_folder(&setup.maildir()), expected(&all));
+    assert_eq!(counts(convert_in("UTC", &["--split=year"], &paths)), [0, 14, 0]);
+    verify(&setup.maildir(), &[], 0);
+    let sent = mail.join("Sent");
+    same(&setup.exact(&["--source".as_ref(), sent.as_os_str()]), mbox(&DATES).as_bytes(), "--exact");
+    // A bad mailbox does not stop the others, and new mail goes to its year.
+    fs::write(&sent, mbox(&DATES) + &received(6, "Fri Jan  1 12:00:00 2016")).unwrap();
+    assert_eq!(counts(convert_in("UTC", &["--split=year"], &paths)), [1, 14, 0]);
+    assert_eq!(numbers(&setup.maildir().join(".Sent.2016")), [6]);
+    let fs_layout = convert_in("UTC", &["--split=year", "--layout=fs"], &[&mail, &setup.path("out")]);
+    assert!(fs_layout.exits(2).stderr.contains("--layout fs"));
 }

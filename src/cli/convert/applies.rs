@@ -52,7 +52,7 @@ const TAKEN_BY: &[(&str, Jobs)] = &[
     ("dedupe", PLANNED),
     ("since", TO_MAILDIR | TO_MBOX),
     ("before", TO_MAILDIR | TO_MBOX),
-    ("split", IMPORT | TREE_EXPORT),
+    ("split", IMPORT | COPY | TREE),
     ("new_source", PLANNED),
     ("manifest", IMPORT | COPY | EXPORT_MAILDIR | STREAM | RESTORE),
     ("no_manifest", TO_MAILDIR | EXPORT_MAILDIR | TREE_EXPORT | STREAM),
@@ -145,10 +145,7 @@ fn reason(id: &str, taken: Jobs, jobs: Jobs) -> &'static str {
         (_, RESTORE) => "cannot be used with --exact, which restores the bytes that were converted",
         (_, STREAM) => "is for a file, and the destination is standard output",
         ("manifest", TREE) => "is not for folders: each folder keeps its own; convert that mailbox by itself",
-        ("split", _) if jobs & TREE != 0 => {
-            "is not for folders in a Maildir; convert each mailbox by itself, or name mbox:DIR/"
-        }
-        ("split", _) if jobs & COPY == 0 => "writes an mbox for each year; name a directory, as mbox:DIR/",
+        ("split", _) => "writes an mbox for each year; name a directory, as mbox:DIR/",
         ("boundaries", TREE) => "is not for folders: it is for one mbox; convert that mailbox by itself",
         _ if jobs & TO_MAILDIR != 0 && taken & TO_MAILDIR == 0 => {
             "is for an mbox; a Maildir is only added to"

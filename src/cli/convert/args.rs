@@ -21,8 +21,8 @@ use crate::convert::USUAL_HOST;
 use crate::convert::export::OutputMode;
 use crate::convert::restore::{RestoreOptions, RestoreTarget, SourceSelector};
 use crate::convert::{
-    Dedupe, DestinationOptions, ExportOptions, ImportOptions, Input, RenderOptions, UidFormat, UidOptions,
-    UidPolicy,
+    Dedupe, DestinationOptions, ExportOptions, ImportOptions, Input, RenderOptions, SplitOptions, UidFormat,
+    UidOptions, UidPolicy,
 };
 use crate::mailbox::fs::Modes;
 use crate::mailbox::maildir::Fsync;
@@ -332,6 +332,10 @@ impl ConvertArgs {
         })
     }
 
+    pub(super) fn split(&self) -> Option<SplitOptions> {
+        self.split.clone().map(|zone| SplitOptions { zone, base: Vec::new() })
+    }
+
     /// Returns the option that makes folders of one mbox.
     pub(super) fn folders_option(&self) -> Option<&'static str> {
         match () {
@@ -367,7 +371,7 @@ impl ConvertArgs {
             },
             dedupe: self.dedupe.unwrap_or_default(),
             selection: self.selection(),
-            split: self.split.clone(),
+            split: self.split(),
             from_zone: self.from_zone.clone(),
             // The From_ line comes first anyway.
             date: Some(self.date).filter(|&date| date != Origin::FromLine),

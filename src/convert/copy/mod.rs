@@ -6,6 +6,7 @@
 //! destination does not come back. Two messages with one name and different bytes stay two: the second one gets
 //! a new name.
 
+mod by_year;
 mod collisions;
 mod copied;
 mod letters;
@@ -24,10 +25,13 @@ use crate::convert::{
     ResumePoint, SourceList, Totals, UidPlan,
 };
 use crate::mailbox::fs::Dir;
-use crate::mailbox::maildir::{DestinationState, Entry, KeywordTable, Leftover, MaildirWriter, write};
+use crate::mailbox::maildir::{
+    DestinationState, Entry, KeywordTable, Leftover, MaildirReader, MaildirWriter, write,
+};
 use crate::mailbox::manifest::{self, Digest, ManifestLocation, SourceState};
 use crate::mailbox::message::Selection;
 use crate::mailbox::{Code, Context, Error, Finding, Result};
+pub(crate) use by_year::copy_by_year;
 use copied::CopiedMessages;
 use letters::LetterMapping;
 use plan::{CopyPlan, Planner};
@@ -44,7 +48,19 @@ pub(crate) fn copy_maildir(
     options: &DestinationOptions<'_>,
     context: &Context<'_>,
 ) -> Outcome {
-    let mut copy = Copy { source, selection, options, context, findings: Vec::new(), bytes: 0, state: None };
+    copy_entries(source, None, selection, options, context)
+}
+
+/// Copies only some messages of a Maildir, if there are `entries`.
+fn copy_entries(
+    source: &Path,
+    entries: Option<Vec<Entry>>,
+    selection: Selection,
+    options: &DestinationOptions<'_>,
+    context: &Context<'_>,
+) -> Outcome {
+    let mut copy =
+        Copy { source, entries, selection, options, context, findings: Vec::new(), bytes: 0, state: None };
     let done = copy.run().map(|totals| (totals, FolderCount::inbox(&totals)));
     let outcome = Outcome::new(done, 1, copy.bytes);
     let report = Report { state: copy.state, ..Report::new(source, copy.findings) };
@@ -54,6 +70,8 @@ pub(crate) fn copy_maildir(
 /// A copy while it runs.
 struct Copy<'a> {
     source: &'a Path,
+    /// Only these messages.
+    entries: Option<Vec<Entry>>,
     selection: Selection,
     options: &'a DestinationOptions<'a>,
     context: &'a Context<'a>,
@@ -69,7 +87,10 @@ impl Copy<'_> {
         let Copy { source, selection, options, context, .. } = *self;
         let destination = Destination::look(options)?;
         refuse_itself(source, options.path, &destination.state)?;
-        let maildir = SourceMaildir::open(source, context.now)?;
+        let maildir = match self.entries.take() {
+            Some(entries) => SourceMaildir { files: MaildirReader::open(source, context.now)?, entries },
+            None => SourceMaildir::open(source, context.now)?,
+        };
         self.state = options.folder.map(|_| source_state(&maildir.entries));
         let name = manifest::source_name(source);
         if let Some(totals) = self.find_all_known(&maildir, &name, &destination)? {

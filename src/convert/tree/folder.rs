@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{TreeEntry, TreeOptions};
-use crate::convert::copy::copy_maildir;
+use crate::convert::copy::{copy_by_year, copy_maildir};
 use crate::convert::export::export;
 use crate::convert::import::import_mboxes;
 use crate::convert::{ExportOptions, ExportSource, ImportOptions, Input, Outcome, Report, Totals};
@@ -78,7 +78,11 @@ impl FolderConversion<'_> {
                 let outcome = match self.options.layout.is_export() {
                     true => export(&[ExportSource::Maildir(path.clone())], &self.export, &self.context).0,
                     false => {
-                        copy_maildir(path, self.import.selection, &self.import.destination, &self.context)
+                        let ImportOptions { destination, selection, split, .. } = &self.import;
+                        match split {
+                            Some(split) => copy_by_year(path, *selection, split, destination, &self.context),
+                            None => copy_maildir(path, *selection, destination, &self.context),
+                        }
                     }
                 };
                 self.outcome.add(Ok(outcome), self.stop);

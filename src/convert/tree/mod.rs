@@ -13,11 +13,13 @@ mod options;
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::convert::export::{ExportedMessages, OutputMode};
-use crate::convert::{DestinationOptions, ExportOptions, ImportOptions, Report, Totals};
+use crate::convert::labels::parse_directory;
+use crate::convert::{DestinationOptions, ExportOptions, ImportOptions, Report, SplitOptions, Totals};
 use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::fs::{Dir, files, ignore_poison, parent_of};
 use crate::mailbox::maildir::destination::check_destination;
@@ -81,6 +83,9 @@ impl Conversion<'_> {
         let mut listed = self.read_list()?;
         self.refuse_other_layout(&listed)?;
         self.create_root(entries)?;
+        if self.options.import.split.is_some() && !self.options.layout.is_export() {
+            return self.convert_by_year(entries, outcome);
+        }
         self.find_previous(entries)?;
         self.find_fates(entries, &listed)?;
         let mut versions = Vec::with_capacity(entries.len());
@@ -107,6 +112,35 @@ impl Conversion<'_> {
             self.flush_list(&listed)?;
         }
         self.subscribe(entries, &mut outcome.findings)
+    }
+
+    /// Converts one mailbox after the other into the root, whose folders are those of all years.
+    fn convert_by_year(&self, entries: &[TreeEntry], outcome: &mut TreeOutcome) -> Result<()> {
+        if self.options.layout == Layout::Fs {
+            let reason = "makes folders of Maildir++; leave out --layout fs";
+            return Err(Error::usage("--split", reason));
+        }
+        let stop = StopAll::default();
+        for entry in entries {
+            outcome.folders.push(self.convert_folder(entry, None, Round::First, &stop));
+            if let Some(error) = ignore_poison(stop.lock()).take() {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns how the messages of a mailbox are split, if they are.
+    fn split(&self, entry: &TreeEntry) -> Result<Option<SplitOptions>> {
+        let Some(split) = self.options.import.split.clone() else { return Ok(None) };
+        let directory = &entry.name.directory;
+        if self.options.layout.is_export() || directory.as_os_str().is_empty() {
+            return Ok(Some(split));
+        }
+        let levels = parse_directory(directory.as_os_str().as_bytes());
+        let reason = "is not text, so the folder cannot have years; --map gives it another name";
+        let base = levels.ok_or_else(|| Error::destination(directory, reason))?;
+        Ok(Some(SplitOptions { base, ..split }))
     }
 
     /// An mbox is written once: a second mailbox would replace the first one instead of following it. Only the user
@@ -254,12 +288,14 @@ impl Conversion<'_> {
             events.finish();
             return outcome;
         }
-        // The years of INBOX are in the directory itself.
-        let is_root = self.options.export.split.is_some() && entry.name.folder == Folder::INBOX;
+        // The folders of all years are in the root, and the mboxes of the years of INBOX.
+        let is_maildir = !self.options.layout.is_export();
+        let is_root =
+            self.options.import.split.is_some() && (is_maildir || entry.name.folder == Folder::INBOX);
         let directory = if is_root { Path::new("") } else { &entry.name.directory };
         let placed = self.refuse_moved(entry).and_then(|()| self.create_parents(directory));
-        let destination = match placed {
-            Ok(destination) => destination,
+        let (destination, split) = match placed.and_then(|placed| Ok((placed, self.split(entry)?))) {
+            Ok(placed) => placed,
             Err(error) => {
                 outcome.add(Err(error), stop);
                 return outcome;
@@ -274,10 +310,11 @@ impl Conversion<'_> {
                 destination: DestinationOptions {
                     path: &destination,
                     sync_group,
-                    folder: Some(&entry.name.directory).filter(|_| !entry.is_inbox()).map(PathBuf::as_path),
+                    folder: Some(directory).filter(|directory| !directory.as_os_str().is_empty()),
                     ..import.destination.clone()
                 },
                 siblings: &siblings,
+                split,
                 ..import.clone()
             },
             export: ExportOptions {

@@ -16,6 +16,14 @@ pub(crate) struct Selection {
 impl Selection {
     pub(crate) const ALL: Selection = Selection { since: None, before: None };
 
+    /// Returns the selection of what both select.
+    pub(crate) fn intersection(self, other: Selection) -> Selection {
+        Selection {
+            since: self.since.max(other.since),
+            before: [self.before, other.before].into_iter().flatten().min(),
+        }
+    }
+
     pub(crate) fn contains(self, epoch: i64) -> bool {
         self.since.is_none_or(|since| since <= epoch) && self.before.is_none_or(|before| epoch < before)
     }
