@@ -526,38 +526,47 @@ fn no_uid_is_used_twice_when_dovecot_opens_what_a_kill_left() {
     );
 }
 
-/// What the server of a store reported, and how it is converted.
+/// A store whose server reported UIDs, and how it is converted.
 struct Store {
     name: &'static str,
     /// The converted path of the store; that of a file becomes the INBOX.
     from: &'static str,
+    to: &'static str,
+    location: &'static str,
     settings: &'static str,
 }
 
-const COMPRESSED: &str = "mail_plugins = zlib\n";
-const UW_UIDLS: &str = "pop3_uidl_format = %08Xv%08Xu\n";
-
-const fn store(name: &'static str, settings: &'static str) -> Store {
-    Store { name, from: "", settings }
+const fn to_maildirs(name: &'static str, from: &'static str, settings: &'static str) -> Store {
+    Store { name, from, to: "maildir:To", location: "maildir:~/To", settings }
 }
 
-/// The stores in ../shared/stores whose servers reported UIDs.
-const STORES: [Store; 15] = [
-    store("dovecot-from-courier", ""),
-    store("dovecot-maildir", ""),
-    store("dovecot-maildir-bz2", COMPRESSED),
-    store("dovecot-maildir-fs", ""),
-    store("dovecot-maildir-gz", COMPRESSED),
-    store("dovecot-maildir-mixed", COMPRESSED),
-    store("dovecot-maildir-popuidl", ""),
-    store("dovecot-maildir-zstd", COMPRESSED),
-    store("dovecot-mbox", ""),
-    store("dovecot-uidlist-behind", ""),
-    store("dovecot-uidlist-fields", ""),
-    Store { name: "uw-mbox", from: "inbox2", settings: UW_UIDLS },
-    Store { name: "uw-mbox", from: "lists", settings: UW_UIDLS },
-    Store { name: "uw-mmdf", from: "inbox2", settings: UW_UIDLS },
-    Store { name: "uw-mmdf", from: "lists", settings: UW_UIDLS },
+const fn to_mboxes(name: &'static str) -> Store {
+    Store { name, from: "", to: "mbox:To/", location: "mbox:~/To:INBOX=~/To/INBOX:UTF-8", settings: "" }
+}
+
+const COMPRESSED: &str = "mail_plugins = listescape zlib\n";
+const UW_UIDLS: &str = "pop3_uidl_format = %08Xv%08Xu\n";
+
+/// The stores in ../shared/stores. An mbox cannot hold the UIDLs that are not made of UIDs.
+const STORES: [Store; 18] = [
+    to_maildirs("dovecot-from-courier", "", ""),
+    to_maildirs("dovecot-maildir", "", ""),
+    to_maildirs("dovecot-maildir-bz2", "", COMPRESSED),
+    to_maildirs("dovecot-maildir-fs", "", ""),
+    to_maildirs("dovecot-maildir-gz", "", COMPRESSED),
+    to_maildirs("dovecot-maildir-mixed", "", COMPRESSED),
+    to_maildirs("dovecot-maildir-popuidl", "", ""),
+    to_maildirs("dovecot-maildir-zstd", "", COMPRESSED),
+    to_maildirs("dovecot-mbox", "", ""),
+    to_maildirs("dovecot-uidlist-behind", "", ""),
+    to_maildirs("dovecot-uidlist-fields", "", ""),
+    to_maildirs("uw-mbox", "inbox2", UW_UIDLS),
+    to_maildirs("uw-mbox", "lists", UW_UIDLS),
+    to_maildirs("uw-mmdf", "inbox2", UW_UIDLS),
+    to_maildirs("uw-mmdf", "lists", UW_UIDLS),
+    to_mboxes("dovecot-maildir"),
+    to_mboxes("dovecot-maildir-fs"),
+    to_mboxes("dovecot-maildir-gz"),
 ];
 
 impl Store {
@@ -576,7 +585,7 @@ impl Store {
             let name = if self.from.is_empty() { name } else { "INBOX".to_owned() };
             let messages = folder["messages"].as_array().unwrap();
             // The UIDVALIDITY of an empty mbox is only in the index files.
-            if messages.is_empty() && self.name == "dovecot-mbox" {
+            if messages.is_empty() && (self.name == "dovecot-mbox" || self.location.starts_with("mbox")) {
                 continue;
             }
             for message in messages.iter().filter(|message| message["uidl_uw_ipop3d"].is_string()) {
@@ -612,16 +621,21 @@ fn dovecot_shows_the_uids_that_the_server_of_a_store_reported() {
     }
     let (mut messages, mut uidls) = (0, 0);
     for store in &STORES {
-        let what = format!("{} {}", store.name, store.from);
+        let what = format!("{} {} to {}", store.name, store.from, store.to);
         let home = Home::new();
         let Ok(archive) = fs::File::open(stores.join(store.name).join("store.tar.zst")) else {
             skip!("../shared/stores/{} is not here", store.name);
         };
         tar::Archive::new(zstd::Decoder::new(archive).unwrap()).unpack(home.root()).unwrap();
         let from = Path::new("store").join(store.from);
-        let run = home.converts(&[], from.to_str().unwrap(), "maildir:Maildirs");
+        let run = home.converts(&[], from.to_str().unwrap(), store.to);
         assert!(!run.complaints().contains(&"uids-not-kept".to_owned()), "{what}: {:?}", run.findings());
-        let server = home.serves("maildir:~/Maildirs").with_listescape().with(store.settings);
+        let server = home.serves(store.location);
+        let server = match store.location.starts_with("mbox") {
+            true => server.with_slashes(),
+            false => server.with_listescape(),
+        };
+        let server = server.with(store.settings);
         let (folders, pop3) = store.expected(&stores.join(store.name));
         let listed = pop3_list(&server);
         let account = Account::of(&server);
