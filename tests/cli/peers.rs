@@ -208,9 +208,14 @@ impl Dovecot {
     /// Delivers a message to a folder, as a mail server does.
     #[track_caller]
     pub(crate) fn delivers(&self, folder: &str, message: &str) {
+        run_with_stdin(self.delivery(folder), message).exits(0);
+    }
+
+    /// Returns the command that delivers standard input to a folder.
+    pub(crate) fn delivery(&self, folder: &str) -> Command {
         let mut command = peer(LDA, &self.home);
         command.arg("-c").arg(&self.configuration).args(["-m", folder]);
-        run_with_stdin(command, message).exits(0);
+        command
     }
 
     /// Returns the UIDVALIDITY and the UIDNEXT of a folder, which is not opened.

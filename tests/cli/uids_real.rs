@@ -475,9 +475,10 @@ fn no_uid_is_used_twice_when_dovecot_delivers_during_a_run() {
         let path = operand.replace(ANYWHERE, maildir.to_str().unwrap());
         let fault = format!("{call}:when={nth}");
         let stopped = Stopped::after(&fault, Some(Path::new(&path)), migration.arguments(&home), b"");
+        let delivery = server.delivery("INBOX");
         // Dovecot waits while the run has the list locked.
         let run = std::thread::scope(|scope| {
-            let delivery = scope.spawn(|| server.delivers("INBOX", &message(900)));
+            let delivery = scope.spawn(|| run_with_stdin(delivery, message(900)).exits(0));
             let lock = maildir.join("dovecot-uidlist.lock");
             wait_for("the delivery", || delivery.is_finished() || lock.exists());
             stopped.resume()
