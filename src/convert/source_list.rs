@@ -5,7 +5,7 @@ use std::path::Path;
 use super::UidPolicy;
 use super::uid_lists::damaged_list_finding;
 use crate::mailbox::fs::Dir;
-use crate::mailbox::maildir::uids::{COURIER_NAME, LIST_NAME, UidList, pending};
+use crate::mailbox::maildir::uids::{COURIER_NAME, LIST_NAME, UidList, courier, pending};
 use crate::mailbox::{Finding, Result};
 
 /// The list of a Maildir that is converted.
@@ -25,10 +25,14 @@ impl SourceList {
         }
         let root = Dir::open(source)?;
         for name in [LIST_NAME, COURIER_NAME] {
-            let Some(text) = pending::read(&root, name)? else { continue };
+            let Some(text) = pending::read(&root, name)?.filter(|text| !text.is_empty()) else { continue };
             match UidList::parse(&text) {
                 Ok(parsed) => {
-                    found.list = Some(parsed.list);
+                    let mut list = parsed.list;
+                    if name == COURIER_NAME {
+                        add_uidls(&root, &mut list)?;
+                    }
+                    found.list = Some(list);
                     break;
                 }
                 Err(problem) => found.findings.push(damaged_list_finding(&source.join(name), &problem)),
@@ -36,4 +40,16 @@ impl SourceList {
         }
         Ok(found)
     }
+}
+
+/// Adds the UIDLs of Courier's POP3 server, which no other server makes of the UIDs.
+fn add_uidls(root: &Dir, list: &mut UidList) -> Result<()> {
+    let Some(text) = pending::read(root, courier::SIZE_LIST_NAME)? else { return Ok(()) };
+    let uidls = courier::parse_uidls(&text);
+    for entry in &mut list.entries {
+        if let Some(uidl) = uidls.get(&*entry.name) {
+            entry.add_field(b'P', uidl.as_bytes());
+        }
+    }
+    Ok(())
 }

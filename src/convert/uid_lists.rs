@@ -253,7 +253,7 @@ fn add_guid(list: &mut UidList, path: &Path) {
 }
 
 fn existing_list(text: Option<&[u8]>, own: &[Digest]) -> ExistingList {
-    let Some(text) = text else { return ExistingList::Absent };
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return ExistingList::Absent };
     match UidList::parse(text) {
         Ok(parsed) if own.contains(&Digest::of(text)) => ExistingList::Own(parsed.list),
         _ => ExistingList::Foreign,

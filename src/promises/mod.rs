@@ -7,6 +7,7 @@ mod lmtp;
 mod mbox;
 mod message;
 mod transport;
+mod uids;
 
 pub use archive::*;
 pub use delivery::*;
@@ -14,6 +15,7 @@ pub use lmtp::*;
 pub use mbox::*;
 pub use message::*;
 pub use transport::*;
+pub use uids::*;
 
 /// The parts are slices of `whole`, in order. Empty ones are ignored.
 fn are_slices_in_order<'a>(parts: impl Iterator<Item = &'a [u8]>, whole: &[u8]) {

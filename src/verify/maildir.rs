@@ -13,6 +13,7 @@ use super::folder_list;
 use super::manifest;
 use super::repair::{LOST_DIR, REPAIR_COMMAND, RepairStep};
 use super::report::error_text;
+use super::uid_lists;
 use crate::mailbox::fs::durable::FileId;
 use crate::mailbox::fs::files::{self, Metadata};
 use crate::mailbox::fs::{Dir, parent_of, read_regular};
@@ -248,6 +249,7 @@ impl MaildirCheck {
                 Err(error) => return Err(error),
             }
         }
+        self.findings.extend(uid_lists::check(folder)?);
         self.list_messages(folder, context)
     }
 

@@ -14,6 +14,7 @@ mod message;
 pub(crate) mod options;
 pub(crate) mod repair;
 pub(crate) mod report;
+mod uid_lists;
 
 pub(crate) use folder_list::check_tree;
 pub(crate) use folder_names::check_folder_names;

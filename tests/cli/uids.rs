@@ -407,3 +407,50 @@ fn a_dry_run_says_what_happens_to_the_uids_and_writes_nothing() {
     assert_eq!((count(&run.summary(), "uids_kept"), count(&run.summary(), "uids_changed")), (1, 1));
     assert!(!setup.maildir().exists() && losses(&run).len() == 1);
 }
+
+#[test]
+fn couriers_numbers_of_pop3_become_uidls() {
+    let setup = Setup::new();
+    let maildir = dovecot_maildir(&setup);
+    fs::remove_file(maildir.join(LIST)).unwrap();
+    let list = "1 104746400 9\n1 1104746402.M2.host\n4 1104746400.M0.host\n8 1104746401.M1.host\n";
+    fs::write(maildir.join("courierimapuiddb"), list).unwrap();
+    let sizes = "/3 4 1104746400\n1104746400.M0.host:2, 18 1:1104746400:0\n1104746402.M2.host:2,S 18 3:1104746400:0\n";
+    fs::write(maildir.join("courierpop3dsizelist"), sizes).unwrap();
+    fs::write(maildir.join("courierimapacl"), "owner aceilrstwx\n").unwrap();
+    let run = copy(&setup, &maildir);
+    assert_eq!(uids(&setup.maildir()), ["4 PUID1-1104746400", "8", "1 PUID3-1104746400", "-"]);
+    let list = read_list(&setup.maildir()).unwrap();
+    assert_eq!((list.validity, list.next, losses(&run).len()), (104_746_400, 9, 0));
+    assert!(
+        run.findings()
+            .iter()
+            .any(|f| f["code"] == "acls-left" && f["message"].to_string().contains("courierimapacl"))
+    );
+    let command = ["convert", "--json", "--uid-format=both", maildir.to_str().unwrap()];
+    let both = format!("maildir:{}", setup.path("both").display());
+    crate::support::run(mailferry(command.into_iter().chain([&*both]))).exits(0);
+    let written = fs::read_to_string(setup.path("both").join("courierimapuiddb")).unwrap();
+    assert!(written.starts_with("1 104746400 9\n1 1104746402.M2.host\n4 "), "{written}");
+}
+
+#[test]
+fn verify_reports_the_line_for_which_a_server_drops_a_list() {
+    let setup = Setup::new();
+    let maildir = dovecot_maildir(&setup);
+    let damage = |text: &str| {
+        fs::write(maildir.join(LIST), text).unwrap();
+        let run = run(mailferry(["verify", "--json", maildir.to_str().unwrap()])).exits(0);
+        let findings = run.findings().into_iter().filter(|finding| finding["code"] == "uidlist-damaged");
+        findings.map(|finding| finding["message"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let dropped = "a server drops the list, and clients download all mail again";
+    for (text, expected) in [
+        ("3 V1 N9\n1 :a\n9 Xy :b\n", Vec::new()),
+        ("3 V1 N9\n5 :a\n4 :b\n", vec![format!("line 3 the UID 4 comes after 5: {dropped}")]),
+        ("3 V0 N9\n", vec![format!("line 1 the validity or the next UID is 0: {dropped}")]),
+        ("3 V1 N9\n1 x :a\n2 :a\n3 :b", vec!["line 2: \"x\" is not a field, and 2 lines more".to_owned()]),
+    ] {
+        assert_eq!(damage(text), expected, "{text}");
+    }
+}

@@ -246,6 +246,11 @@ const CASES: &[Case] = &[
         set_times(&maildir.join(format!("cur/{EPOCH}.1.host:2,S")), SystemTime::UNIX_EPOCH);
         args([maildir])
     }),
+    (Code::UidListDamaged, &[], |d| {
+        let maildir = d.with("cur", ":2,S", MESSAGE);
+        fs::write(maildir.join("dovecot-uidlist"), "3 V1 N9\n5 :a\n4 :b\n").unwrap();
+        args([maildir])
+    }),
     (Code::MaildirsizeDrift, &[], |d| {
         let maildir = d.with("cur", ":2,S", MESSAGE);
         fs::write(maildir.join("maildirsize"), format!("1000S\n{} 2\n", MESSAGE.len())).unwrap();

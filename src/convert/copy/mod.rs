@@ -99,7 +99,7 @@ impl Copy<'_> {
             return Ok(totals);
         }
         let list = SourceList::read(source, options.uids.policy)?;
-        self.findings.extend(source::index_finding(source, options.uids.policy)?);
+        self.findings.extend(source::server_findings(source, options.uids.policy)?);
         let (destination, opened) = destination.open(options, context)?;
         let history = History::parse(destination.manifest.as_ref())?;
         history.check_destination(options, &destination.state)?;

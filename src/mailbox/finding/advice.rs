@@ -400,9 +400,17 @@ impl Code {
                 "What a user deletes does not come back.",
                 "Nothing, if that is expected. convert --new-source converts it again.",
             ),
+            Code::UidListDamaged => advice(
+                "The list was edited, or a write was cut off.",
+                "Restore the list from a backup before a server opens the Maildir.",
+            ),
             Code::UidsNotKept => advice(
                 "Another program has numbered the messages of the destination, or several mailboxes went into one folder.",
                 "Convert into a new Maildir to keep the UIDs, or let clients download the messages again.",
+            ),
+            Code::AclsLeft => advice(
+                "Dovecot and Courier keep the rights of shared folders in such files.",
+                "Share the folders again at the new server.",
             ),
             Code::IndexesLeft => advice("The server creates its own.", "Nothing."),
             Code::NameTaken => advice("Two messages have one base name.", "Nothing."),

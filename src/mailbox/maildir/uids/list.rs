@@ -127,7 +127,7 @@ impl Parser {
         if name.contains(&b'/') {
             return Err("names a file of another directory".to_owned());
         }
-        Ok(UidEntry { uid, fields: fields.join(&b' ').into(), name: name::parse(name).base.into() })
+        Ok(UidEntry { uid, fields: fields.join(&b' ').into(), name: base_name(name).into() })
     }
 
     /// Adds an entry. If its name is there already, the message was moved away and back: the last UID counts.
@@ -137,6 +137,14 @@ impl Parser {
             self.complain(format!("the file has the UID {uid} above"));
         }
         list.entries.push(entry);
+    }
+}
+
+/// Returns a name without its info, which older lists have.
+fn base_name(name: &[u8]) -> &[u8] {
+    match name::parse(name) {
+        name::ParsedName { info: Some(_), base, .. } => base_name(base),
+        _ => name,
     }
 }
 
@@ -289,12 +297,10 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_cause_a_panic_and_what_is_read_is_written_the_same_twice(text: Vec<u8>) {
-            let text = [&b"3 V7 N3\n"[..], &text].concat();
-            if let Ok(parsed) = UidList::parse(&text) {
-                let again = UidList::parse(&parsed.list.to_dovecot()).unwrap();
-                prop_assert_eq!(again.list, parsed.list);
-            }
+        fn no_bytes_cause_a_panic_and_what_is_read_is_written_the_same(text: Vec<u8>, lines in "([0-9]{1,2} [ -~]{0,9}\n){0,4}") {
+            crate::promises::uid_list(&text);
+            crate::promises::uid_list(&[&b"3 V7 N3\n"[..], lines.as_bytes(), &text].concat());
+            crate::promises::uid_list(&[&b"1 7 3\n"[..], lines.as_bytes(), &text].concat());
         }
     }
 }

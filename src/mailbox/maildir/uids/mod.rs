@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+pub(crate) mod courier;
 mod list;
 pub(crate) mod pending;
 
