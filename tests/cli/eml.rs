@@ -241,6 +241,24 @@ fn a_full_disk_leaves_nothing() {
 }
 
 #[test]
+fn each_year_is_a_directory_if_asked_for() {
+    let (scratch, mbox) = file("in.mbox", MBOX.replace("Jan  4 23:59:59 2005", "Jan  4 23:59:59 2006"));
+    let (tree, out) = (scratch.path().join("Mail"), scratch.path().join("out"));
+    fs::create_dir(&tree).unwrap();
+    fs::copy(&mbox, tree.join("Inbox")).unwrap();
+    for source in [&mbox, &tree] {
+        for written in [2, 0] {
+            let summary = convert(["--split=year", source.to_str().unwrap(), &eml(&out)]).summary();
+            assert_eq!(count(&summary, "written"), written, "{source:?}");
+            let names = names_in(&out);
+            assert!(names.iter().any(|name| name.starts_with("2005/2005-01-03-")), "{names:?}");
+            assert!(names.iter().any(|name| name.starts_with("2006/2006-01-04-")), "{names:?}");
+        }
+        fs::remove_dir_all(&out).unwrap();
+    }
+}
+
+#[test]
 fn a_selection_by_date_leaves_the_others_out() {
     let (scratch, mbox) = file("in.mbox", MBOX);
     let out = scratch.path().join("out");

@@ -117,8 +117,9 @@ impl Choice<'_> {
             |source: &MailboxArg| find_nested_folders(&source.path).is_ok_and(|found| found.is_some());
         let to_maildir = matches!(destination.format, Some(Format::Maildir | Format::Eml));
         let to_directory = !to_maildir && destination.is_directory() && !is_maildir(&destination.path)?;
-        // Several mboxes.
-        let is_split = args.split.is_some() && to_directory && self.is_for_mbox();
+        // Several mboxes, or directories of files.
+        let to_files = destination.format == Some(Format::Eml);
+        let is_split = args.split.is_some() && (to_files || to_directory && self.is_for_mbox());
         let mut is_tree = is_split || args.tree.is_used();
         for (source, is_maildir) in sources.iter().zip(are_maildirs) {
             is_tree |= match is_maildir {

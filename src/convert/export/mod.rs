@@ -87,14 +87,9 @@ impl<'a> Export<'a> {
         }
         let work = Work { sources: &ready, chunks: &chunks, options, context };
         let mut folders = Vec::new();
-        let (tallies, bytes_needed) = match options.output {
-            _ if options.split.is_some() => self.write_years(&work, &mut folders)?,
-            OutputMode::Files => {
-                let bytes_needed = check_free_space(options, &chunks)?;
-                context.events.begin(Phase::Writing, chunks.iter().map(|chunk| chunk.part.size).sum());
-                (message_files::write(&work)?, bytes_needed)
-            }
-            _ => self.write_mbox(&work, &mut uids)?,
+        let (tallies, bytes_needed) = match options.split {
+            Some(_) => self.write_years(&work, &mut folders)?,
+            None => self.write(&work, &mut uids)?,
         };
         let mut total = Totals { bytes_needed, ..Totals::default() };
         for ((ready, tally), report) in ready.iter_mut().zip(tallies).zip(&mut self.reports) {
@@ -109,7 +104,7 @@ impl<'a> Export<'a> {
         Ok((total, folders))
     }
 
-    /// Writes an mbox for each year, with its counts to `folders`.
+    /// Writes an mbox, or a directory of files, for each year, with its counts to `folders`.
     fn write_years(&mut self, work: &Work<'_>, folders: &mut Vec<FolderCount>) -> Result<(Vec<Tally>, u64)> {
         let Work { sources, options, context, .. } = *work;
         let years = years::divide(sources, options, context)?;
@@ -121,14 +116,26 @@ impl<'a> Export<'a> {
         for year in &years {
             let options = ExportOptions { destination: &year.path, ..options.clone() };
             let work = Work { chunks: &year.chunks, options: &options, ..*work };
-            let (of_year, bytes) = self.write_mbox(&work, &mut ExportUids::default())?;
-            let written = of_year.iter().map(|tally| tally.messages).sum();
-            let name = year.name.clone();
-            folders.push(FolderCount { name, found: written, written, ..FolderCount::default() });
+            let (of_year, bytes) = self.write(&work, &mut ExportUids::default())?;
+            let written: u64 = of_year.iter().map(|tally| tally.messages).sum();
+            let already_present: u64 = of_year.iter().map(|tally| tally.present.len() as u64).sum();
+            let (name, found) = (year.name.clone(), written + already_present);
+            folders.push(FolderCount { name, found, written, already_present, ..FolderCount::default() });
             bytes_needed += bytes;
             tallies.iter_mut().zip(of_year).for_each(|(tally, of_year)| *tally += of_year);
         }
         Ok((tallies, bytes_needed))
+    }
+
+    /// Writes the destination, and returns the counts of each source and the bytes that it takes.
+    fn write(&mut self, work: &Work<'_>, uids: &mut ExportUids) -> Result<(Vec<Tally>, u64)> {
+        let Work { chunks, options, context, .. } = *work;
+        if !matches!(options.output, OutputMode::Files) {
+            return self.write_mbox(work, uids);
+        }
+        let bytes_needed = check_free_space(options, chunks)?;
+        context.events.begin(Phase::Writing, chunks.iter().map(|chunk| chunk.part.size).sum());
+        Ok((message_files::write(work)?, bytes_needed))
     }
 
     /// Writes the mbox, and returns the counts of each source and the bytes that it takes.
