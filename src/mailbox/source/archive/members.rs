@@ -124,7 +124,7 @@ impl<'a> MemberSpool<'a> {
     /// Adds a symbolic link.
     pub(super) fn add_link(&mut self, name: &[u8], target: &[u8], mtime: i64) -> Result<()> {
         if target.contains(&0) {
-            self.leave(name, "a symbolic link to a name that no file can have", false);
+            self.leave(name, "a symbolic link to an impossible name", false);
             return Ok(());
         }
         self.add(name, Node::Link(OsStr::from_bytes(target).into()), mtime)
@@ -236,7 +236,7 @@ impl<'a> MemberSpool<'a> {
         let (file, mut start) = (&self.own[number], 0);
         let write = |range: std::ops::Range<usize>| {
             durable::write_all_at(file, &bytes[range.clone()], at + range.start as u64)
-                .map_err(Error::io("write a temporary file in", self.spooling.dir))
+                .map_err(Error::io("write a temporary file there", self.spooling.dir))
         };
         for (n, block) in bytes.chunks(HOLE).enumerate() {
             if is_hole(block) {
@@ -276,7 +276,7 @@ impl<'a> MemberSpool<'a> {
         if let Place::Own(number) = data.place {
             // Its last block may be a hole.
             durable::truncate(&self.own[number], data.kept)
-                .map_err(Error::io("write a temporary file in", self.spooling.dir))?;
+                .map_err(Error::io("write a temporary file there", self.spooling.dir))?;
         }
         let MemberData { names, mtime, place, size, kept, .. } = data;
         let stored = Stored { place, kept, size };
@@ -346,7 +346,7 @@ impl<'a> MemberSpool<'a> {
         let mut at = 0;
         while at < stored.kept {
             let length = (stored.kept - at).min(CHUNK) as usize;
-            let failed = Error::io("read a temporary file in", self.spooling.dir);
+            let failed = Error::io("read a temporary file there", self.spooling.dir);
             let done = read(&mut one[..length], at);
             done.and_then(|()| self.read_at(stored, at, &mut other[..length])).map_err(failed)?;
             if one[..length] != other[..length] {
@@ -416,7 +416,7 @@ impl<'a> MemberSpool<'a> {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let failed = Error::io("write a temporary file in", self.spooling.dir);
+        let failed = Error::io("write a temporary file there", self.spooling.dir);
         durable::write_all(&self.shared, &self.buffer).map_err(failed)?;
         self.flushed += self.buffer.len() as u64;
         self.buffer.clear();
@@ -458,7 +458,7 @@ fn names_of(name: &[u8]) -> Result<Vec<OsString>, &'static str> {
         return Err("its name is longer than 32 kB");
     }
     if name.contains(&0) {
-        return Err("no file can have its name, for it has a NUL byte");
+        return Err("its name has a NUL byte, which no file name can have");
     }
     let names: Vec<OsString> = without_special_names(name).collect();
     if names.is_empty() && !name.ends_with(b"/") && !matches!(name, b"." | b"..") {

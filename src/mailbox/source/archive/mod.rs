@@ -78,7 +78,7 @@ pub(crate) fn read(path: &Path, earlier: &[PathBuf], spooling: &SpoolOptions<'_>
     let state = || rustix::fs::fstat(&file).map_err(|e| Error::io("look up", path)(e.into()));
     let before = state()?;
     let format =
-        recognize_file(&file, path)?.ok_or_else(|| Error::not_a_mailbox(path, "it is no archive"))?;
+        recognize_file(&file, path)?.ok_or_else(|| Error::not_a_mailbox(path, "it is not an archive"))?;
     let limits = Limits::new(path, spooling);
     let mut members = MemberSpool::new(path, earlier, spooling, &limits)?;
     read_members(&file, before.st_size.cast_unsigned(), format, &mut members, &limits)?;

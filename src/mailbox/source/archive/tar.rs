@@ -117,7 +117,7 @@ impl<R: BufRead> TarReader<'_, '_, R> {
             }
             let size = tar_number(&block[124..136]);
             let size = size.and_then(|size| u64::try_from(size).ok()).ok_or_else(|| {
-                self.damaged(None, format!("is damaged: the size at byte {} is no number", grouped(start)))
+                self.damaged(None, format!("is damaged: the size at byte {} is not a number", grouped(start)))
             })?;
             match block[156] {
                 b'L' => long_name = Some(self.name_data(size)?),
@@ -250,7 +250,9 @@ impl<R: BufRead> TarReader<'_, '_, R> {
         let size = tar_number(&block[483..495]).and_then(|size| u64::try_from(size).ok());
         match (known, size) {
             (Some(known), Some(size)) if known <= SPARSE_PARTS => Ok(Sparse { parts, size }),
-            _ => Err(self.damaged(Some(name), "is damaged: its map of holes is no list of numbers".into())),
+            _ => {
+                Err(self.damaged(Some(name), "is damaged: its map of holes is not a list of numbers".into()))
+            }
         }
     }
 

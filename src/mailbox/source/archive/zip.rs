@@ -191,7 +191,7 @@ impl ZipReader<'_, '_> {
             Err(Error::Archive { path: self.members.path(&entry.name), reason: reason.to_owned() })
         };
         let Some(at) = entry.start.checked_add(self.directory.before) else {
-            return damaged("its offset is no offset in the archive; get the archive again");
+            return damaged("its offset is outside of the archive; get the archive again");
         };
         let mut header = [0; HEADER];
         let read = self.file.read_exact_at(&mut header, at);
@@ -207,7 +207,7 @@ impl ZipReader<'_, '_> {
                 self.end = end;
                 Ok(start)
             }
-            None => damaged("overlaps another member, as in archives that are made to fill a disk"),
+            None => damaged("overlaps another member, as in archives built to fill a disk"),
         }
     }
 
