@@ -38,7 +38,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
         'mailferry;convert' {
             [CompletionResult]::new('--fsync', '--fsync', [CompletionResultType]::ParameterName, 'When to flush: once for all messages, after each, or never')
             [CompletionResult]::new('--eol', '--eol', [CompletionResultType]::ParameterName, 'Line ends of the messages written')
-            [CompletionResult]::new('--labels', '--labels', [CompletionResultType]::ParameterName, 'Treatment of Gmail''s labels')
+            [CompletionResult]::new('--labels', '--labels', [CompletionResultType]::ParameterName, 'Use of Gmail''s labels')
             [CompletionResult]::new('--deleted', '--deleted', [CompletionResultType]::ParameterName, 'Treatment of messages marked as deleted')
             [CompletionResult]::new('--headers', '--headers', [CompletionResultType]::ParameterName, 'Treatment of fields that only mail programs use, such as Status')
             [CompletionResult]::new('--date', '--date', [CompletionResultType]::ParameterName, 'Where the received date is looked for first')

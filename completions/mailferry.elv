@@ -34,7 +34,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
         &'mailferry;convert'= {
             cand --fsync 'When to flush: once for all messages, after each, or never'
             cand --eol 'Line ends of the messages written'
-            cand --labels 'Treatment of Gmail''s labels'
+            cand --labels 'Use of Gmail''s labels'
             cand --deleted 'Treatment of messages marked as deleted'
             cand --headers 'Treatment of fields that only mail programs use, such as Status'
             cand --date 'Where the received date is looked for first'

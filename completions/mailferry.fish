@@ -40,7 +40,7 @@ none\t''"
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l eol -d 'Line ends of the messages written' -r -f -a "keep\t''
 lf\t''
 crlf\t''"
-complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l labels -d 'Treatment of Gmail\'s labels' -r -f -a "keywords\t'Keywords of the message'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l labels -d 'Use of Gmail\'s labels' -r -f -a "keywords\t'Keywords of the message'
 folders\t'Each label is a folder'
 first\t'The first label is the folder'
 ignore\t'They stay in the header'"

@@ -68,7 +68,7 @@ pub(crate) struct ConvertArgs {
     /// Line ends of the messages written
     #[arg(long, value_enum, value_name = "EOL", default_value_t = Eol::Keep, hide_short_help = true, help_heading = MESSAGES)]
     pub(super) eol: Eol,
-    /// Treatment of Gmail's labels
+    /// Use of Gmail's labels
     ///
     /// Google Takeout writes them into X-Gmail-Labels. Gmail's own labels, such as Starred and Sent, always become
     /// flags and folders.
