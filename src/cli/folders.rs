@@ -56,10 +56,10 @@ pub(crate) fn refuse_empty(tree: &mut Tree, root: &Path) -> Result<()> {
     if !has_no_mail(tree) {
         return Ok(());
     }
-    Err(tree
-        .refused
-        .pop()
-        .unwrap_or_else(|| Error::not_a_mailbox(root, "there is no mailbox in this directory")))
+    Err(tree.refused.pop().unwrap_or_else(|| {
+        let what = if tree.root == root { "directory" } else { "archive" };
+        Error::not_a_mailbox(root, format!("there is no mailbox in this {what}"))
+    }))
 }
 
 /// Reports whether a tree contains neither a mailbox nor a file that may be one.

@@ -291,10 +291,9 @@ impl<R: BufRead> TarReader<'_, '_, R> {
     fn trailer(&mut self) -> Result<()> {
         let mut rest = 0;
         loop {
-            let bytes = self.input.fill_buf().map_err(|e| (self.compression, e));
-            let bytes = match bytes {
+            let bytes = match self.input.fill_buf() {
                 Ok(bytes) => bytes,
-                Err((_, error)) => return Err(self.unreadable(None, &error)),
+                Err(error) => return Err(self.unreadable(None, &error)),
             };
             if bytes.is_empty() {
                 break;
@@ -303,6 +302,7 @@ impl<R: BufRead> TarReader<'_, '_, R> {
                 rest += bytes.len() as u64;
             }
             let length = bytes.len();
+            self.members.pass(length as u64)?;
             self.input.consume(length);
         }
         if rest > 0 {
