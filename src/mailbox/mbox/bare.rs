@@ -65,10 +65,18 @@ pub(crate) fn locate(text: &[u8]) -> BareMessage {
     BareMessage { at, start }
 }
 
-/// Reports whether MH removed the message: rmm(1) puts a comma before its number, and older versions a `#`.
+/// The extensions of a message that was exported or compressed.
+const EXTENSIONS: [&[u8]; 7] = [b"eml", b"msg", b"gz", b"bz2", b"xz", b"zst", b"lzma"];
+
+/// Reports whether MH removed the message: rmm(1) puts a comma before its number, and older versions a `#`. Programs
+/// that compress old mail or give it an extension keep that name.
 pub(crate) fn is_removed(path: &Path) -> bool {
     let name = path.file_name().map_or(&b""[..], OsStr::as_bytes);
-    matches!(name, [b',' | b'#', number @ ..] if !number.is_empty() && number.iter().all(u8::is_ascii_digit))
+    let [b',' | b'#', rest @ ..] = name else { return false };
+    let mut parts = rest.split(|&b| b == b'.');
+    let number = parts.next().unwrap_or_default();
+    let is_extension = |part: &[u8]| EXTENSIONS.iter().any(|extension| part.eq_ignore_ascii_case(extension));
+    !number.is_empty() && number.iter().all(u8::is_ascii_digit) && parts.all(is_extension)
 }
 
 /// Finds the header of a file with one message: at its start, or below blank lines, From_ lines, and a banner of a few

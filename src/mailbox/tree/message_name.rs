@@ -49,13 +49,13 @@ mod tests {
 
     #[test]
     fn names_say_what_is_one_message() {
-        for name in ["a.eml", "A.EML", "b.msg.gz", "x.emlx", ",3", "#41"] {
+        for name in ["a.eml", "A.EML", "b.msg.gz", "x.emlx", ",3", "#41", ",3.gz", "#4.eml", ",3.EML.zst"] {
             assert!(names_a_message(name.as_bytes()) && promises_mail(name.as_bytes()), "{name}");
         }
         for name in ["a.mbox", "Old.PST", "in.mbx.xz", "in.mbox.gpg", "a.eml.br"] {
             assert!(!names_a_message(name.as_bytes()) && promises_mail(name.as_bytes()), "{name}");
         }
-        for name in ["3", "Inbox", ".eml", ",x", "#", "emlx", "a.txt"] {
+        for name in ["3", "Inbox", ".eml", ",x", "#", ",3.txt", ",3.", "emlx", "a.txt"] {
             assert!(!names_a_message(name.as_bytes()) && !promises_mail(name.as_bytes()), "{name}");
         }
         assert!(is_number(b"2004") && is_year(b"2004") && !is_year(b"3004") && !is_year(b"20"));
