@@ -549,7 +549,8 @@ const COMPRESSED: &str = "mail_plugins = listescape zlib\n";
 const UW_UIDLS: &str = "pop3_uidl_format = %08Xv%08Xu\n";
 
 /// The stores in ../shared/stores. An mbox cannot hold the UIDLs that are not made of UIDs.
-const STORES: [Store; 18] = [
+const STORES: [Store; 19] = [
+    to_maildirs("courier-maildir", "", ""),
     to_maildirs("dovecot-from-courier", "", ""),
     to_maildirs("dovecot-maildir", "", ""),
     to_maildirs("dovecot-maildir-bz2", "", COMPRESSED),
