@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use super::ConvertArgs;
-use crate::convert::{DateRange, MailStats, Totals, UidCounts};
+use crate::convert::{DateRange, MailStats, Totals, UidCounts, UidFormat};
 use crate::mailbox::display_path;
 use crate::mailbox::mbox::Variant;
 use crate::mailbox::text::{grouped, grouped_plural, human_size, shell_quote};
@@ -135,6 +135,10 @@ impl Summary<'_> {
         let UidCounts { kept, changed } = self.totals.uids;
         match (kept, changed) {
             (0, 0) => None,
+            // Courier's POP3 server numbers messages by itself.
+            (_, 0) if self.args.uid_format == UidFormat::Courier => {
+                Some("UIDs kept: IMAP clients download nothing again; POP3 clients do.".to_owned())
+            }
             (_, 0) => Some("UIDs kept: IMAP and POP3 clients download nothing again.".to_owned()),
             (kept, changed) => Some(format!(
                 "{} kept; clients download {} again.",
