@@ -94,6 +94,39 @@ fn a_deleted_folder_is_reported_and_does_not_come_back() {
     }
 }
 
+/// In any kind of mailbox, mail that was there before is known, and UW-IMAP's pseudo message is no mail.
+#[test]
+fn mail_for_a_deleted_folder_is_counted() {
+    let dir = scratch();
+    let path = |name: &str| dir.path().join(name);
+    fs::create_dir_all(path("Mail/MH")).unwrap();
+    ["cur", "new", "tmp"].iter().for_each(|part| fs::create_dir_all(path("Mail/M").join(part)).unwrap());
+    let whole = |n: u32| mail_with(n, "").split_once('\n').unwrap().1.to_owned();
+    let pseudo = "From a Mon Jan  3 10:00:00 2005\nSubject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\n\
+                  From: Mail System Internal Data <a@b>\nX-IMAP: 1104746400 2\n\nno mail\n\n";
+    fs::write(path("Mail/uw"), pseudo.to_owned() + &mail_with(0, "") + "\n").unwrap();
+    let add = |n: u32| {
+        fs::write(path("Mail/MH").join(n.to_string()), whole(n)).unwrap();
+        fs::write(path("Mail/M/cur").join(format!("110474640{n}.M{n}P1.host:2,S")), whole(n)).unwrap();
+    };
+    (1..3).for_each(add);
+    let convert = || run(convert_command([path("Mail"), path("Out")]));
+    convert().exits(0);
+    [".uw", ".MH", ".M"].iter().for_each(|folder| fs::remove_dir_all(path("Out").join(folder)).unwrap());
+    let run = convert().exits(0);
+    // The pseudo message is skipped, as ever.
+    assert_eq!((count(&run.summary(), "already_present"), count(&run.summary(), "skipped")), (5, 1));
+    assert_eq!(run.complaints(), ["folder-not-restored"]);
+    add(3);
+    let uw = fs::read_to_string(path("Mail/uw")).unwrap();
+    fs::write(path("Mail/uw"), uw + &mail_with(9, "") + "\n").unwrap();
+    let run = convert().exits(1);
+    let skipped = run.findings().iter().filter(|f| f["code"] == "folder-mail-skipped").count();
+    assert_eq!((skipped, count(&run.summary(), "written")), (3, 0), "{}", run.text());
+    // Of an mbox that grew, the mail before is known.
+    assert_eq!(count(&run.summary(), "already_present"), 1, "{}", run.text());
+}
+
 #[test]
 fn a_tree_keeps_its_layout() {
     let directories = LAYOUTS;
