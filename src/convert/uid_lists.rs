@@ -152,12 +152,16 @@ impl ListBuilder {
             return;
         };
         let name = name.into_boxed_slice();
-        if let Some(&listed) = self.listed.get(&name) {
-            self.counts.kept += u64::from(had_uid && listed == uid && is_written);
-            return;
-        }
         let wanted =
             source.filter(|source| source.validity == list.validity).map(|_| uid).filter(|&uid| uid > 0);
+        if let Some(&listed) = self.listed.get(&name) {
+            let is_kept = wanted == Some(listed);
+            self.counts.kept += u64::from(is_kept && is_written);
+            let is_changed = had_uid && !is_kept && is_written;
+            self.counts.changed += u64::from(is_changed);
+            self.renumbered += u64::from(is_changed);
+            return;
+        }
         let is_free = |uid: &u32| self.used.as_ref().is_some_and(|used| !used.contains(uid));
         let free = wanted.filter(is_free);
         let Some(new) = free.filter(|&uid| uid < self.sequence.next()).or_else(|| self.sequence.take(wanted))

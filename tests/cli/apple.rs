@@ -16,7 +16,7 @@ const UNKNOWN: u64 = 1 << 33;
 const RECEIVED: i64 = 1_339_222_033;
 
 /// Returns an `.emlx` with these flags, received a number of seconds after [`RECEIVED`].
-fn emlx(message: &str, flags: u64, seconds: i64) -> String {
+pub(crate) fn emlx(message: &str, flags: u64, seconds: i64) -> String {
     format!(
         "{:<10}\n{message}<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST \
          1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">\n<plist version=\"1.0\">\n<dict>\n\
@@ -40,7 +40,7 @@ fn write(path: &Path, bytes: impl AsRef<[u8]>) {
 }
 
 /// Returns a message with an attachment of Apple Mail that is elsewhere, and the whole one.
-fn with_attachment(attachment: &[u8]) -> (String, String) {
+pub(crate) fn with_attachment(attachment: &[u8]) -> (String, String) {
     let encoded: String = data_encoding::BASE64
         .encode(attachment)
         .as_bytes()

@@ -1,6 +1,7 @@
 //! UIDs of IMAP and POP3 clients: which messages keep theirs, and the lists that are written, extended or left alone.
 //! `uids_real.rs` shows the same with Dovecot and mbsync.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -217,6 +218,29 @@ fn a_list_that_changes_during_the_run_is_left_alone() {
             (left, list)
         );
         assert_eq!(names(&setup.maildir().join("tmp")), [""; 0]);
+    }
+}
+
+#[test]
+fn a_tree_is_not_written_if_one_folder_cannot_keep_required_uids() {
+    let scratch = scratch();
+    let (source, destination) = (scratch.path().join("mail"), scratch.path().join("Maildir"));
+    let paths = [&*source, &*destination].map(|path| path.to_str().unwrap());
+    let convert = || run(mailferry(["convert", "--json", "--uids=require", paths[0], paths[1]]));
+    fs::create_dir(&source).unwrap();
+    for (count, code) in [(3, 0), (5, 1)] {
+        for name in ["a", "b"] {
+            fs::write(source.join(name), numbered(count, 1)).unwrap();
+        }
+        let before = if destination.exists() { tree(&destination) } else { BTreeMap::new() };
+        let run = convert().exits(code);
+        if code == 1 {
+            assert_eq!(run.complaints(), ["uids-not-kept"]);
+            assert!(tree(&destination) == before, "{run:?}");
+        }
+        let list = destination.join(".b").join(LIST);
+        let text = fs::read_to_string(&list).unwrap();
+        fs::write(&list, format!("{text}4 :1104746400.M1P1.host\n")).unwrap();
     }
 }
 

@@ -13,6 +13,7 @@ use expect_test::expect;
 use mailferry::Code;
 use serde_json::Value;
 
+use crate::apple::{emlx, with_attachment};
 use crate::support::*;
 
 const FROM: &str = "From ada@example.org Mon Mar  2 08:15:00 1998\n";
@@ -49,6 +50,14 @@ struct Workdir<'a>(&'a Path);
 impl Workdir<'_> {
     fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+
+    /// Creates a file, and the directories above it.
+    fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
     }
 
     /// Creates an mbox with this text.
@@ -195,6 +204,21 @@ const CASES: &[Case] = &[
     (Code::MboxHeaderCut, &[], |d| mbox(d, format!("{FROM}{MESSAGE}\n{FROM}Subject: cu"))),
     (Code::MboxNoFinalNewline, &[], |d| mbox(d, format!("{FROM}A: 1\n\nbody"))),
     (Code::MboxNoFinalBlank, &[], |d| mbox(d, format!("{FROM}A: 1\n\nbody\n"))),
+    (Code::EmlxLength, &[], |d| {
+        let text = emlx(MESSAGE, 1, 0);
+        args([d.file("7.emlx", text.replacen(&MESSAGE.len().to_string(), "9", 1))])
+    }),
+    (Code::EmlxPlist, &[], |d| args([d.file("7.emlx", format!("{}\n{MESSAGE}", MESSAGE.len()))])),
+    (Code::EmlxPartMissing, &[], |d| {
+        let (partial, _) = with_attachment(b"attachment");
+        args([d.file("Messages/8.partial.emlx", emlx(&partial, 1, 0))])
+    }),
+    (Code::EmlxPartEncoded, &[], |d| {
+        let (partial, _) = with_attachment(b"attachment");
+        let partial = partial.replace("Length: 16", "Length: 99");
+        d.file("Attachments/8/2/photo.png", "attachment");
+        args([d.file("Messages/8.partial.emlx", emlx(&partial, 1, 0))])
+    }),
     (Code::MaildirNoDirectory, &[], |d| {
         let maildir = d.with("cur", ":2,S", MESSAGE);
         fs::remove_dir(maildir.join("tmp")).unwrap();
@@ -480,8 +504,14 @@ const CASES: &[Case] = &[
 ];
 
 /// Codes of damaged mail, which are warnings where it is converted.
-const DAMAGE: [Code; 5] =
-    [Code::MboxJunk, Code::MboxGluedFrom, Code::MmdfUnclosed, Code::MboxHeaderCut, Code::MessageHeaderCut];
+const DAMAGE: [Code; 6] = [
+    Code::MboxJunk,
+    Code::MboxGluedFrom,
+    Code::MmdfUnclosed,
+    Code::MboxHeaderCut,
+    Code::EmlxLength,
+    Code::MessageHeaderCut,
+];
 
 #[test]
 fn every_finding_has_a_mailbox_with_it_alone() {

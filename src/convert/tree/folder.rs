@@ -164,7 +164,10 @@ impl FolderOutcome {
 /// Reports whether no other folder can fare better.
 fn stops_all(error: &Error) -> bool {
     match error {
-        Error::Interrupted | Error::InterruptedStage { .. } | Error::InsufficientSpace { .. } => true,
+        Error::Interrupted
+        | Error::InterruptedStage { .. }
+        | Error::InsufficientSpace { .. }
+        | Error::UidsNotKept { .. } => true,
         Error::Io { source, .. } => {
             matches!(
                 source.raw_os_error(),

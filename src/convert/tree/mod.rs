@@ -19,14 +19,16 @@ use std::sync::Arc;
 
 use crate::convert::export::{ExportedMessages, OutputMode};
 use crate::convert::labels::parse_directory;
-use crate::convert::{DestinationOptions, ExportOptions, ImportOptions, Report, SplitOptions, Totals};
+use crate::convert::{
+    DestinationOptions, ExportOptions, ImportOptions, Report, SplitOptions, Totals, UidPolicy,
+};
 use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::fs::{Dir, files, ignore_poison, parent_of};
 use crate::mailbox::maildir::destination::check_destination;
 use crate::mailbox::maildir::write::WriterOptions;
 use crate::mailbox::maildir::{DestinationState, MaildirWriter, create, detect};
 use crate::mailbox::tree::{Folder, Layout, MailboxKind};
-use crate::mailbox::{Context, Error, Finding, Phase, Result, display_path};
+use crate::mailbox::{Context, Error, Finding, NoEvents, Phase, Result, display_path};
 use entry::{Fate, Round};
 use folder::{FolderConversion, FolderEvents, StopAll};
 
@@ -62,8 +64,12 @@ pub(crate) fn convert(
 ) -> TreeOutcome {
     let (destination, exported) = (&options.import.destination, ExportedMessages::default());
     let tree = Conversion { options, context, destination, exported };
-    context.events.begin(Phase::Writing, entries.iter().map(|entry| entry.size).sum());
     let mut outcome = TreeOutcome { folders: Vec::new(), error: None, findings: Vec::new() };
+    if let Err(error) = tree.refuse_lost_uids(&entries) {
+        outcome.error = Some(error);
+        return outcome;
+    }
+    context.events.begin(Phase::Writing, entries.iter().map(|entry| entry.size).sum());
     outcome.error = tree.run(&mut entries, &mut outcome).err();
     outcome
 }
@@ -112,6 +118,28 @@ impl Conversion<'_> {
             self.flush_list(&listed)?;
         }
         self.subscribe(entries, &mut outcome.findings)
+    }
+
+    /// Looks at all folders before anything is written, if their UIDs are required.
+    ///
+    /// # Errors
+    /// [`Error::UidsNotKept`] if a folder cannot keep them.
+    fn refuse_lost_uids(&self, entries: &[TreeEntry]) -> Result<()> {
+        let TreeOptions { import, export, .. } = *self.options;
+        let policy = if self.options.layout.is_export() { export.uids } else { self.destination.uids.policy };
+        if policy != UidPolicy::Require || self.destination.dry_run {
+            return Ok(());
+        }
+        let destination = DestinationOptions { dry_run: true, ..self.destination.clone() };
+        let import = ImportOptions { destination, ..import.clone() };
+        let export = ExportOptions { dry_run: true, ..export.clone() };
+        let options = TreeOptions { import: &import, export: &export, ..*self.options };
+        let context = Context { events: &NoEvents, ..*self.context };
+        match convert(entries.to_vec(), &options, &context).error {
+            Some(error @ Error::UidsNotKept { .. }) => Err(error),
+            // The conversion reports what else is wrong.
+            _ => Ok(()),
+        }
     }
 
     /// Converts one mailbox after the other into the root, whose folders are those of all years.
