@@ -180,10 +180,15 @@ fn a_sparse_mbox_is_refused_with_its_size() {
 #[test]
 fn a_list_that_is_a_sparse_file_is_not_read() {
     let (_scratch, maildir) = empty_maildir();
-    for name in ["mailferry.manifest", "maildirsize", "mailferry.folders"] {
+    for (name, code, exit) in [
+        ("mailferry.manifest", "manifest-damaged", 1),
+        ("maildirsize", "maildirsize-drift", 0),
+        ("mailferry.folders", "manifest-damaged", 1),
+    ] {
         let path = maildir.join(name);
         sparse(&path, "");
-        run_on(&["verify"], &maildir, "").exits(3);
+        let run = run_on(&["verify", "--json"], &maildir, "").exits(exit);
+        assert!(run.complaints().contains(&code.to_owned()), "{name}: {}", run.text());
         fs::remove_file(path).unwrap();
     }
 }

@@ -97,6 +97,6 @@ fn read(file: &Path, maildir: &Path) -> Option<u64> {
 fn is_packed(file: &Path) -> bool {
     matches!(
         fs::read(file).unwrap()[..],
-        [0x1f, 0x8b, ..] | [b'B', b'Z', b'h', ..] | [0xfd, b'7', ..] | [0x28, 0xb5, ..]
+        [0x1f, 0x8b, ..] | [b'B', b'Z', b'h', ..] | [0xfd, b'7', ..] | [0x28, 0xb5, ..] | [b'P', b'K', ..]
     )
 }

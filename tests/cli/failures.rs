@@ -107,6 +107,13 @@ fn damaged_compression_is_not_taken_for_the_end_of_the_mail() {
     let words = ["mail.gz", "damaged gzip data"];
     let run = refused(convert_command([&source, &maildir]), scratch.path(), &words);
     assert_eq!(run.complaints(), ["damaged-compression"]);
+    // It is there, and damaged: another run finds the same.
+    let verified =
+        crate::support::run(mailferry([OsStr::new("verify"), OsStr::new("--json"), source.as_os_str()]))
+            .exits(1);
+    assert_eq!(verified.complaints(), ["damaged-compression"]);
+    let verdict = verified.json().pop().unwrap()["verdict"].as_str().unwrap().to_owned();
+    assert!(verdict.ends_with("mail.gz is damaged: 1 error."), "{verdict}");
 }
 
 #[test]

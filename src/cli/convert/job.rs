@@ -60,11 +60,6 @@ impl<'a> Job<'a> {
             let reason = "is not before --before, so no message is selected; name an earlier date";
             return Err(Error::usage("--since", reason));
         }
-        if args.split.is_some() && destination.format == Some(Format::Eml) {
-            let reason =
-                "is for a Maildir or mbox:DIR/; the names of files in eml:DIR begin with the date anyway";
-            return Err(Error::usage("--split", reason));
-        }
         refuse_twice(sources)?;
         let are_maildirs = sources.iter().map(MailboxArg::is_maildir).collect::<Result<Vec<bool>>>()?;
         let maildirs = are_maildirs.iter().filter(|is_maildir| **is_maildir).count();

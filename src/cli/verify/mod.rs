@@ -192,6 +192,15 @@ impl Run<'_> {
         match verified {
             Ok(verified) => Ok(Some(verified)),
             Err(Error::Interrupted) => Err(Error::Interrupted),
+            // It promises more bytes than it has: damage, and not a reason to try again.
+            Err(error @ Error::Compressed { .. }) => {
+                self.reporter.error(&error);
+                let faults = FaultCounts { errors: 1, warnings: 0 };
+                let name = error.path().map_or_else(String::new, display_path);
+                let verdict = mailbox_verdict(&name, "", faults);
+                self.reporter.sentence(&verdict);
+                Ok(Some(Verified { faults, verdict }))
+            }
             Err(error) => {
                 self.reporter.error(&error);
                 self.totals.unfinished = Some(Exit::of(&error));
