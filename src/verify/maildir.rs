@@ -154,7 +154,7 @@ impl MaildirCheck {
                 folders.push(path);
             } else if !hidden
                 && !is_own_file(bytes)
-                && !is_own_directory(bytes)
+                && !is_own_directory(bytes, true)
                 && bytes != LOST_DIR.as_bytes()
             {
                 // A temporary file of another program may be gone by now.

@@ -548,6 +548,17 @@ fn owner_follows_no_links() {
 
 /// Files reported as skipped are not converted.
 #[test]
+fn a_folder_with_the_name_of_a_programs_directory_is_read() {
+    let tree = Tree::new();
+    tree.mbox("work.mailferry-partial/a", 0..2);
+    tree.mbox("courierimapkeywords/b", 2..5);
+    // This one is what a killed run leaves.
+    tree.maildir(".old.mailferry-partial", &[("cur/1.1.host:2,S", 5)]);
+    let summary = convert([&tree.root(), &tree.out()]).summary();
+    assert_eq!(count(&summary, "written"), 5);
+}
+
+#[test]
 fn a_maildir_in_a_tree_has_its_messages_in_the_tree() {
     let tree = Tree::new();
     tree.mbox("a", 0..1).maildir("../theirs", &[("cur/1.a:2,S", 1)]);

@@ -70,7 +70,8 @@ const PREFIXES: [&str; 23] = [
 ];
 /// The ends of names that begin with a dot: KMail kept `.name.index` next to the mbox or Maildir `name`.
 const DOT_SUFFIXES: [&str; 3] = [".index", ".index.ids", ".index.sorted"];
-const DIRECTORIES: [&str; 3] = [".imap", "courierimapkeywords", "courierimaphieracl"];
+/// Directories in a Maildir; elsewhere a user may have given a folder such a name.
+const MAILDIR_DIRECTORIES: [&str; 2] = ["courierimapkeywords", "courierimaphieracl"];
 
 /// Reports whether a file of this name belongs to a program. A user may have mail under such a name: its content decides.
 pub(crate) fn is_own_file(name: &[u8]) -> bool {
@@ -81,6 +82,9 @@ pub(crate) fn is_own_file(name: &[u8]) -> bool {
 }
 
 /// Reports whether a directory of this name belongs to a program.
-pub(crate) fn is_own_directory(name: &[u8]) -> bool {
-    name.ends_with(b".mailferry-partial") || DIRECTORIES.iter().any(|n| name == n.as_bytes())
+pub(crate) fn is_own_directory(name: &[u8], in_maildir: bool) -> bool {
+    // In a Maildir the name of a folder begins with a dot, and that of its stage with another one.
+    let stage: &[u8] = if in_maildir { b".." } else { b"." };
+    let is_stage = name.starts_with(stage) && name.ends_with(b".mailferry-partial");
+    is_stage || name == b".imap" || in_maildir && MAILDIR_DIRECTORIES.iter().any(|n| name == n.as_bytes())
 }

@@ -175,7 +175,7 @@ impl Walk<'_> {
         if parent.is_maildir && matches!(bytes, b"cur" | b"new" | b"tmp") {
             return Ok(false);
         }
-        if is_own_directory(bytes) {
+        if is_own_directory(bytes, parent.is_maildir) {
             self.skip(path, "a mail program's own", false, None);
             return Ok(false);
         }
@@ -397,10 +397,10 @@ impl Walk<'_> {
 /// Finds mail in a Maildir that is neither a message nor a folder: mboxes and Maildirs, by their paths in it.
 /// Unreadable directories are not reported.
 pub(crate) fn stray_mail(maildir: &Path) -> Vec<PathBuf> {
-    let is_own = |name: &[u8]| matches!(name, b"cur" | b"new" | b"tmp") || is_own_directory(name);
     let is_inside = |entry: &Entry| {
-        let name = entry.name().as_bytes();
-        !(is_own(name) || entry.depth == 1 && name.starts_with(b"."))
+        let (name, is_directly) = (entry.name().as_bytes(), entry.depth == 1);
+        let is_part = matches!(name, b"cur" | b"new" | b"tmp") || is_own_directory(name, is_directly);
+        !(is_part || is_directly && name.starts_with(b"."))
     };
     let is_mail = |entry: &Entry| match entry.kind {
         FileType::RegularFile => begins_as_mbox(&entry.path),
