@@ -52,7 +52,7 @@ struct Original {
     name: ExistingName,
     /// Without the fields that mail readers rewrite.
     content: Digest,
-    /// Its source in this run, and its number there.
+    /// The source in this run, and the number there.
     place: Option<(usize, usize)>,
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Plan {
     /// In file order.
     pub(crate) messages: Vec<PlannedMessage>,
     pub(crate) findings: Vec<Finding>,
-    /// What was assumed about them.
+    /// The assumptions about them.
     pub(crate) assumed: MailStats,
     /// The UIDs of the source. Then each message has one.
     pub(crate) uids: Option<SourceUids>,

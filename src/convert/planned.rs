@@ -87,7 +87,7 @@ pub(crate) struct PlannedMessage {
     pub(crate) quotes: u32,
     /// How many line ends are changed.
     pub(crate) eols: u32,
-    /// Its UID in the source; 0 for none.
+    /// The UID in the source; 0 for none.
     pub(crate) uid: u32,
     /// It has fields that mail readers rewrite.
     pub(crate) has_volatile_fields: bool,

@@ -39,7 +39,7 @@ pub(crate) struct YearSplit {
 #[derive(Debug)]
 struct Year {
     name: String,
-    /// Its first second and the first one after it, since 1970; None for messages without a date.
+    /// The first second and the first one after the year, since 1970; None for messages without a date.
     seconds: Option<Range<i64>>,
 }
 

@@ -22,9 +22,9 @@ use crate::mailbox::{Code, Context, Error, Finding, Result};
 pub(crate) struct NumberedMessage {
     /// The base name in the destination.
     pub(crate) name: Vec<u8>,
-    /// Its UID in the source; 0 for none.
+    /// The UID in the source; 0 for none.
     pub(crate) uid: u32,
-    /// Its fields in Dovecot's list.
+    /// The fields in Dovecot's list.
     pub(crate) fields: Box<[u8]>,
     /// This run writes it.
     pub(crate) is_written: bool,

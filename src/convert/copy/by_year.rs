@@ -25,7 +25,7 @@ struct YearOfMaildir {
 struct DividedMaildir {
     years: Vec<YearOfMaildir>,
     split: YearSplit,
-    /// What is in none of the years.
+    /// The counts of messages that are in none of the years.
     others: Totals,
     findings: Vec<Finding>,
 }

@@ -25,7 +25,7 @@ pub(super) struct SourceMaildir<'a> {
     pub(super) not_selected: u64,
     /// The size of these messages.
     pub(super) not_selected_bytes: u64,
-    /// Its UIDs, and messages whose UIDLs an mbox cannot keep.
+    /// The UIDs, and messages whose UIDLs an mbox cannot keep.
     pub(super) uids: Option<MaildirUids>,
     pub(super) uid_edit: UidEdit,
 }
@@ -35,7 +35,7 @@ pub(super) struct SourceMessage {
     pub(super) size: u64,
     /// The sender in the From_ line that the manifest has.
     pub(super) sender: Option<Box<[u8]>>,
-    /// Its UID; 0 for none.
+    /// The UID; 0 for none.
     pub(super) uid: u32,
 }
 

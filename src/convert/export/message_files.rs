@@ -143,7 +143,7 @@ enum Examined<'a> {
 /// A message and what decides its name.
 struct NewFile<'a> {
     message: Message<'a>,
-    /// Its number in its source.
+    /// The number in the source.
     number: usize,
     stem: String,
     /// The destination has it under its first name.

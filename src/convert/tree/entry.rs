@@ -27,7 +27,7 @@ pub(crate) struct TreeEntry {
     pub name: FolderName,
     /// Bytes of the file, for a mailbox that is a file.
     pub(super) size: u64,
-    /// Its identity, whatever links led to it.
+    /// The identity of the file, whatever links led to it.
     pub(super) file_id: Option<FileId>,
     /// All files that go into the folder. None of them is a copy of another, even with the same content.
     pub(super) siblings: Arc<[PathBuf]>,
@@ -35,11 +35,11 @@ pub(crate) struct TreeEntry {
     pub(super) is_mapped: bool,
     /// The other folder that an earlier run put it into.
     pub(super) previous: Option<PathBuf>,
-    /// What the user did with the folder since an earlier run.
+    /// The fate of the folder since an earlier run.
     pub(super) fate: Option<Fate>,
 }
 
-/// What became of the folder of a mailbox that an earlier run converted.
+/// The fate of a folder that an earlier run converted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fate {
     /// The user deleted it. This is the state of its mailbox when it was converted, if that is known.

@@ -19,10 +19,10 @@ const PARTIAL: &[u8] = b".partial.emlx";
 /// A mailbox of Apple Mail.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct AppleMailbox {
-    /// Its `.mbox` directory.
+    /// The `.mbox` directory.
     pub path: PathBuf,
     pub folder: Folder,
-    /// Its messages, by their numbers.
+    /// The messages, by their numbers.
     pub files: Vec<PathBuf>,
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::folder::Folder;
 
-/// What Google exported into an mbox.
+/// The kinds of mail that Google exports into an mbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TakeoutExport {
     Mail,

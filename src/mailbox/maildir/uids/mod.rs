@@ -49,7 +49,7 @@ pub(crate) struct UidEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct ParsedUidList {
     pub list: UidList,
-    /// What a server ignores or repairs.
+    /// Faults that a server ignores or repairs.
     pub problems: Vec<UidListProblem>,
 }
 

@@ -16,7 +16,7 @@ const DEEPEST: usize = 100;
 /// A part whose body is not in the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MissingPart {
-    /// Its number as in IMAP, such as `2.4`.
+    /// The number as in IMAP, such as `2.4`.
     pub number: String,
     /// The name of the file in its header.
     pub name: Option<String>,
@@ -43,7 +43,7 @@ pub(crate) enum PartEncoding {
 struct OpenMultipart {
     /// `--` and its boundary.
     delimiter: Vec<u8>,
-    /// Its number, with a dot, unless it is the whole message.
+    /// The number, with a dot, unless it is the whole message.
     prefix: String,
     /// The number of its last part.
     parts: u32,

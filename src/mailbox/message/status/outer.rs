@@ -1,4 +1,4 @@
-//! What is known of a message from outside of it.
+//! Flags and dates of a message that are stored outside of it.
 
 use crate::mailbox::message::emlx::StoreState;
 use crate::mailbox::message::{Flags, Stamp, StatusFields};

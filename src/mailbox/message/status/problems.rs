@@ -6,7 +6,7 @@ use super::StatusFields;
 use crate::mailbox::text::grouped_plural;
 use crate::mailbox::{Code, Finding};
 
-/// What is wrong with the flags of the messages of a source.
+/// Faults in the flags of the messages of a source.
 #[derive(Debug, Default)]
 pub(crate) struct StatusProblems {
     /// By the name of the field.

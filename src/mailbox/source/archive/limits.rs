@@ -7,7 +7,7 @@ use super::super::spool::SpoolOptions;
 use crate::mailbox::text::grouped;
 use crate::mailbox::{Error, Result};
 
-/// What any archive may unpack to.
+/// The bytes that any archive may unpack to.
 const FREE: u64 = 1 << 30;
 /// How many times its size an archive may unpack to beyond that. Mail is compressed to a twentieth at best.
 const RATIO: u64 = 200;

@@ -52,7 +52,7 @@ pub(super) struct MemberSpool<'a> {
     limits: &'a Limits,
     table: MemberTable,
     shared: File,
-    /// What is not yet in the shared file.
+    /// Bytes that are not yet in the shared file.
     buffer: Vec<u8>,
     /// The length of the shared file without the buffer.
     flushed: u64,
@@ -78,7 +78,7 @@ pub(super) struct MemberData {
     keep: u64,
 }
 
-/// What [`MemberSpool::finish`] returns: the members, their bytes, those that were not read and those that repeat.
+/// The result of [`MemberSpool::finish`]: the members, their bytes, those that were not read and those that repeat.
 pub(super) type Finished = (MemberTable, MemberFiles, Vec<UnreadMember>, Vec<PathBuf>);
 
 impl<'a> MemberSpool<'a> {

@@ -55,7 +55,7 @@ pub(super) fn read(file: &File, size: u64, members: &mut MemberSpool<'_>, limits
 struct Directory {
     /// The number of members that it lists.
     count: u64,
-    /// Its offset in the file.
+    /// The offset in the file.
     start: u64,
     size: u64,
     /// Bytes before the archive, such as a program that unpacks it.

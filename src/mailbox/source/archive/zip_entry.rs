@@ -7,7 +7,7 @@ use rustix::fs::FileType;
 /// The length of a record without its names.
 pub(super) const ENTRY: usize = 46;
 
-/// What a member is.
+/// The kind of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     File,
