@@ -440,7 +440,9 @@ fn a_directory_is_listed_by_mailbox() {
     }
     assert_eq!(count(summary, "messages_found"), total);
     let shown = run_on_terminal(inspect([&tree]), 80).exits(0).text();
-    assert!(shown.starts_with("folder ") && shown.contains(&format!("{total} messages, ")), "{shown}");
+    // The path may be so long that the sum is broken between words.
+    let sum = format!("{total} messages, ");
+    assert!(shown.starts_with("folder ") && shown.replace('\n', " ").contains(&sum), "{shown}");
     for option in ["--boundaries", "--second-opinion"] {
         run(inspect([OsStr::new(option), tree.as_os_str()]))
             .exits(2)
