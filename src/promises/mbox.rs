@@ -48,15 +48,20 @@ pub fn reader(text: &[u8]) {
 fn divided(mbox: &Mbox<'_>) {
     mbox.check_conservation().unwrap();
     let text = mbox.text();
-    let mut accounted = 0;
+    // What is around the message of an .emlx belongs to its form.
+    let is_framed = mbox.variant == Variant::Rfc822 && SingleMessage::locate(text).is_framed;
+    let (mut accounted, mut gaps) = (0, Vec::new());
     for extent in mbox.messages() {
         let lines = extent.separator_lines(text).split_inclusive(|&b| b == b'\n');
         assert!({ lines }.all(|line| line.starts_with(b"From ")), "mail was taken for a From_ line");
-        separated(mbox, accounted..extent.at);
+        gaps.push(accounted..extent.at);
         accounted = extent.end;
         message(mbox, extent);
     }
-    separated(mbox, accounted..text.len() as u64);
+    gaps.push(accounted..text.len() as u64);
+    if !is_framed {
+        gaps.into_iter().for_each(|gap| separated(mbox, gap));
+    }
     let mut findings: Vec<Finding> = mbox.findings.clone();
     finding::number_lines(&mut findings, text, &|_| ());
     assert!(findings.iter().all(|f| f.offset.is_none_or(|at| at < text.len() as u64)));

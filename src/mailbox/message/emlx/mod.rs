@@ -153,7 +153,9 @@ pub(crate) fn parse(text: &[u8]) -> Option<Emlx> {
             (Some(_), None) => ": its received date is not known",
             (Some(_), Some(_)) => "",
         };
-        findings.push(Finding::at(Code::EmlxPlist, (plist_at + at) as u64, format!("{reason}{unknown}")));
+        // At the end of the file it is about the last byte.
+        let offset = (plist_at + at).min(text.len().saturating_sub(1)) as u64;
+        findings.push(Finding::at(Code::EmlxPlist, offset, format!("{reason}{unknown}")));
     }
     Some(Emlx { message: count.end..end, state: StoreState { bits: flags, received }, findings })
 }
