@@ -12,8 +12,8 @@ pub fn uid_list(text: &[u8]) {
     let list = &parsed.list;
     assert!(list.entries.windows(2).all(|pair| pair[0].uid < pair[1].uid));
     assert!(list.entries.iter().all(|entry| 0 < entry.uid && entry.uid < list.next));
-    // A line cannot end in such a name: Dovecot reads CR LF as the end of a line.
-    if list.entries.iter().any(|entry| entry.name.ends_with(b"\r")) {
+    // Servers write names and fields of visible ASCII. Line ends of other kinds are read, and not written.
+    if !text.iter().all(|&b| b.is_ascii_graphic() || b == b' ' || b == b'\n') {
         return;
     }
     let again = UidList::parse(&list.to_dovecot()).expect("it was written by mailferry");
