@@ -112,7 +112,7 @@ impl Parser {
         let mut rest = line[digits..].trim_ascii_start();
         let mut fields = Vec::new();
         while self.version == 3 && !rest.is_empty() && rest[0] != b':' {
-            let end = memchr::memchr(b' ', rest).unwrap_or(rest.len());
+            let end = memchr::memchr2(b' ', b'\r', rest).unwrap_or(rest.len());
             let field = &rest[..end];
             match field[0].is_ascii_uppercase() {
                 true => fields.push(field),
@@ -121,13 +121,14 @@ impl Parser {
             rest = rest[end..].trim_ascii_start();
         }
         let name = if self.version == 3 { rest.strip_prefix(b":").unwrap_or_default() } else { rest };
+        let name = base_name(name);
         if name.is_empty() {
             return Err("names no file".to_owned());
         }
         if name.contains(&b'/') {
             return Err("names a file of another directory".to_owned());
         }
-        Ok(UidEntry { uid, fields: fields.join(&b' ').into(), name: base_name(name).into() })
+        Ok(UidEntry { uid, fields: fields.join(&b' ').into(), name: name.into() })
     }
 
     /// Adds an entry. If its name is there already, the message was moved away and back: the last UID counts.
@@ -140,8 +141,9 @@ impl Parser {
     }
 }
 
-/// Returns a name without its info, which older lists have.
+/// Returns a name without its info, which older lists have. No line can end in a name with a CR at its end.
 fn base_name(name: &[u8]) -> &[u8] {
+    let name = trim_line_end(name);
     match name::parse(name) {
         name::ParsedName { info: Some(_), base, .. } => base_name(base),
         _ => name,
@@ -152,6 +154,7 @@ fn problem(line: u64, reason: impl Into<String>) -> UidListProblem {
     UidListProblem { line, reason: reason.into() }
 }
 
+/// Removes the end of a line, of which a CR may be a part.
 fn trim_line_end(line: &[u8]) -> &[u8] {
     let end = line.iter().rposition(|b| !matches!(b, b'\r' | b'\n')).map_or(0, |at| at + 1);
     &line[..end]
@@ -159,7 +162,7 @@ fn trim_line_end(line: &[u8]) -> &[u8] {
 
 fn parse_header(line: &[u8]) -> Result<(u8, UidList), String> {
     let mut list = UidList::default();
-    let mut words = line.split(|&b| b == b' ').filter(|word| !word.is_empty());
+    let mut words = line.split(|b| matches!(b, b' ' | b'\r')).filter(|word| !word.is_empty());
     let version = words.next().unwrap_or_default();
     match version {
         b"1" => {
