@@ -77,8 +77,15 @@ impl Archives {
     }
 }
 
-/// Returns a converted tree without the times of what is not a message, and without lists of UIDs, which have a random
-/// part.
+/// Returns a list of UIDs without its GUID, which depends on the name of the Maildir.
+fn list_without_guid(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let (header, entries) = text.split_once('\n').unwrap();
+    let words: Vec<&str> = header.split(' ').filter(|word| !word.starts_with('G')).collect();
+    format!("{}\n{entries}", words.join(" "))
+}
+
+/// Returns a converted tree without the times of what is not a message, and without the GUIDs of lists of UIDs.
 fn converted_mail(root: &Path) -> BTreeMap<PathBuf, FileState> {
     let mut tree = mail_alike(root);
     for (path, state) in &mut tree {
@@ -87,7 +94,7 @@ fn converted_mail(root: &Path) -> BTreeMap<PathBuf, FileState> {
             state.mtime = (0, 0);
         }
         if is_list {
-            state.digest.clear();
+            state.digest = list_without_guid(&root.join(path));
         }
     }
     tree
@@ -530,6 +537,7 @@ with tarfile.open("other.tgz", "w:gz") as tar:
 #[test]
 fn a_store_is_the_same_packed_and_unpacked() {
     let Some(stores) = shared("stores") else { return };
+    let mut compared = 0;
     for entry in fs::read_dir(stores).unwrap() {
         let packed = entry.unwrap().path().join("store.tar.zst");
         let Ok(archive) = fs::File::open(&packed) else { continue };
@@ -551,6 +559,8 @@ fn a_store_is_the_same_packed_and_unpacked() {
                 (converted_mail(&archives.path("packed")), converted_mail(&archives.path("unpacked")));
             let other = mail.iter().find(|(path, state)| packed_mail.get(*path) != Some(state));
             assert_eq!((other, packed_mail.len()), (None, mail.len()), "{}", packed.display());
+            compared += 1;
         }
     }
+    assert!(compared > 20, "{compared} stores");
 }

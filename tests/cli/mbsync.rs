@@ -108,7 +108,8 @@ impl Sync {
             folders: number(counts).unwrap_or_default(),
             pushed: side("F: "),
             pulled: side("N: "),
-            fetched: [" hdr_count=", " body_count="].map(|name| after(&text, name).unwrap_or_default()),
+            fetched: [" hdr_count=", " body_count="]
+                .map(|name| after(&text, name).expect("Dovecot's statistics")),
             notices: lines.filter(is_notice).map(str::to_owned).collect(),
         }
     }

@@ -546,7 +546,6 @@ fn owner_follows_no_links() {
     assert_eq!(paths(&tree.out().join("cur")), ["1.a:2,S", "2.b:2,S"]);
 }
 
-/// Files reported as skipped are not converted.
 #[test]
 fn a_folder_with_the_name_of_a_programs_directory_is_read() {
     let tree = Tree::new();
@@ -558,6 +557,7 @@ fn a_folder_with_the_name_of_a_programs_directory_is_read() {
     assert_eq!(count(&summary, "written"), 5);
 }
 
+/// Files reported as skipped are not converted.
 #[test]
 fn a_maildir_in_a_tree_has_its_messages_in_the_tree() {
     let tree = Tree::new();
