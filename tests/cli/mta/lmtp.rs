@@ -32,7 +32,7 @@ fn postfix_delivers_by_lmtp_byte_for_byte() {
     let ada = maildir(&postfix.sandbox, "ada");
     postfix.outcome("", ADA, mail::ODD).is("sent", "2.0.0");
     mail::is_exactly(&ada, "", ADA, mail::ODD);
-    assert!(postfix.queued().is_empty());
+    postfix.queue_is(&[]);
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn each_recipient_has_a_status_of_its_own_in_postfix() {
     postfix.next("\"..\"@example.org", 0).is("bounced", "5.1.3");
     postfix.next("a/b@example.org", 0).is("bounced", "5.1.3");
     mail::is_exactly(&joe, ANN, JOE, mail::PLAIN);
-    assert_eq!(postfix.queued(), ["shut@example.org"]);
+    postfix.queue_is(&["shut@example.org"]);
     fs::set_permissions(shut.join("tmp"), fs::Permissions::from_mode(0o700)).unwrap();
     postfix.retry("shut@example.org").is("sent", "2.0.0");
     mail::is_exactly(&shut, ANN, "shut@example.org", mail::PLAIN);
@@ -69,7 +69,7 @@ fn postfix_gives_each_recipient_of_programs_a_session() {
     postfix.next(ADA, 0).is("sent", "2.0.0");
     assert_eq!(postfix.next(JOE, 0).status, "deferred");
     mail::is_exactly(&ada, ANN, ADA, mail::ODD);
-    assert_eq!(postfix.queued(), [JOE]);
+    postfix.queue_is(&[JOE]);
 }
 
 #[test]

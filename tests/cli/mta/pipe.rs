@@ -40,7 +40,7 @@ fn postfix_delivers_by_pipe_with_any_flags() {
         }
         postfix.outcome("", JOE, mail::ODD).is("sent", "2.0.0");
         mail::is_exactly(&maildir, "", JOE, mail::ODD);
-        assert!(postfix.queued().is_empty());
+        postfix.queue_is(&[]);
     }
 }
 
@@ -51,7 +51,7 @@ fn mail_waits_in_postfix_until_the_maildir_is_there() {
     let maildir = postfix.sandbox.maildir("/var/vmail/example.org/joe", VMAIL);
     fs::remove_dir(maildir.join("new")).unwrap();
     postfix.retry(JOE).is("deferred", "4.3.5");
-    assert_eq!(postfix.queued(), [JOE]);
+    postfix.queue_is(&[JOE]);
     postfix.sandbox.maildir("/var/vmail/example.org/joe", VMAIL);
     postfix.retry(JOE).is("sent", "2.0.0");
     mail::is_exactly(&maildir, ADA, JOE, mail::PLAIN);

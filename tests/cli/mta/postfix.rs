@@ -132,7 +132,14 @@ impl Postfix {
         self.next(recipient, before)
     }
 
-    /// Returns the recipients that are still in the queue.
+    /// Waits until these recipients, and no others, are in the queue. A message is removed after the log names its
+    /// outcome, and a bounce is queued and delivered meanwhile.
+    pub(crate) fn queue_is(&self, expected: &[&str]) {
+        let what = format!("a queue with {expected:?}");
+        self.sandbox.until(&what, || (self.queued() == expected).then_some(()));
+    }
+
+    /// Returns the recipients that are in the queue.
     pub(crate) fn queued(&self) -> Vec<String> {
         let list = self.sandbox.sh("postqueue -j");
         let lines = list.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
