@@ -17,6 +17,8 @@
 // The command line uses more of the core than the facade does.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 
+#[cfg(any(feature = "cli", test))]
+mod accounts;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
@@ -30,6 +32,8 @@ mod inject;
 #[cfg(any(feature = "cli", test, fuzzing))]
 mod inspect;
 mod mailbox;
+#[cfg(any(feature = "cli", test))]
+mod report;
 #[cfg(any(feature = "cli", test, fuzzing))]
 mod transport;
 mod verify;
