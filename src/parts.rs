@@ -103,5 +103,14 @@ fn new_message(text: &[u8]) -> NewMessage<'_> {
     let base = name(text);
     let name = name::bare(&base);
     let (content, mtime) = (MessageContent::Slices(vec![text]), 1_000_000_000);
-    NewMessage { folders: &[0], subdir: Subdir::New, base, name, content, mtime, existing: None }
+    NewMessage {
+        folders: &[0],
+        subdir: Subdir::New,
+        base,
+        name,
+        further_names: Vec::new(),
+        content,
+        mtime,
+        existing: None,
+    }
 }

@@ -256,11 +256,12 @@ impl<'a> History<'a> {
         if dry_run && dedupe == Dedupe::No {
             names = names.for_dry_run();
         }
-        names.letters_in_use = entries().fold(KeywordSet::default(), |set, e| set | e.parsed().keywords());
         names.folders = LabelFolders::new(labels);
-        if has_folders {
-            for Folder { levels, directory, entries } in &folders {
-                let number = names.folders.intern(levels.clone());
+        for Folder { levels, directory, entries } in &folders {
+            let number = names.folders.intern(levels.clone());
+            let letters = entries.iter().fold(KeywordSet::default(), |set, e| set | e.parsed().keywords());
+            names.letters_in_use.insert(number, letters);
+            if has_folders {
                 entries.iter().for_each(|e| names.add_file(e.parsed().base, number, e.path(directory)));
             }
         }

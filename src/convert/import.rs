@@ -2,6 +2,7 @@
 //! written is published only when all of it is safe.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 
 use super::history::identity_finding;
 use super::identity::{self, hash_source};
@@ -15,6 +16,7 @@ use super::{
     OpenDestination, Outcome, Plan, PlanOptions, PlannedMessage, PlannedSource, Report, ResumePoint,
     RunOptions, Totals, UidPlan, UidPolicy, labels,
 };
+use crate::mailbox::maildir::write::KeywordFolder;
 use crate::mailbox::maildir::{KeywordTable, Leftover, MaildirWriter, write};
 use crate::mailbox::manifest::{Digest, ManifestLocation, SectionHeader, SourceState};
 use crate::mailbox::mbox::Mbox;
@@ -78,7 +80,7 @@ impl<'a> Import<'a> {
             return Ok(known);
         }
         let sources = self.read_sources(&destination)?;
-        let (destination, opened) = destination.open(&options.destination, context)?;
+        let (destination, mut opened) = destination.open(&options.destination, context)?;
         let history = History::parse(destination.manifest.as_ref())?.with_siblings(options.siblings);
         history.check_destination(&options.destination, &destination.state)?;
         let mut names = history.names(options, &destination.state, context)?;
@@ -87,16 +89,20 @@ impl<'a> Import<'a> {
         let folders = std::mem::take(&mut names.folders);
         let mut uids = self.plan_uids(&planned, &destination, &history)?;
         let totals = Totals { uids: uids.counts, ..self.count(&sources, &planned) };
-        let table = match &opened {
-            Some(opened) => assign_keywords(&opened.writer, &names, context)?,
-            None => preview_keywords(&names, options)?,
+        let (folder_counts, needed) = count_folders(&folders, &planned);
+        let folder_sizes = space_of_folders(needed.len());
+        let directories = folders.directories();
+        let tables = match &mut opened {
+            Some(OpenDestination { writer, .. }) => {
+                writer.set_folders(directories.clone(), needed)?;
+                assign_keywords(writer, &names, &directories, context)?
+            }
+            None => preview_keywords(&names, &directories, options)?,
         };
-        let keywords = names.keywords.letters(&table);
+        let keywords = names.keywords.letters(&tables);
         for (planned, report) in planned.iter().zip(&mut self.reports) {
             report.findings.extend(overflow_finding(&keywords, &planned.plan));
         }
-        let (folder_counts, needed) = count_folders(&folders, &planned);
-        let folder_sizes = space_of_folders(needed.len());
         let Some(OpenDestination { _manifest_lock, mut writer, leftover }) = opened else {
             let sizes = planned.iter().flat_map(|p| &p.plan.messages).map(PlannedMessage::size_to_write);
             let bytes_needed = destination.check_free_space(path, sizes.chain(folder_sizes))?;
@@ -104,7 +110,6 @@ impl<'a> Import<'a> {
             inputs.iter().try_for_each(|input| input.source.check_unchanged())?;
             return Ok((Totals { bytes_needed, ..totals }, folder_counts));
         };
-        writer.set_folders(folders.directories(), needed)?;
         let run = RunOptions {
             render: options.render,
             folders: &folders,
@@ -417,21 +422,42 @@ fn space_of_folders(folders: usize) -> impl Iterator<Item = Option<u64>> + Clone
     std::iter::repeat_n(Some(1), 5 * folders)
 }
 
-/// Gives the keywords of this run their letters, on disk, before the first name with such a letter is visible.
-fn assign_keywords(writer: &MaildirWriter, names: &NameTable, context: &Context<'_>) -> Result<KeywordTable> {
+/// Gives the keywords of this run their letters in each folder, on disk, before the first name with such a letter is
+/// visible.
+fn assign_keywords(
+    writer: &mut MaildirWriter,
+    names: &NameTable,
+    directories: &[OsString],
+    context: &Context<'_>,
+) -> Result<Vec<KeywordTable>> {
     if names.keywords.is_empty() && !writer.is_staged() {
-        // The list of other programs is not needed.
-        return Ok(KeywordTable::default());
+        // The lists of other programs are not needed.
+        return Ok(Vec::new());
     }
-    writer.assign_keywords(names.keywords.required(), names.letters_in_use, context.locks, context.cancel)
+    let assign = |(folder, directory): (FolderIndex, &OsString)| {
+        let in_use = names.letters_in_use.get(&folder).copied().unwrap_or_default();
+        let keywords = names.keywords.required(folder);
+        let folder = KeywordFolder { directory, in_use };
+        writer.assign_keywords(folder, keywords, context.locks, context.cancel)
+    };
+    (0..).zip(directories).map(assign).collect()
 }
 
-/// Returns the letters that the keywords would get.
-fn preview_keywords(names: &NameTable, options: &ImportOptions<'_>) -> Result<KeywordTable> {
+/// Returns the letters that the keywords would get in each folder.
+fn preview_keywords(
+    names: &NameTable,
+    directories: &[OsString],
+    options: &ImportOptions<'_>,
+) -> Result<Vec<KeywordTable>> {
     if names.keywords.is_empty() {
-        return Ok(KeywordTable::default());
+        return Ok(Vec::new());
     }
-    KeywordTable::preview(options.destination.path, names.keywords.required(), names.letters_in_use)
+    let preview = |(folder, directory): (FolderIndex, &OsString)| {
+        let in_use = names.letters_in_use.get(&folder).copied().unwrap_or_default();
+        let path = options.destination.path.join(directory);
+        KeywordTable::preview(&path, names.keywords.required(folder), in_use)
+    };
+    (0..).zip(directories).map(preview).collect()
 }
 
 /// Returns the finding about keywords that got no letter.

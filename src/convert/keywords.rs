@@ -1,8 +1,8 @@
 //! The keywords of a run, the messages that have them, and the letters they get.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::PlannedMessage;
+use super::{FolderIndex, PlannedMessage};
 use crate::mailbox::maildir::{KeywordSet, KeywordTable, keywords};
 
 /// The keywords of all sources of a run, each once, in the order in which they are first seen. A message has
@@ -13,8 +13,8 @@ pub(crate) struct Keywords {
     names: Vec<String>,
     /// By the names in lower case.
     numbers: HashMap<String, u32>,
-    /// The keywords of messages that are written.
-    required: Vec<bool>,
+    /// The keywords of messages that are written, by folder.
+    required: BTreeMap<FolderIndex, BTreeSet<u32>>,
 }
 
 impl Keywords {
@@ -32,7 +32,6 @@ impl Keywords {
             let number = *self.numbers.entry(atom.to_ascii_lowercase()).or_insert(next);
             if number == next {
                 self.names.push(atom.clone().into_owned());
-                self.required.push(false);
                 if atom != keyword.as_str() {
                     on_rename(keyword, &atom);
                 }
@@ -48,21 +47,23 @@ impl Keywords {
         self.names.is_empty()
     }
 
-    /// Marks the keywords of a message that is written: they need letters.
-    pub(crate) fn require(&mut self, numbers: &[u32]) {
-        numbers.iter().for_each(|&number| self.required[number as usize] = true);
+    /// Marks the keywords of a message that is written: they need letters in these folders.
+    pub(crate) fn require(&mut self, numbers: &[u32], folders: &[FolderIndex]) {
+        for &folder in folders {
+            self.required.entry(folder).or_default().extend(numbers);
+        }
     }
 
-    /// Returns the keywords that need letters.
-    pub(crate) fn required(&self) -> impl Iterator<Item = &str> {
-        let names = self.names.iter().zip(&self.required);
-        names.filter(|(_, required)| **required).map(|(name, _)| name.as_str())
+    /// Returns the keywords that need letters in a folder.
+    pub(crate) fn required(&self, folder: FolderIndex) -> impl Iterator<Item = &str> {
+        let numbers = self.required.get(&folder).into_iter().flatten();
+        numbers.map(|&number| self.names[number as usize].as_str())
     }
 
-    /// Looks up the letters of the keywords in a Maildir's table.
-    pub(crate) fn letters(&self, table: &KeywordTable) -> KeywordLetters<'_> {
-        let letters = self.names.iter().map(|name| table.number(name)).collect();
-        KeywordLetters { names: &self.names, letters }
+    /// Looks up the letters of the keywords in the tables of the folders.
+    pub(crate) fn letters(&self, tables: &[KeywordTable]) -> KeywordLetters<'_> {
+        let letters = |table: &KeywordTable| self.names.iter().map(|name| table.number(name)).collect();
+        KeywordLetters { names: &self.names, letters: tables.iter().map(letters).collect() }
     }
 }
 
@@ -70,26 +71,38 @@ impl Keywords {
 #[derive(Debug)]
 pub(crate) struct KeywordLetters<'a> {
     names: &'a [String],
-    /// None for a keyword that came when no letter was left.
-    letters: Vec<Option<usize>>,
+    /// By folder, since each has a list of its own. None for a keyword that came when no letter was left.
+    letters: Vec<Vec<Option<usize>>>,
 }
 
 impl KeywordLetters<'_> {
-    /// Returns the letters of a message.
-    pub(crate) fn letters(&self, planned: &PlannedMessage) -> KeywordSet {
-        let letters = planned.keywords().iter().filter_map(|&number| self.letters[number as usize]);
+    /// Returns the letters of a message in one of its folders.
+    pub(crate) fn letters(&self, planned: &PlannedMessage, folder: FolderIndex) -> KeywordSet {
+        let numbers = planned.keywords().iter().filter(|&&number| self.has_letter(planned, number));
+        let letters = numbers.filter_map(|&number| self.letter(number, folder));
         letters.fold(KeywordSet::default(), KeywordSet::with)
+    }
+
+    fn letter(&self, number: u32, folder: FolderIndex) -> Option<usize> {
+        *self.letters.get(folder as usize)?.get(number as usize)?
+    }
+
+    /// Reports whether a keyword has a letter in each folder of a message. The manifest has one list of keywords for
+    /// all files of the message.
+    fn has_letter(&self, planned: &PlannedMessage, number: u32) -> bool {
+        let folders = match planned.missing_folders() {
+            [] => planned.folders(),
+            missing => missing,
+        };
+        folders.iter().all(|&folder| self.letter(number, folder).is_some())
     }
 
     /// Returns the keywords of a message that have a letter, and those that have none.
     pub(crate) fn names(&self, planned: &PlannedMessage) -> (Vec<String>, Vec<String>) {
-        let (with_letter, without): (Vec<usize>, Vec<usize>) = planned
-            .keywords()
-            .iter()
-            .map(|&number| number as usize)
-            .partition(|&number| self.letters[number].is_some());
-        let names =
-            |numbers: Vec<usize>| numbers.into_iter().map(|number| self.names[number].clone()).collect();
+        let (with_letter, without): (Vec<u32>, Vec<u32>) =
+            planned.keywords().iter().partition(|&&number| self.has_letter(planned, number));
+        let name = |number: u32| self.names[number as usize].clone();
+        let names = |numbers: Vec<u32>| numbers.into_iter().map(name).collect();
         (names(with_letter), names(without))
     }
 
@@ -102,7 +115,7 @@ impl KeywordLetters<'_> {
         for planned in messages {
             let mut is_affected = false;
             for &number in planned.keywords() {
-                if self.letters[number as usize].is_none() {
+                if !self.has_letter(planned, number) {
                     lacks_letter[number as usize] = true;
                     is_affected = true;
                 }

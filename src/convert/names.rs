@@ -18,8 +18,8 @@ use crate::mailbox::{display_path, escape};
 pub(crate) struct NameTable {
     /// The keywords of all messages.
     pub(crate) keywords: Keywords,
-    /// The keyword letters of messages on disk.
-    pub(crate) letters_in_use: KeywordSet,
+    /// The keyword letters of messages on disk, by folder.
+    pub(crate) letters_in_use: HashMap<FolderIndex, KeywordSet>,
     /// The folders that messages go to.
     pub(crate) folders: LabelFolders,
     /// The last part of new names; None if messages get none.

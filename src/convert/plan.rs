@@ -152,7 +152,7 @@ pub(crate) fn plan(
                     findings.push(keywords::renamed_finding(extent.at, keyword, atom));
                 });
                 if planned.disposition == Disposition::Write {
-                    names.keywords.require(&keywords);
+                    names.keywords.require(&keywords, planned.missing_folders());
                 }
                 planned.set_keywords(keywords);
             }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use super::plan::CHUNK;
 use super::planned::Disposition;
 use super::render::render;
-use super::{KeywordLetters, LabelFolders, Plan, PlannedMessage, RenderOptions, Rendered};
+use super::{FolderIndex, KeywordLetters, LabelFolders, Plan, PlannedMessage, RenderOptions, Rendered};
 use crate::mailbox::maildir::{NewMessage, Subdir, name};
 use crate::mailbox::mbox::{Extent, Mbox};
 use crate::mailbox::message::{Headers, header};
@@ -78,17 +78,19 @@ impl<'a> PlannedSource<'a> {
         planned.base_name(self.run.host)
     }
 
-    /// Returns the directory of a message in each of its folders, and its complete name.
-    pub(crate) fn final_name(&self, planned: &PlannedMessage) -> (Subdir, OsString) {
-        self.final_name_of(planned, &self.base_name(planned))
+    /// Returns the directory of a message in each of its folders.
+    pub(crate) fn subdir(&self, planned: &PlannedMessage) -> Subdir {
+        if planned.status.belongs_in_cur() { Subdir::Cur } else { Subdir::New }
     }
 
-    fn final_name_of(&self, planned: &PlannedMessage, base: &[u8]) -> (Subdir, OsString) {
-        if planned.status.belongs_in_cur() {
-            let letters = self.run.keywords.letters(planned);
-            (Subdir::Cur, name::with_info(base, self.run.info_separator, planned.status.flags, letters))
-        } else {
-            (Subdir::New, name::bare(base))
+    /// Returns the complete name of a message in one of its folders. `base` is its base name.
+    pub(crate) fn final_name(&self, planned: &PlannedMessage, base: &[u8], folder: FolderIndex) -> OsString {
+        match self.subdir(planned) {
+            Subdir::New => name::bare(base),
+            Subdir::Cur => {
+                let letters = self.run.keywords.letters(planned, folder);
+                name::with_info(base, self.run.info_separator, planned.status.flags, letters)
+            }
         }
     }
 
@@ -103,9 +105,11 @@ impl<'a> PlannedSource<'a> {
         }
         let existing = planned.placement().and_then(|placement| placement.existing.as_deref());
         let base = self.base_name(planned);
-        let (subdir, name) = self.final_name_of(planned, &base);
-        let content = rendered.content();
         let (folders, mtime) = (planned.missing_folders(), planned.epoch);
-        Some(NewMessage { folders, subdir, base, name, content, mtime, existing })
+        let (&first, further) = folders.split_first()?;
+        let name = self.final_name(planned, &base, first);
+        let further_names = further.iter().map(|&folder| self.final_name(planned, &base, folder)).collect();
+        let (subdir, content) = (self.subdir(planned), rendered.content());
+        Some(NewMessage { folders, subdir, base, name, further_names, content, mtime, existing })
     }
 }

@@ -122,10 +122,11 @@ impl<'a> SectionWriter<'a> {
         planned: &PlannedMessage,
         writer: &MaildirWriter,
     ) -> Result<Option<Vec<StagedFile>>> {
-        let (subdir, name) = self.source.final_name(planned);
+        let (subdir, base) = (self.source.subdir(planned), self.source.base_name(planned));
         let file = |&folder| {
+            let name = self.source.final_name(planned, &base, folder);
             let is_there = writer.has_message(MessagePath { folder, subdir, name: &name }, planned.size)?;
-            Ok(is_there.then(|| StagedFile { folder, subdir, name: name.clone() }))
+            Ok(is_there.then_some(StagedFile { folder, subdir, name }))
         };
         planned.folders().iter().map(file).collect()
     }

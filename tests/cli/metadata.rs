@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use serde_json::Value;
@@ -433,4 +434,114 @@ fn dovecot_shows_keywords_by_name_with_shared_letters() {
     let shown = dovecot.shows();
     let last = shown.iter().find(|s| s.flags.contains("ours")).expect("it is there");
     assert!(last.flags.contains("Theirs"), "{:?}", last.flags);
+}
+
+/// Returns the keywords of each message in the folders of a Maildir, by the list of its folder.
+fn by_folder(maildir: &Path) -> Vec<(String, String, Vec<String>)> {
+    let folders = crate::support::names(maildir).into_iter().filter(|name| name.starts_with('.'));
+    let of_folder = |folder: String| {
+        let all = metadata_of(&maildir.join(&folder)).into_iter();
+        let all =
+            all.map(|(subject, (_, keywords))| (folder.clone(), subject, keywords.into_iter().collect()));
+        all.collect::<Vec<_>>()
+    };
+    [String::new()].into_iter().chain(folders).flat_map(of_folder).collect()
+}
+
+fn expected(all: &[(&str, u32, &[&str])]) -> Vec<(String, String, Vec<String>)> {
+    let owned = |keywords: &[&str]| keywords.iter().map(|&keyword| keyword.to_owned()).collect();
+    let all = all
+        .iter()
+        .map(|(folder, n, keywords)| ((*folder).to_owned(), format!("number {n}"), owned(keywords)));
+    all.collect()
+}
+
+/// Asserts that each message has the keywords that the manifest has.
+#[track_caller]
+fn has_its_keywords(maildir: &Path) {
+    let run = verify(&[maildir.as_os_str()]).exits(0);
+    assert_eq!(run.complaints(), [""; 0], "{}", run.text());
+    assert!(!run.findings().iter().any(|f| f["code"] == "message-reflagged"), "{}", run.text());
+}
+
+/// Creates a Maildir with a folder.
+fn create_maildirs(maildir: &Path, folder: &str) {
+    for dir in ["cur", "new", "tmp"] {
+        let mut create = fs::DirBuilder::new();
+        create.recursive(true).mode(0o700).create(maildir.join(dir)).unwrap();
+        create.create(maildir.join(folder).join(dir)).unwrap();
+    }
+}
+
+#[test]
+fn each_folder_of_a_year_has_its_own_list_of_keywords() {
+    let received = |n, year: u32, keywords: &str| {
+        let mail = mail_with(n, &format!("Status: RO\nX-Keywords: {keywords}\n"));
+        format!("From ada@example.org Fri Jan  2 12:00:00 {year}\n{}\n", mail.split_once('\n').unwrap().1)
+    };
+    let text = received(0, 2014, "Work") + &received(1, 2015, "Home") + &received(2, 2015, "Work Home");
+    let all = [(".2014", 0, &["Work"][..]), (".2015", 1, &["Home"]), (".2015", 2, &["Home", "Work"])];
+    for existing in [false, true] {
+        let setup = Setup::new();
+        let (source, maildir) = (setup.file("inbox", &text), setup.maildir());
+        if existing {
+            // Another program has given other letters.
+            create_maildirs(&maildir, ".2015");
+            fs::write(maildir.join("dovecot-keywords"), "0 Home\n").unwrap();
+            fs::write(maildir.join(".2015/dovecot-keywords"), "0 Own\n2 Home\n").unwrap();
+        }
+        let years = ["--split=year"];
+        setup.try_convert(&["-n", "--split=year"], &[&source]).exits(0);
+        assert!(!maildir.join(".2014").exists());
+        assert_eq!(setup.convert(&years, &[&source]), [3, 0, 0]);
+        assert_eq!(by_folder(&maildir), expected(&all));
+        let list = |folder: &str| fs::read_to_string(maildir.join(folder).join("dovecot-keywords")).ok();
+        assert_eq!(list(".2014").unwrap(), "0 Work\n");
+        let of_2015 = if existing { "0 Own\n2 Home\n3 Work\n" } else { "0 Work\n1 Home\n" };
+        assert_eq!(list(".2015").unwrap(), of_2015);
+        assert_eq!(list(""), existing.then(|| "0 Home\n".to_owned()), "it has no mail");
+        has_its_keywords(&maildir);
+        assert_eq!(setup.convert(&years, &[&source]), [0, 3, 0]);
+        // New mail gets letters in its folder, which may be new.
+        fs::write(&source, text.clone() + &received(3, 2014, "Home") + &received(4, 2016, "New")).unwrap();
+        assert_eq!(setup.convert(&years, &[&source]), [2, 3, 0]);
+        let more = [(".2014", 3, &["Home"][..]), (".2016", 4, &["New"])];
+        let mut now = expected(&[&all[..], &more].concat());
+        now.sort();
+        assert_eq!(by_folder(&maildir), now);
+        has_its_keywords(&maildir);
+        setup.restores(&source);
+    }
+}
+
+#[test]
+fn each_folder_of_a_label_has_its_own_list_of_keywords() {
+    for existing in [false, true] {
+        let setup = Setup::new();
+        let maildir = setup.maildir();
+        if existing {
+            create_maildirs(&maildir, ".Work");
+            fs::write(maildir.join(".Work/dovecot-keywords"), "0 Own\n").unwrap();
+        }
+        let fields = [
+            "X-Gmail-Labels: Spam,Opened\n",
+            "X-Gmail-Labels: Inbox,Work,Home\nX-Keywords: Later\n",
+            "X-Gmail-Labels: Sent\n",
+        ];
+        let source = setup.file("takeout.mbox", mbox(&fields));
+        assert_eq!(setup.convert(&["--labels=folders"], &[&source]), [3, 0, 0]);
+        let later = &["Later"][..];
+        let all = [
+            ("", 1, later),
+            (".Home", 1, later),
+            // The folder shows that it is spam.
+            (".Junk", 0, &[]),
+            (".Sent", 2, &[]),
+            (".Work", 1, later),
+        ];
+        assert_eq!(by_folder(&maildir), expected(&all));
+        assert!(!maildir.join(".Sent/dovecot-keywords").exists());
+        has_its_keywords(&maildir);
+        setup.restores(&source);
+    }
 }

@@ -16,6 +16,7 @@ mod source;
 mod tally;
 mod uids;
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -25,6 +26,7 @@ use crate::convert::{
     ResumePoint, SourceList, Totals, UidPlan,
 };
 use crate::mailbox::fs::Dir;
+use crate::mailbox::maildir::write::KeywordFolder;
 use crate::mailbox::maildir::{
     DestinationState, Entry, KeywordTable, Leftover, MaildirReader, MaildirWriter, write,
 };
@@ -100,7 +102,7 @@ impl Copy<'_> {
         }
         let list = SourceList::read(source, options.uids.policy)?;
         self.findings.extend(source::server_findings(source, options.uids.policy)?);
-        let (destination, opened) = destination.open(options, context)?;
+        let (destination, mut opened) = destination.open(options, context)?;
         let history = History::parse(destination.manifest.as_ref())?;
         history.check_destination(options, &destination.state)?;
         let copied = CopiedMessages::new(&history, &name);
@@ -110,7 +112,8 @@ impl Copy<'_> {
         self.bytes = plan.bytes();
         let present = Copied { source: &maildir, earlier: &copied, plan: &plan };
         let mut uids = plan_list(list, present, &destination, &history, options)?;
-        let mapping = self.map_letters(&plan, &destination, opened.as_ref().map(|opened| &opened.writer))?;
+        let mapping =
+            self.map_letters(&plan, &destination, opened.as_mut().map(|opened| &mut opened.writer))?;
         let section = |header| CopySection {
             source: &maildir,
             plan: &plan,
@@ -187,12 +190,12 @@ impl Copy<'_> {
         &self,
         plan: &CopyPlan,
         destination: &Destination,
-        writer: Option<&MaildirWriter>,
+        writer: Option<&mut MaildirWriter>,
     ) -> Result<LetterMapping> {
         let Copy { source, options, context, .. } = *self;
         let in_headers = plan.header_keywords();
         if destination.state != DestinationState::Maildir && in_headers.is_empty() {
-            return LetterMapping::for_new_maildir(source, writer, options.fsync);
+            return LetterMapping::for_new_maildir(source, writer.as_deref(), options.fsync);
         }
         let own = KeywordTable::read(source)?;
         let used = plan.letters_used();
@@ -200,7 +203,8 @@ impl Copy<'_> {
         let required = required.chain(in_headers.iter().map(String::as_str));
         let table = match writer {
             Some(writer) => {
-                writer.assign_keywords(required, plan.letters_there, context.locks, context.cancel)?
+                let folder = KeywordFolder { directory: OsStr::new(""), in_use: plan.letters_there };
+                writer.assign_keywords(folder, required, context.locks, context.cancel)?
             }
             None => KeywordTable::preview(options.path, required, plan.letters_there)?,
         };

@@ -273,6 +273,7 @@ impl Outgoing {
             subdir: self.subdir,
             base: self.base.clone(),
             name: self.name.clone(),
+            further_names: Vec::new(),
             content: MessageContent::Slices(vec![&self.contents]),
             mtime: self.mtime,
             existing: None,

@@ -20,7 +20,7 @@ use crate::mailbox::{Cancel, Code, Error, Finding, LockOptions, Result, escape};
 
 /// The name of the file in a Maildir and in each of its folders.
 pub(crate) const FILE_NAME: &str = "dovecot-keywords";
-/// The name in tmp/ while the file is written. The lock allows one at a time.
+/// The name in tmp/ while the file is written. The locks of the Maildir and of the file allow one at a time.
 pub(crate) const PARTIAL_NAME: &str = "dovecot-keywords.mailferry-partial";
 /// The number of keywords that a Maildir can have.
 pub(crate) const MAX_KEYWORDS: usize = 26;
@@ -234,7 +234,7 @@ fn parse_line(line: &[u8]) -> Option<(usize, &str)> {
 /// The keywords of a Maildir that other programs use.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SharedKeywords<'a> {
-    /// The Maildir.
+    /// The Maildir, or a folder of it.
     pub root: &'a Dir,
     /// The tmp/ of the Maildir.
     pub tmp: &'a Dir,

@@ -56,13 +56,23 @@ pub(crate) struct NewMessage<'a> {
     pub subdir: Subdir,
     /// The name up to the info.
     pub base: Vec<u8>,
-    /// The complete name.
+    /// The complete name in the first folder.
     pub name: OsString,
+    /// Those in the others: the letters of keywords are those of a folder.
+    pub further_names: Vec<OsString>,
     pub content: MessageContent<'a>,
     /// The modification time, in seconds since 1970.
     pub mtime: i64,
     /// A file of the Maildir, relative to it, to link to instead of writing these bytes.
     pub existing: Option<&'a Path>,
+}
+
+impl NewMessage<'_> {
+    /// Returns the folder of its nth file, and the complete name there.
+    fn file(&self, nth: usize) -> (u32, &OsStr) {
+        let further = nth.checked_sub(1).map(|nth| &self.further_names[nth]);
+        (self.folders[nth], further.unwrap_or(&self.name))
+    }
 }
 
 /// The bytes of a message to write.
@@ -152,8 +162,9 @@ struct Pending {
 
 impl Pending {
     /// Creates it under its base name; in another folder a number follows.
-    fn new(in_tmp: &OsStr, message: &NewMessage<'_>, folder: u32, counts: bool) -> Pending {
-        let (first, second) = (in_tmp.as_bytes(), message.name.as_bytes());
+    fn new(in_tmp: &OsStr, message: &NewMessage<'_>, nth: usize, counts: bool) -> Pending {
+        let (folder, name) = message.file(nth);
+        let (first, second) = (in_tmp.as_bytes(), name.as_bytes());
         let (names, to_be) = match second.starts_with(first) {
             true => (second.into(), 0),
             false => ([first, second].concat().into(), first.len() as u16),
@@ -190,6 +201,15 @@ pub(crate) enum Leftover {
     /// Messages and the manifest that lists them; these are the bytes of the manifest. [`MaildirWriter::retain`]
     /// removes the messages that are not needed.
     Stage(Vec<u8>),
+}
+
+/// A folder whose keywords get letters.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeywordFolder<'a> {
+    /// The directory, relative to the Maildir; empty for the Maildir itself.
+    pub directory: &'a OsStr,
+    /// The letters of its messages.
+    pub in_use: KeywordSet,
 }
 
 /// The place of a message in a Maildir.
@@ -410,19 +430,28 @@ impl MaildirWriter {
         })
     }
 
-    /// Assigns letters to keywords and returns all keywords of the Maildir. A new Maildir gets a file of these
-    /// alone; an existing file is extended under `locks`. `in_use` are the letters of its messages.
+    /// Assigns letters to keywords of a folder and returns all of its keywords. A new Maildir gets a file of these
+    /// alone; an existing file is extended under `locks`.
     pub(crate) fn assign_keywords<'a>(
-        &self,
+        &mut self,
+        folder: KeywordFolder<'_>,
         keywords: impl Iterator<Item = &'a str>,
-        in_use: KeywordSet,
         locks: &LockOptions,
         cancel: &Cancel,
     ) -> Result<KeywordTable> {
+        let KeywordFolder { directory, in_use } = folder;
         let mut keywords = keywords.peekable();
         let nothing = keywords.peek().is_none();
-        match &self.kind {
+        match &mut self.kind {
+            // A killed run may have left its folder, which goes with the messages that are not needed.
+            Kind::Staged(_) if nothing && !self.folders.gets_messages(directory) => {
+                Ok(KeywordTable::default())
+            }
             Kind::Staged(Staged { root, .. }) => {
+                let root = match directory.is_empty() {
+                    true => root,
+                    false => &root.open_child(directory)?,
+                };
                 // Another run may have assigned other letters.
                 root.unlink_if_exists(OsStr::new(keywords::FILE_NAME))?;
                 let mut names = KeywordTable::default();
@@ -434,10 +463,17 @@ impl MaildirWriter {
                 }
                 Ok(names)
             }
-            Kind::InPlace { created, .. } if nothing => KeywordTable::read(created.root.path()),
+            Kind::InPlace { created, .. } if nothing => {
+                KeywordTable::read(&created.root.path().join(directory))
+            }
             Kind::InPlace { created, tmp, .. } => {
                 let flush = self.fsync != Fsync::None;
-                let shared = SharedKeywords { root: &created.root, tmp, flush, locks, cancel };
+                let folder = match directory.is_empty() {
+                    true => None,
+                    false => Some(created.create_folder(directory)?),
+                };
+                let root = folder.as_ref().unwrap_or(&created.root);
+                let shared = SharedKeywords { root, tmp, flush, locks, cancel };
                 shared.add(keywords, in_use)
             }
         }
@@ -503,20 +539,22 @@ impl MaildirWriter {
 
     /// Links a message whose file is written into its other folders.
     fn put_into_further(&self, message: &NewMessage<'_>) -> Result<()> {
-        let (first, further) = (message.folders[0], &message.folders[1..]);
-        for (n, &folder) in further.iter().enumerate() {
+        for nth in 1..message.folders.len() {
             let (dir, from, to) = match &self.kind {
                 Kind::Staged(staged) => {
-                    let within = |folder| self.folders.within(folder, message.subdir, &message.name);
-                    (&staged.root, within(first), within(folder))
+                    let within = |nth| {
+                        let (folder, name) = message.file(nth);
+                        self.folders.within(folder, message.subdir, name)
+                    };
+                    (&staged.root, within(0), within(nth))
                 }
                 Kind::InPlace { tmp, waiting, .. } => {
                     let from = OsString::from_vec(message.base.clone());
                     let mut base = from.clone();
-                    base.push(format!(",{}", n + 1));
+                    base.push(format!(",{nth}"));
                     // The last one in the list is published first.
-                    let counts = n + 1 == further.len();
-                    let waiting_too = Pending::new(&base, message, folder, counts);
+                    let counts = nth + 1 == message.folders.len();
+                    let waiting_too = Pending::new(&base, message, nth, counts);
                     // Listed before it exists, so that it is removed however this ends.
                     ignore_poison(waiting.lock()).push(waiting_too);
                     (tmp, from, base)
@@ -660,7 +698,7 @@ impl MaildirWriter {
                             Some(true) => None,
                             _ => Some(tmp.create_file(&base, self.modes.file_mode())?),
                         };
-                        waiting.push(Pending::new(&base, m, m.folders[0], m.folders.len() == 1));
+                        waiting.push(Pending::new(&base, m, 0, m.folders.len() == 1));
                         Ok(file)
                     })
                     .collect()
@@ -773,6 +811,11 @@ impl Folders {
         self.needed.iter().map(|&folder| &self.directories[folder as usize])
     }
 
+    /// Reports whether messages go to this directory. Those of the Maildir itself are not listed.
+    fn gets_messages(&self, directory: &OsStr) -> bool {
+        directory.is_empty() || self.directories().any(|needed| needed == directory)
+    }
+
     /// Returns the name of a message relative to the Maildir.
     fn within(&self, folder: u32, place: Subdir, name: &OsStr) -> OsString {
         let directory = Path::new(&self.directories[folder as usize]);
@@ -802,16 +845,21 @@ impl CreatedDirs {
     /// Creates the folders that are missing.
     fn create_folders(&mut self, folders: &Folders, flush: bool) -> Result<()> {
         for directory in folders.directories() {
-            let (folder, created) = self.root.open_or_create_dir(directory, DIR_MODE)?;
-            if created {
-                self.folders.push(directory.clone());
-            }
-            create::complete(&folder, true, Modes::default())?;
+            let folder = self.create_folder(directory)?;
             if flush {
                 folder.sync()?;
             }
         }
         if flush && !folders.needed.is_empty() { self.root.sync() } else { Ok(()) }
+    }
+
+    fn create_folder(&mut self, directory: &OsStr) -> Result<Dir> {
+        let (folder, created) = self.root.open_or_create_dir(directory, DIR_MODE)?;
+        if created {
+            self.folders.push(directory.to_owned());
+        }
+        create::complete(&folder, true, Modes::default())?;
+        Ok(folder)
     }
 
     fn open_or_create(&mut self, name: &'static str) -> Result<Dir> {
@@ -834,6 +882,7 @@ impl Drop for CreatedDirs {
             // A delivery may have put mail there meanwhile.
             if !["cur", "new", "tmp"].into_iter().any(stays) {
                 let _ = self.root.unlink(&within("maildirfolder"));
+                let _ = self.root.unlink_if_exists(&within(keywords::FILE_NAME));
                 let _ = self.root.remove_empty(folder);
             }
         }
