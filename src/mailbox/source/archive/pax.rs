@@ -84,7 +84,7 @@ fn seconds(value: &[u8]) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let seconds: i64 = whole.parse().ok()?;
     let is_before = text.starts_with('-') && fraction.bytes().any(|b| b != b'0');
-    Some(if is_before { seconds - 1 } else { seconds })
+    if is_before { seconds.checked_sub(1) } else { Some(seconds) }
 }
 
 fn map(value: &[u8]) -> Vec<SparsePart> {
@@ -102,6 +102,9 @@ mod tests {
         let mut found = Extensions::default();
         found.read(b"12 path=a\nb\n20 mtime=-1.5000000\n9 size=7\n30 path");
         assert_eq!((found.path.as_deref(), found.mtime, found.size), (Some(&b"a\nb"[..]), Some(-2), Some(7)));
+        // The second before it has no number.
+        found.read(b"32 mtime=-9223372036854775808.5\n");
+        assert_eq!(found.mtime, None);
         found.read(b"22 GNU.sparse.name=x\n\n26 GNU.sparse.map=0,5,9,1\n\xff");
         assert_eq!(found.path.as_deref(), Some(&b"x\n"[..]));
         let parts = [SparsePart { start: 0, length: 5 }, SparsePart { start: 9, length: 1 }];
