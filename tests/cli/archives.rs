@@ -242,6 +242,8 @@ with tarfile.open("hostile", "w", format=tarfile.PAX_FORMAT) as tar:
     add(tar, "y" * 40000, mbox(11))
     add(tar, "file", mbox(12))
     add(tar, "file/below", mbox(13))
+    add(tar, "way", mbox(14))
+    add(tar, "way/hard", type=tarfile.LNKTYPE, linkname="late/file")
 "#,
     );
     let before = paths(archives.0.path());
@@ -262,7 +264,7 @@ with tarfile.open("hostile", "w", format=tarfile.PAX_FORMAT) as tar:
     let mut sources: Vec<String> =
         folders.iter().map(|row| row["source_folder"].as_str().unwrap().into()).collect();
     sources.sort();
-    assert_eq!(sources.len(), 13);
+    assert_eq!(sources.len(), 15);
     for name in [
         "absolute/inbox",
         "dotted/up",
@@ -271,10 +273,12 @@ with tarfile.open("hostile", "w", format=tarfile.PAX_FORMAT) as tar:
         "late/changed (2)",
         "file (2)",
         "file/below",
+        "way (2)",
+        "way/hard",
     ] {
         assert!(sources.iter().any(|source| source == name), "{name}");
     }
-    assert_eq!(count(&run.summary(), "written"), 14);
+    assert_eq!(count(&run.summary(), "written"), 16);
     // Nothing is written beside the destination.
     let after = paths(archives.0.path());
     let new: Vec<&String> =

@@ -3,7 +3,7 @@
 //! An archive is read once, when it is opened, and its members are kept in files without a name. From then on the calls
 //! of [`files`](super::files) and [`Dir`](super::Dir) find its members as they would find the files of a directory.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Seek};
@@ -81,12 +81,15 @@ pub(crate) struct MemberFiles {
 #[derive(Debug)]
 pub(crate) struct MemberTable {
     nodes: Vec<(Node, i64)>,
+    /// The number in the last second name that a name led to: a search from the start for each of many members with
+    /// one name would never end.
+    second_numbers: HashMap<(NodeId, OsString), u64>,
 }
 
 impl MemberTable {
     /// Returns a table with the root only.
     pub(crate) fn new() -> MemberTable {
-        MemberTable { nodes: vec![(Node::Directory(BTreeMap::new()), 0)] }
+        MemberTable { nodes: vec![(Node::Directory(BTreeMap::new()), 0)], second_numbers: HashMap::new() }
     }
 
     /// Counts the members, and the directories that they are in.
@@ -115,61 +118,67 @@ impl MemberTable {
     }
 
     /// Adds a member, and the directories on the way that the archive has not named yet. A second member of a name
-    /// replaces the first, as in an unpacked tree; the first then has the name that `rename` gives it. So does a file
-    /// that is in the way of a directory.
+    /// replaces the first, as in an unpacked tree; the first then has a second name. So does a file that is in the way
+    /// of a directory. Returns the second name of a file that was replaced.
     ///
     /// `names` must not be empty.
-    pub(crate) fn add(&mut self, names: &[OsString], node: Node, mtime: i64, rename: Rename<'_>) {
-        let Some((last, above)) = names.split_last() else { return };
-        let mut parent = 0;
-        for name in above {
-            parent = match self.child(parent, name) {
-                Some(child) if matches!(self.nodes[child].0, Node::Directory(_)) => child,
-                _ => self.put(parent, name, Node::Directory(BTreeMap::new()), mtime, rename),
-            };
-        }
+    pub(crate) fn add(&mut self, names: &[OsString], node: Node, mtime: i64) -> Option<OsString> {
+        let (last, above) = names.split_last()?;
+        let parent = self.directory(above, mtime);
         if let (Node::Directory(_), Some(known)) = (&node, self.child(parent, last))
             && matches!(self.nodes[known].0, Node::Directory(_))
         {
             self.nodes[known].1 = mtime;
-            return;
+            return None;
         }
-        self.put(parent, last, node, mtime, rename);
+        let node = self.push(node, mtime);
+        self.name(parent, last, node)
     }
 
-    fn put(&mut self, parent: NodeId, name: &OsStr, node: Node, mtime: i64, rename: Rename<'_>) -> NodeId {
-        let id = self.nodes.len();
-        self.nodes.push((node, mtime));
-        self.name(parent, name, id, rename);
-        id
-    }
-
-    /// Gives a second name to a member: a hard link.
-    pub(crate) fn link(&mut self, names: &[OsString], node: NodeId, rename: Rename<'_>) {
+    /// Gives another name to a member: a hard link.
+    pub(crate) fn link(&mut self, names: &[OsString], node: NodeId) {
         let Some((last, above)) = names.split_last() else { return };
         if self.find(names) == Some(node) {
             return;
         }
-        if !above.is_empty() && self.find(above).is_none() {
-            self.add(above, Node::Directory(BTreeMap::new()), 0, rename);
-        }
-        if let Some(parent) = self.find(above) {
-            self.name(parent, last, node, rename);
-        }
+        let parent = self.directory(above, 0);
+        self.name(parent, last, node);
     }
 
-    fn name(&mut self, parent: NodeId, name: &OsStr, node: NodeId, rename: Rename<'_>) {
-        let Node::Directory(children) = &mut self.nodes[parent].0 else { return };
-        let Some(before) = children.insert(name.to_owned(), node) else { return };
-        let is_free = |name: &OsStr| !children.contains_key(name);
-        if let Some(name) = rename(name, &is_free) {
-            children.insert(name, before);
-        }
+    /// Returns a directory, and adds it and those on the way where they are missing.
+    fn directory(&mut self, names: &[OsString], mtime: i64) -> NodeId {
+        names.iter().fold(0, |parent, name| match self.child(parent, name) {
+            Some(child) if matches!(self.nodes[child].0, Node::Directory(_)) => child,
+            _ => {
+                let child = self.push(Node::Directory(BTreeMap::new()), mtime);
+                self.name(parent, name, child);
+                child
+            }
+        })
+    }
+
+    fn push(&mut self, node: Node, mtime: i64) -> NodeId {
+        self.nodes.push((node, mtime));
+        self.nodes.len() - 1
+    }
+
+    /// Gives a member a name. The one that had it gets a second name: `NAME (2)`. Returns that of a file.
+    fn name(&mut self, parent: NodeId, name: &OsStr, node: NodeId) -> Option<OsString> {
+        let Node::Directory(children) = &mut self.nodes[parent].0 else { return None };
+        let before = children.insert(name.to_owned(), node)?;
+        let number = self.second_numbers.entry((parent, name.to_owned())).or_insert(1);
+        let second = loop {
+            *number += 1;
+            let mut second = name.to_owned();
+            second.push(format!(" ({number})"));
+            if !children.contains_key(&second) {
+                break second;
+            }
+        };
+        children.insert(second.clone(), before);
+        matches!(self.nodes[before].0, Node::File(_)).then_some(second)
     }
 }
-
-/// Returns a new name for a member whose name another one takes.
-pub(crate) type Rename<'a> = &'a dyn Fn(&OsStr, &dyn Fn(&OsStr) -> bool) -> Option<OsString>;
 
 /// An archive whose members are found by paths.
 pub(crate) struct Archive {
@@ -386,5 +395,44 @@ impl Member {
 
     pub(crate) fn inode(&self) -> u64 {
         (self.node + 1) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(path: &str) -> Vec<OsString> {
+        path.split('/').map(OsString::from).collect()
+    }
+
+    fn file(start: u64) -> Node {
+        Node::File(Stored { place: Place::Shared(start), kept: 1, size: 1 })
+    }
+
+    #[test]
+    fn many_members_of_one_name_take_linear_time() {
+        const COUNT: usize = 100_000;
+        let mut table = MemberTable::new();
+        let other = table.add(&names("inbox (3)"), file(0), 0);
+        assert_eq!(other, None);
+        for n in 1..=COUNT {
+            table.add(&names("inbox"), file(n as u64), 0);
+        }
+        // The root is a node, too.
+        assert_eq!(table.find(&names("inbox")), Some(COUNT + 1));
+        let (first, second) = (table.find(&names("inbox (2)")), table.find(&names("inbox (4)")));
+        assert_eq!((first, second), (Some(2), Some(3)));
+        assert_eq!(table.find(&names(&format!("inbox ({})", COUNT + 1))), Some(COUNT));
+    }
+
+    #[test]
+    fn a_link_below_a_file_keeps_both() {
+        let mut table = MemberTable::new();
+        table.add(&names("target"), file(0), 0);
+        table.add(&names("way"), file(1), 0);
+        table.link(&names("way/hard"), 1);
+        assert_eq!(table.find(&names("way/hard")), Some(1));
+        assert_eq!(table.find(&names("way (2)")), Some(2));
     }
 }

@@ -141,7 +141,7 @@ impl<'a> MemberSpool<'a> {
         let found = names_of(target).ok().and_then(|target| self.table.find(&target));
         match found.filter(|&node| self.table.stored(node).is_some()) {
             Some(node) => {
-                self.table.link(&names, node, &second_name);
+                self.table.link(&names, node);
                 self.limits.check_members(self.table.len())
             }
             None => {
@@ -287,8 +287,9 @@ impl<'a> MemberSpool<'a> {
             self.forget(place);
             return Ok(());
         }
-        self.report_replaced(&names);
-        self.table.add(&names, Node::File(stored), mtime, &second_name);
+        if let Some(second) = self.table.add(&names, Node::File(stored), mtime) {
+            self.report_replaced(&names, &second);
+        }
         self.limits.check_members(self.table.len())
     }
 
@@ -364,18 +365,8 @@ impl<'a> MemberSpool<'a> {
         }
     }
 
-    /// Reports a member that gets another name because a later one has its name.
-    fn report_replaced(&mut self, names: &[OsString]) {
-        let is_file = |node| self.table.stored(node).is_some();
-        if !self.table.find(names).is_some_and(is_file) {
-            return;
-        }
-        let Some((last, above)) = names.split_last() else { return };
-        let is_free = |name: &OsStr| {
-            let names: Vec<OsString> = above.iter().cloned().chain([name.to_owned()]).collect();
-            self.table.find(&names).is_none()
-        };
-        let Some(second) = second_name(last, &is_free) else { return };
+    /// Reports a member that gets a second name because a later one has its name.
+    fn report_replaced(&mut self, names: &[OsString], second: &OsStr) {
         let mut path = member_path::root_of(self.archive);
         path.extend(names);
         let reason = format!(
@@ -389,7 +380,7 @@ impl<'a> MemberSpool<'a> {
         if let Some(names) = self.names(name)
             && !names.is_empty()
         {
-            self.table.add(&names, node, mtime, &second_name);
+            self.table.add(&names, node, mtime);
         }
         self.limits.check_members(self.table.len())
     }
@@ -470,15 +461,4 @@ fn names_of(name: &[u8]) -> Result<Vec<OsString>, &'static str> {
 fn without_special_names(name: &[u8]) -> impl Iterator<Item = OsString> {
     let names = name.split(|&b| b == b'/').filter(|name| !matches!(*name, b"" | b"." | b".."));
     names.map(|name| OsString::from_vec(name.to_vec()))
-}
-
-/// Returns the name of the first of two members with one name: `NAME (2)`.
-fn second_name(name: &OsStr, is_free: &dyn Fn(&OsStr) -> bool) -> Option<OsString> {
-    (2..)
-        .map(|n| {
-            let mut second = name.to_owned();
-            second.push(format!(" ({n})"));
-            second
-        })
-        .find(|name| is_free(name))
 }
