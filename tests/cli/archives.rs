@@ -11,25 +11,25 @@ use tempfile::TempDir;
 use crate::support::*;
 
 /// A directory with mail, archives of it, and what they become.
-struct Archives(TempDir);
+pub(crate) struct Archives(TempDir);
 
 impl Archives {
-    fn new() -> Archives {
+    pub(crate) fn new() -> Archives {
         let archives = Archives(scratch());
         fs::create_dir(archives.tree()).unwrap();
         archives
     }
 
     /// What the archives hold.
-    fn tree(&self) -> PathBuf {
+    pub(crate) fn tree(&self) -> PathBuf {
         self.path("tree")
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn put(&self, name: &str, content: impl AsRef<[u8]>) -> &Archives {
+    pub(crate) fn put(&self, name: &str, content: impl AsRef<[u8]>) -> &Archives {
         let path = self.tree().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, content).unwrap();
@@ -60,19 +60,19 @@ impl Archives {
     }
 
     /// Runs a command in the tree.
-    fn shell(&self, command: &str) {
+    pub(crate) fn shell(&self, command: &str) {
         let status = Command::new("sh").args(["-c", command]).current_dir(self.tree()).status().unwrap();
         assert!(status.success(), "{command}");
     }
 
     /// Runs a script of Python in the scratch directory.
-    fn python(&self, script: &str) {
+    pub(crate) fn python(&self, script: &str) {
         let mut python = Command::new("python3");
         python.args(["-c", &[PYTHON, script].concat()]).current_dir(self.0.path());
         assert!(python.status().unwrap().success());
     }
 
-    fn convert(&self, archive: &str, destination: &str) -> Run {
+    pub(crate) fn convert(&self, archive: &str, destination: &str) -> Run {
         run(convert_command([self.path(archive), self.path(destination)]))
     }
 }
@@ -192,7 +192,7 @@ impl Tap for Command {
 }
 
 /// Returns the members that a run reports by a code, with the messages.
-fn reported(run: &Run, code: &str) -> BTreeMap<String, String> {
+pub(crate) fn reported(run: &Run, code: &str) -> BTreeMap<String, String> {
     let findings = run.findings().into_iter().filter(|finding| finding["code"] == code);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let member = |path: String| path.rsplit_once('!').map_or(path.clone(), |(_, member)| member.to_owned());

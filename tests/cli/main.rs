@@ -68,5 +68,6 @@ mod tree_verify;
 mod trial;
 mod uids;
 mod uids_real;
+mod unread;
 mod verify;
 mod wire;

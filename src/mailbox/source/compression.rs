@@ -58,3 +58,9 @@ impl Compression {
         })
     }
 }
+
+/// Reports whether the system gave an error that a decoder returns. Decoders pass these on, with their number; errors
+/// about the data have none.
+pub(super) fn is_of_system(error: &io::Error) -> bool {
+    error.raw_os_error().is_some()
+}

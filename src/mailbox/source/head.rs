@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 
 use super::Compression;
+use super::compression::is_of_system;
 
 /// The first bytes of a file without its compression.
 #[derive(Debug)]
@@ -28,10 +29,14 @@ impl Head {
             decoder.take(most as u64).read_to_end(&mut bytes)?;
             Ok(bytes)
         });
-        Ok(decoded.map(|bytes| {
+        let head = |bytes: Vec<u8>| {
             let is_whole = bytes.len() < most;
             Head { bytes, is_whole, compression: Some(compression) }
-        }))
+        };
+        match decoded {
+            Err(error) if is_of_system(&error) => Err(error),
+            decoded => Ok(decoded.map(head)),
+        }
     }
 }
 

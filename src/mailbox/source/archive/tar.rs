@@ -10,6 +10,7 @@ use std::sync::mpsc;
 use rustix::fs::FileType;
 
 use super::super::Compression;
+use super::super::compression::is_of_system;
 use super::super::format::{is_tar_header, tar_number};
 use super::super::head::FileReader;
 use super::limits::{EXTENDED_HEADER, Limits, NAME};
@@ -417,9 +418,9 @@ impl<R: BufRead> TarReader<'_, '_, R> {
         self.damaged(member, reason)
     }
 
-    /// Returns the error about the compressed data.
+    /// Returns the error about the compressed data, or about the disk.
     fn unreadable(&self, member: Option<&[u8]>, error: &io::Error) -> Error {
-        let Some(compression) = self.compression else {
+        let Some(compression) = self.compression.filter(|_| !is_of_system(error)) else {
             return Error::io("read", self.members.archive())(io::Error::new(
                 error.kind(),
                 error.to_string(),

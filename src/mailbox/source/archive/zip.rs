@@ -5,9 +5,11 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::mpsc;
 
 use super::super::Compression;
+use super::super::compression::is_of_system;
 use super::super::head::FileReader;
 use super::limits::Limits;
 use super::members::MemberSpool;
@@ -190,12 +192,13 @@ impl ZipReader<'_, '_> {
         let damaged = |reason: &str| {
             Err(Error::Archive { path: self.members.path(&entry.name), reason: reason.to_owned() })
         };
-        let Some(at) = entry.start.checked_add(self.directory.before) else {
+        let at = entry.start.checked_add(self.directory.before);
+        let Some(at) = at.filter(|&at| at < self.directory.start) else {
             return damaged("its offset is outside of the archive; get the archive again");
         };
         let mut header = [0; HEADER];
-        let read = self.file.read_exact_at(&mut header, at);
-        if read.is_err() || !header.starts_with(b"PK\x03\x04") {
+        let read = is_filled(&mut FileReader::from(self.file, at), &mut header);
+        if !read.map_err(Error::io("read", self.members.archive()))? || !header.starts_with(b"PK\x03\x04") {
             return damaged(
                 "is not where the central directory has it: the archive is damaged; get it again",
             );
@@ -253,7 +256,7 @@ impl ZipReader<'_, '_> {
             return Err(Failure::Damaged(reason));
         };
         if entry.size < PIPELINED_FROM {
-            let decoder = decoder.map_err(|error| damaged(&error))?;
+            let decoder = decoder.map_err(|error| read_failure(error, self.members.archive()))?;
             return self.check(entry, BufReader::new(decoder), take);
         }
         drop(decoder);
@@ -270,10 +273,11 @@ impl ZipReader<'_, '_> {
     }
 
     fn check(&mut self, entry: &Entry, mut input: impl BufRead, take: Take<'_>) -> Result<(), Failure> {
+        let archive = self.members.archive();
         let mut checksum = flate2::Crc::new();
         let mut size = 0;
         loop {
-            let bytes = input.fill_buf().map_err(|error| damaged(&error))?;
+            let bytes = input.fill_buf().map_err(|error| read_failure(error, archive))?;
             if bytes.is_empty() {
                 break;
             }
@@ -306,8 +310,12 @@ impl ZipReader<'_, '_> {
 /// Takes bytes of a member.
 type Take<'a> = &'a mut dyn FnMut(&mut MemberSpool<'_>, &[u8]) -> Result<()>;
 
-fn damaged(error: &io::Error) -> Failure {
-    Failure::Damaged(format!("its compressed data is damaged: {error}"))
+/// Returns the reason that reading the data of a member failed.
+fn read_failure(error: io::Error, archive: &Path) -> Failure {
+    match is_of_system(&error) {
+        true => Failure::Fatal(Error::io("read", archive)(error)),
+        false => Failure::Damaged(format!("its compressed data is damaged: {error}")),
+    }
 }
 
 /// Returns the decoder of a method; `None` for one that is not read.

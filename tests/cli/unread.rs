@@ -1,0 +1,54 @@
+//! Sources of which nothing or not all can be read: trees and archives.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+
+use crate::archives::Archives;
+use crate::support::*;
+
+#[test]
+fn an_error_of_the_disk_is_not_damage_of_an_archive() {
+    if !have_strace() {
+        return;
+    }
+    let archives = Archives::new();
+    archives.python(
+        r#"
+body = b"".join(b"%d\n" % (n * 2654435761 % 2**32) for n in range(130000))
+mail = {"small": mbox(1), "large": mbox(2) + body, "late": mbox(3)}
+for suffix in ["", "gz", "bz2", "xz"]:
+    with tarfile.open("tar." + suffix, "w:" + suffix) as tar:
+        for name, data in mail.items():
+            add(tar, name, data)
+for method in [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2]:
+    with zipfile.ZipFile("zip.%d" % method, "w", method) as archive:
+        for name, data in mail.items():
+            archive.writestr(name, data)
+"#,
+    );
+    archives.shell("zstd -q ../tar. -o ../tar.zst");
+    for name in ["tar.", "tar.gz", "tar.bz2", "tar.xz", "tar.zst", "zip.0", "zip.8", "zip.12"] {
+        let archive = archives.path(name);
+        let (out, log) = (archives.path("Out"), archives.path("log"));
+        let mut injected = 0;
+        for nth in 1.. {
+            let inject = format!("inject=pread64:error=EIO:when={nth}");
+            let strace = ["strace", "-f", "-qq", "-o", log.to_str().unwrap(), "-e", &inject, "-P"];
+            let program = strace.map(OsStr::new).into_iter().chain([archive.as_os_str(), OsStr::new(BINARY)]);
+            let args = [OsStr::new("convert"), "--json".as_ref(), archive.as_os_str(), out.as_os_str()];
+            let run = run(wrapped("exec \"$@\"", program, args));
+            if !fs::read_to_string(&log).unwrap().contains("(INJECTED)") {
+                assert_eq!(run.code, Some(0), "{name} {nth}");
+                break;
+            }
+            injected += 1;
+            assert_eq!((run.complaints(), run.code), (vec!["io-error".to_owned()], Some(3)), "{name} {nth}");
+            assert!(run.text().contains("input/output error"), "{name} {nth}: {}", run.text());
+            assert!(!Path::exists(&out), "{name} {nth}");
+        }
+        note!("{name}: {injected} faults");
+        assert!(injected > 5, "{name}: {injected} faults");
+        fs::remove_dir_all(&out).unwrap();
+    }
+}
