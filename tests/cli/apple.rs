@@ -396,6 +396,27 @@ fn the_stores_are_read_as_other_readers_do() {
         }
         // The message whose count is larger than its file ends at its property list.
         assert_eq!(differing, uncertain, "{store}");
+        let compared = [flagged, dated, hashed];
+        assert!(compared.iter().zip(least).all(|(found, least)| *found >= least), "{store}: {compared:?}");
+    }
+}
+
+#[test]
+fn folders_of_mh_with_the_names_of_apple_mail_are_mail() {
+    let scratch = scratch();
+    let (tree, maildir) = (scratch.path().join("Mail"), scratch.path().join("Maildir"));
+    for n in 1..4 {
+        write(&tree.join(format!("Messages/{n}")), message(&format!("message {n}")));
+        write(&tree.join(format!("Attachments/{n}")), message(&format!("attachment {n}")));
+        // A folder of MH can be in another, and its name can be a number.
+        write(&tree.join(format!("Old/Attachments/2004/{n}")), message(&format!("old {n}")));
+    }
+    // The messages next to it are of Apple Mail, and of an MH that saved some with this extension.
+    write(&tree.join("Old/Messages/1.emlx"), emlx(&message("saved"), 1, 0));
+    let run = convert([&tree, &maildir]);
+    assert_eq!(count(&run.summary(), "written"), 10);
+    for folder in [".Messages", ".Attachments", ".Old.Attachments.2004"] {
+        assert_eq!(messages(&maildir.join(folder)).len(), 3, "{folder}");
     }
 }
 

@@ -2,7 +2,7 @@
 //! `INBOX.mbox/<UUID>/Data/4/1/1/Messages`, and its folder is the chain of the `.mbox` directories around them.
 
 use std::collections::{BTreeMap, HashSet};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -10,7 +10,8 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::Folder;
 use super::folder::{decode_level, strip_extension};
-use crate::mailbox::fs::{Dir, files};
+use super::message_name::is_number;
+use crate::mailbox::fs::{Dir, entries};
 
 /// The suffixes of directories that are mailboxes. The second one was used up to Mac OS X 10.4.
 const SUFFIXES: [&[u8]; 2] = [b".mbox", b".imapmbox"];
@@ -71,18 +72,36 @@ pub(super) fn take_superseded(files: &mut Vec<PathBuf>) -> Vec<PathBuf> {
     superseded
 }
 
-/// Reports whether a directory has the attachments of messages in the directory `Messages` next to it, each in a
-/// directory with the number of its message.
+/// Reports whether a directory has the attachments of the messages in the directory `Messages` next to it. Each is in
+/// a directory with the number of its part, in one with the number of its message: `114892/1.2/report.pdf`. Folders of
+/// MH may have these names, too, but not this layout.
 pub(super) fn has_attachments(directory: &Path) -> bool {
+    let is_apple = |name: &OsString| Path::new(name).extension() == Some(OsStr::new("emlx"));
+    let messages = directory.with_file_name("Messages");
     directory.file_name() == Some(OsStr::new("Attachments"))
-        && files::is_dir(directory.with_file_name("Messages"))
-        && Dir::open(directory).and_then(|dir| dir.names()).is_ok_and(|names| {
-            names.iter().all(|name| name.as_bytes().iter().all(u8::is_ascii_digit) || is_hidden(name))
-        })
+        && Dir::open(&messages).and_then(|dir| dir.names()).is_ok_and(|names| names.iter().any(is_apple))
+        && is_laid_out_by_number(directory)
 }
 
-fn is_hidden(name: &OsStr) -> bool {
-    name.as_bytes().starts_with(b".")
+/// Reports whether there are directories with numbers, and in them only directories with numbers of parts.
+fn is_laid_out_by_number(directory: &Path) -> bool {
+    let (mut entries, mut found) = (entries::below(directory, false), false);
+    while let Some(entry) = entries.next() {
+        let Ok(entry) = entry else { return false };
+        let name = entry.name().as_bytes();
+        let is_numbered = match entry.depth {
+            1 => is_number(name),
+            _ => name.split(|&b| b == b'.').all(is_number),
+        };
+        match entry.is_dir() && is_numbered {
+            true if entry.depth > 1 => entries.skip_current_dir(),
+            true => found = true,
+            // Such as .DS_Store.
+            false if name.starts_with(b".") && !entry.is_dir() => {}
+            false => return false,
+        }
+    }
+    found
 }
 
 /// Returns the mailbox of a directory with messages.
