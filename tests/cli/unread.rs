@@ -8,6 +8,19 @@ use crate::archives::Archives;
 use crate::support::*;
 
 #[test]
+fn a_maildir_that_is_refused_in_an_archive_is_reported_with_labels() {
+    let archives = Archives::new();
+    archives.put("inbox", mail(1)).put("Remnant/cur/1104746400.M1.host:2,S", "Subject: one\n\nbody\n");
+    archives.shell("tar -cf ../remnant.tar .");
+    let mut command = convert_command(["--labels=folders"]);
+    command.arg(archives.path("remnant.tar")).arg(archives.path("Out"));
+    let run = run(command).exits(3);
+    assert_eq!(run.complaints(), ["not-a-mailbox"]);
+    assert!(run.text().contains("remnant.tar!Remnant"), "{}", run.text());
+    assert!(!archives.path("Out").exists());
+}
+
+#[test]
 fn an_error_of_the_disk_is_not_damage_of_an_archive() {
     if !have_strace() {
         return;

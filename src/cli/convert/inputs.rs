@@ -21,6 +21,9 @@ impl Run<'_> {
             }
             let mut tree = self.opener.walk_after(&source.path, false, &earlier)?;
             refuse_empty(&mut tree, &source.path)?;
+            if let Some(error) = tree.refused.drain(..).next() {
+                return Err(error);
+            }
             earlier.push(tree.root.clone());
             for TreeMailbox { path, kind, .. } in &tree.mailboxes {
                 let open = |variant, path: &PathBuf| {
