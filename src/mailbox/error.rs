@@ -13,6 +13,9 @@ use super::{Code, Finding, display_path};
 /// The result of an operation on files.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// The remedy for a file or directory that the user cannot read or write.
+pub(crate) const PERMISSION_REMEDY: &str = "run the command as the owner, or change the permissions";
+
 /// The reason that an operation did not run or did not finish. Nothing is half-published then.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -329,7 +332,7 @@ impl Error {
             Error::Compressed { .. } => Some("get the file again, or restore it from a backup"),
             Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Some("check the path"),
             Error::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Some("run the command as the owner, or change the permissions")
+                Some(PERMISSION_REMEDY)
             }
             Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("free some space and run the same command again; nothing unfinished is visible")

@@ -143,7 +143,7 @@ fn a_destination_that_cannot_be_one_is_refused_by_name() {
 
 /// Returns the command as an unprivileged user, and the directory of its binary. Skips the test where this is
 /// not possible.
-fn as_nobody(args: &[&OsStr]) -> Option<(TempDir, Command)> {
+pub(crate) fn as_nobody(args: &[&OsStr]) -> Option<(TempDir, Command)> {
     // The user may not be able to reach the original binary, or to execute files on a tmpfs.
     let place = scratch_in(&std::env::temp_dir());
     if !is_root() {

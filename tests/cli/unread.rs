@@ -2,10 +2,64 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
 
 use crate::archives::Archives;
+use crate::failures::as_nobody;
 use crate::support::*;
+
+/// Returns the remedy of the first finding or error of this code.
+fn remedy(run: &Run, code: &str) -> String {
+    let found = run.json().into_iter().find(|object| object["code"] == code);
+    let found = found.unwrap_or_else(|| panic!("no {code}: {}", run.text()));
+    found["hint"].as_str().unwrap_or_else(|| panic!("no remedy: {found}")).to_owned()
+}
+
+/// A tree of which a user who is not its owner cannot read all.
+struct Closed(TempDir);
+
+impl Closed {
+    fn new() -> Closed {
+        let closed = Closed(scratch());
+        for file in ["closed/inbox", "file/inbox", "folder/Work/inbox", "part/closed/inbox", "part/inbox"] {
+            fs::create_dir_all(closed.path(file).parent().unwrap()).unwrap();
+            fs::write(closed.path(file), mail(1)).unwrap();
+        }
+        fs::create_dir(closed.path("open")).unwrap();
+        // Locks are created next to a mailbox.
+        let open = ["open", "part"].map(|name| (name, 0o777));
+        for (name, mode) in
+            ["closed", "file/inbox", "folder/Work", "part/closed"].map(|name| (name, 0)).iter().chain(&open)
+        {
+            fs::set_permissions(closed.path(name), fs::Permissions::from_mode(*mode)).unwrap();
+        }
+        closed
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Converts parts of it as another user. None where this is not possible.
+    fn convert(&self, sources: &[&str]) -> Option<Run> {
+        let args: Vec<PathBuf> =
+            sources.iter().chain(&["open/Maildir"]).map(|name| self.path(name)).collect();
+        let (_binary, command) = as_nobody(&args.iter().map(|path| path.as_os_str()).collect::<Vec<_>>())?;
+        Some(run(command))
+    }
+}
+
+#[test]
+fn the_remedy_for_a_missing_permission_is_named() {
+    let closed = Closed::new();
+    let Some(run) = closed.convert(&["part"]) else { return };
+    assert_eq!(run.complaints(), ["tree-mail-skipped"]);
+    assert!(remedy(&run, "tree-mail-skipped").contains("change the permissions"));
+    assert_eq!(count(&run.exits(1).summary(), "written"), 1);
+}
 
 #[test]
 fn a_maildir_that_is_refused_in_an_archive_is_reported_with_labels() {

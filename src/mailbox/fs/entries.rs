@@ -5,6 +5,7 @@
 //! followed. The entries of an archive are found by handles, too.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -58,7 +59,7 @@ pub(crate) struct Unreadable {
     pub path: Option<PathBuf>,
     /// It is a link to a directory that it is in.
     pub is_loop: bool,
-    pub cause: String,
+    pub cause: io::Error,
 }
 
 /// The entries below a directory.
@@ -105,7 +106,7 @@ impl Iterator for Entries {
                 Err(error) => Err(Unreadable {
                     path: error.path().map(Path::to_owned),
                     is_loop: error.loop_ancestor().is_some(),
-                    cause: error.io_error().map_or_else(|| error.to_string(), ToString::to_string),
+                    cause: error.into(),
                 }),
             }),
             Entries::Handles(entries) => entries.next(),
@@ -142,7 +143,11 @@ impl HandleEntries {
                 Next::Root(path) => path,
                 Next::Child(name) => self.above.last()?.dir.path().join(name),
             };
-            return Some(Err(Unreadable { path: Some(path), is_loop: false, cause: error.without_path() }));
+            let cause = match error {
+                Error::Io { source, .. } => source,
+                other => io::Error::other(other.without_path()),
+            };
+            return Some(Err(Unreadable { path: Some(path), is_loop: false, cause }));
         }
         loop {
             let depth = self.above.len();
@@ -168,11 +173,11 @@ impl HandleEntries {
     /// Returns what a link of root's leads to.
     fn follow_link(&self, path: &Path) -> Result<FileType, Unreadable> {
         let unreadable = |is_loop, cause| Unreadable { path: Some(path.to_owned()), is_loop, cause };
-        let stat = files::stat(path).map_err(|e| unreadable(false, e.to_string()))?;
+        let stat = files::stat(path).map_err(|e| unreadable(false, e))?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         let is_above = |level: &Level| level.id == FileId::of(&stat);
         match kind == FileType::Directory && self.above.iter().any(is_above) {
-            true => Err(unreadable(true, "it is a directory above".into())),
+            true => Err(unreadable(true, io::Error::other("it is a directory above"))),
             false => Ok(kind),
         }
     }

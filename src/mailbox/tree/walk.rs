@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ use super::renames::{self, Renames};
 use super::sniff::{FileKind, sniff};
 use super::takeout::{self, TakeoutExport};
 use super::{Folder, subscriptions};
+use crate::mailbox::error::PERMISSION_REMEDY;
 use crate::mailbox::fs::entries::{self, Entry, Unreadable};
 use crate::mailbox::fs::{archived, files};
 use crate::mailbox::maildir::detect::{DirectoryKind, begins_as_mailbox, begins_as_mbox, detect, remnant};
@@ -277,9 +279,7 @@ impl Walk<'_> {
                 self.skip(path, &reason, may_be_mail || promises_mail(named), hint.as_deref());
             }
             Err(Error::Interrupted) => return Err(Error::Interrupted),
-            Err(Error::Io { source, .. }) => {
-                self.skip(path, &format!("cannot be read: {source}"), true, None);
-            }
+            Err(Error::Io { source, .. }) => self.skip_unreadable(path, &source),
             Err(error) => self.skip(path, &error.without_path(), true, error.hint()),
         }
         Ok(())
@@ -348,7 +348,12 @@ impl Walk<'_> {
         if is_link {
             return self.skip(&path, "a symbolic link to nothing, or to itself", false, None);
         }
-        self.skip(&path, &format!("cannot be read: {}", error.cause), true, None);
+        self.skip_unreadable(&path, &error.cause);
+    }
+
+    fn skip_unreadable(&mut self, path: &Path, cause: &io::Error) {
+        let hint = (cause.kind() == io::ErrorKind::PermissionDenied).then_some(PERMISSION_REMEDY);
+        self.skip(path, &format!("cannot be read: {cause}"), true, hint);
     }
 
     fn skip(&mut self, path: &Path, reason: &str, may_be_mail: bool, hint: Option<&str>) {
