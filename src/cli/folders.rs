@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::cli::mailbox_arg::MailboxArg;
 use crate::cli::ui::Reporter;
 use crate::convert::tree::FolderMapping;
 use crate::mailbox::text::grouped_plural;
@@ -65,6 +66,16 @@ pub(crate) fn refuse_empty(tree: &mut Tree, root: &Path) -> Result<()> {
 /// Reports whether a tree contains neither a mailbox nor a file that may be one.
 pub(crate) fn has_no_mail(tree: &Tree) -> bool {
     tree.mailboxes.is_empty() && tree.skipped.iter().all(|skipped| !skipped.may_be_mail)
+}
+
+/// Returns the error about sources with files that may be mail, of which none can be read. Nothing is created for them.
+pub(crate) fn nothing_read(sources: &[MailboxArg]) -> Error {
+    let others = match sources.len() as u64 {
+        1 => String::new(),
+        count => format!(" and in {}", grouped_plural(count - 1, "more source")),
+    };
+    let reason = format!("nothing in it{others} can be read; each file that may hold mail is listed");
+    Error::not_a_mailbox(&sources[0].path, reason)
 }
 
 /// Reports the files of a tree that were skipped or are doubtful.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::archives::Archives;
+use crate::archives::{Archives, reported};
 use crate::failures::as_nobody;
 use crate::support::*;
 
@@ -59,6 +59,46 @@ fn the_remedy_for_a_missing_permission_is_named() {
     assert_eq!(run.complaints(), ["tree-mail-skipped"]);
     assert!(remedy(&run, "tree-mail-skipped").contains("change the permissions"));
     assert_eq!(count(&run.exits(1).summary(), "written"), 1);
+}
+
+#[test]
+fn a_source_that_cannot_be_read_becomes_no_empty_maildir() {
+    let closed = Closed::new();
+    for (sources, code) in [
+        (&["closed"][..], "io-error"),
+        (&["file"], "tree-mail-skipped"),
+        (&["folder"], "tree-mail-skipped"),
+        (&["file", "folder"], "tree-mail-skipped"),
+    ] {
+        let Some(run) = closed.convert(sources) else { return };
+        let run = run.exits(3);
+        assert_eq!(run.findings().iter().filter(|finding| finding["code"] == code).count(), sources.len());
+        assert!(remedy(&run, code).contains("change the permissions"), "{sources:?}");
+        assert_eq!(run.complaints().contains(&"not-a-mailbox".to_owned()), code != "io-error", "{sources:?}");
+        assert_eq!(paths(&closed.path("open")), [""; 0], "{sources:?}");
+    }
+}
+
+#[test]
+fn an_archive_of_encrypted_mail_becomes_no_empty_maildir() {
+    let archives = Archives::new();
+    archives.python(
+        r#"
+with zipfile.ZipFile("plain.zip", "w") as archive:
+    archive.writestr("inbox", mbox(1))
+whole = bytearray(open("plain.zip", "rb").read())
+whole[whole.index(b"PK\x01\x02") + 8] |= 1
+open("secret.zip", "wb").write(bytes(whole))
+"#,
+    );
+    for labels in [&[][..], &["--labels=folders"]] {
+        let mut command = convert_command(labels);
+        command.arg(archives.path("secret.zip")).arg(archives.path("Out"));
+        let run = run(command).exits(3);
+        assert_eq!(run.complaints(), ["not-a-mailbox", "tree-mail-skipped"], "{labels:?}");
+        assert!(reported(&run, "tree-mail-skipped")["inbox"].contains("it is encrypted"));
+        assert!(!archives.path("Out").exists(), "{labels:?}");
+    }
 }
 
 #[test]

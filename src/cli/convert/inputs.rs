@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::run::Run;
-use crate::cli::folders::{refuse_empty, skipped_findings};
+use crate::cli::folders::{nothing_read, refuse_empty, skipped_findings};
 use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::convert::{Input, Report};
 use crate::mailbox::mbox::Variant;
@@ -44,6 +44,9 @@ impl Run<'_> {
             }
             let findings = skipped_findings(&tree).into_iter();
             skipped.extend(findings.map(|(path, finding)| Report::new(&path, vec![finding])));
+        }
+        if inputs.is_empty() {
+            return Err(nothing_read(&self.mailboxes.sources));
         }
         Ok(inputs)
     }

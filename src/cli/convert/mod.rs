@@ -157,14 +157,12 @@ impl Run<'_> {
 
     fn import(&self, options: &ImportOptions<'_>) -> Outcome {
         let mut skipped = Vec::new();
-        match self.inputs(&mut skipped) {
-            Ok(inputs) => {
-                let mut outcome = import_mboxes(&inputs, options, &self.maildir_context());
-                outcome.reports.extend(skipped);
-                outcome
-            }
+        let mut outcome = match self.inputs(&mut skipped) {
+            Ok(inputs) => import_mboxes(&inputs, options, &self.maildir_context()),
             Err(error) => Outcome::failed(self.mailboxes.sources.len(), error),
-        }
+        };
+        outcome.reports.extend(skipped);
+        outcome
     }
 
     fn copy(&self, source: &Path, selection: Selection, options: &DestinationOptions<'_>) -> Outcome {

@@ -11,7 +11,7 @@ use super::args::Mailboxes;
 use super::run::Run;
 use super::summary::Written;
 use super::table::{FolderCounts, FolderRow};
-use crate::cli::folders::{has_no_mail, raise_open_file_limit, refuse_empty, report_skipped};
+use crate::cli::folders::{has_no_mail, nothing_read, raise_open_file_limit, refuse_empty, report_skipped};
 use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::cli::ui::Reporter;
 use crate::convert::tree::{self, FolderOutcome, TreeEntry, TreeOptions, TreeOutcome};
@@ -81,7 +81,11 @@ impl Run<'_> {
             [one] => Some(one.root.clone()),
             _ => None,
         };
-        Ok(TreeReport { outcome: tree::convert(entries, &options, &context), layout, trees, root })
+        let outcome = match entries.is_empty() {
+            true => TreeOutcome { error: Some(nothing_read(sources)), ..TreeOutcome::default() },
+            false => tree::convert(entries, &options, &context),
+        };
+        Ok(TreeReport { outcome, layout, trees, root })
     }
 
     /// Returns the mailboxes in one source.

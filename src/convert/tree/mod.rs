@@ -46,7 +46,7 @@ const OPEN_FILES: usize = 12;
 const DIR_MODE: u32 = 0o777;
 
 /// The outcome of a tree.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct TreeOutcome {
     /// In the order of the folders' names.
     pub folders: Vec<FolderOutcome>,
@@ -64,7 +64,7 @@ pub(crate) fn convert(
 ) -> TreeOutcome {
     let (destination, exported) = (&options.import.destination, ExportedMessages::default());
     let tree = Conversion { options, context, destination, exported };
-    let mut outcome = TreeOutcome { folders: Vec::new(), error: None, findings: Vec::new() };
+    let mut outcome = TreeOutcome::default();
     if let Err(error) = tree.refuse_lost_uids(&entries) {
         outcome.error = Some(error);
         return outcome;

@@ -102,6 +102,9 @@ pub(crate) fn walk(root: &Path, follow: bool, spooling: &SpoolOptions<'_>) -> Re
                     entries.skip_current_dir();
                 }
             }
+            Err(error) if error.path.as_deref().is_none_or(|path| path == root) => {
+                return Err(Error::io("read", root)(error.cause));
+            }
             Err(error) => walk.unreadable(&error),
         }
     }
