@@ -301,9 +301,8 @@ flipped = bytearray(packed)
 flipped[len(packed) // 2] ^= 0x55
 header = bytearray(whole)
 header[1024 + 5] ^= 1
-for name, data in [("cut", whole[:100000]), ("unmarked", whole[:len(whole) - len(whole) % 10240]),
-                   ("boundary", whole[:1024]), ("cut.tgz", packed[:-2000]), ("trailer.tgz", packed[:-4]),
-                   ("flipped.tgz", bytes(flipped)), ("header", bytes(header))]:
+for name, data in [("cut", whole[:100000]), ("boundary", whole[:1024]), ("cut.tgz", packed[:-2000]),
+                   ("trailer.tgz", packed[:-4]), ("flipped.tgz", bytes(flipped)), ("header", bytes(header))]:
     open(name, "wb").write(data)
 with zipfile.ZipFile("whole.zip", "w", zipfile.ZIP_DEFLATED) as archive:
     archive.writestr("first", mbox(1))
