@@ -2,9 +2,16 @@
 //!
 //! The library fills in what it knows, and `cli/` adds the time, the host and the command line.
 // Until the commands use all of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
+
+#[cfg(feature = "cli")]
+mod page;
+mod redact;
 
 use serde::Serialize;
+
+#[cfg(feature = "cli")]
+pub(crate) use page::{accounts_page, run_page};
 
 /// A run of convert or verify.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -45,6 +52,8 @@ pub(crate) struct RunReport {
     pub(crate) manifests: Vec<ManifestRow>,
     /// The command that proves the conversion later.
     pub(crate) proof: Option<String>,
+    /// Names, addresses, subjects and lines of mail are left out: see `redact`.
+    pub(crate) redacted: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -211,6 +220,8 @@ pub(crate) struct AccountsReport {
     /// Findings by code, errors first. They have no examples.
     pub(crate) findings: Vec<FindingRow>,
     pub(crate) exit: u8,
+    /// Names of users and hosts, and reasons, are left out.
+    pub(crate) redacted: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

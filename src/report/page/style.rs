@@ -1,0 +1,8 @@
+//! The style of the pages, and the policy that lets a browser apply it and nothing else.
+
+/// The style. It is embedded in each page.
+pub(super) const STYLE: &str = include_str!("style.css");
+
+/// The Content-Security-Policy. The hash is the SHA-256 of [`STYLE`] in base64; a test computes it.
+pub(super) const POLICY: &str = "default-src 'none'; style-src \
+    'sha256-xkiRTmlV9D5pQsb38MYy5a1DGW/DKFlzsuaUka5O2NI='; base-uri 'none'; form-action 'none'";
