@@ -1,11 +1,16 @@
 //! Messages spread over folders or files by the year in which they were received.
 
+use std::collections::HashMap;
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use crate::mailbox::Result;
+use crate::mailbox::fs::{Dir, files};
 use crate::mailbox::message::Selection;
 
 /// The name of the part for messages without a real date.
@@ -94,6 +99,46 @@ impl YearSplit {
     pub(crate) fn name(&self, number: usize) -> &str {
         &self.years[number].name
     }
+}
+
+/// The folders of years in a Maildir, by the directory of the folder that was split.
+#[derive(Debug, Default)]
+pub(crate) struct YearFolders(HashMap<PathBuf, Vec<(String, PathBuf)>>);
+
+impl YearFolders {
+    /// Lists them. A Maildir that is missing has none.
+    pub(crate) fn list(maildir: &Path) -> Result<YearFolders> {
+        if !files::is_dir(maildir) {
+            return Ok(YearFolders::default());
+        }
+        let mut names = Dir::open(maildir)?.names()?;
+        names.sort();
+        let mut folders = YearFolders::default();
+        for name in names {
+            let directory = PathBuf::from(&name);
+            let Some((base, year)) = directory.to_str().and_then(|name| name.rsplit_once('.')) else {
+                continue;
+            };
+            if name.as_bytes().starts_with(b".") && is_year(year) {
+                folders.0.entry(base.into()).or_default().push((year.to_owned(), name.into()));
+            }
+        }
+        Ok(folders)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the years of a folder, and their directories.
+    pub(crate) fn of(&self, directory: &Path) -> &[(String, PathBuf)] {
+        self.0.get(directory).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Reports whether a split gives a folder this name.
+fn is_year(name: &str) -> bool {
+    name == UNDATED || name.len() >= 4 && name.bytes().all(|b| b.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -476,3 +476,79 @@ fn a_tree_has_the_years_of_each_folder() {
     let fs_layout = convert_in("UTC", &["--split=year", "--layout=fs"], &[&mail, &setup.path("out")]);
     assert!(fs_layout.exits(2).stderr.contains("--layout fs"));
 }
+
+/// Returns a tree with two mboxes and a Maildir.
+fn a_tree(setup: &Setup) -> PathBuf {
+    let mail = setup.path("Mail");
+    fs::create_dir(&mail).unwrap();
+    fs::write(mail.join("inbox"), mbox(&DATES[2..4])).unwrap();
+    fs::write(mail.join("Sent"), mbox(&DATES)).unwrap();
+    fs::rename(maildir_of(setup, "source"), mail.join("Old")).unwrap();
+    mail
+}
+
+#[test]
+fn a_later_split_or_none_does_not_convert_all_again() {
+    for (first, second) in [(&[][..], &["--split=year"][..]), (&["--split=year"], &[])] {
+        let setup = Setup::new();
+        let mail = a_tree(&setup);
+        let maildir = setup.maildir();
+        assert_eq!(counts(convert_in("UTC", first, &[&mail, &maildir])), [14, 0, 0]);
+        let before = tree(&maildir);
+        let refused = |args: &[&str], paths: &[&Path]| {
+            for args in [args, &[args, &["-n"]].concat()] {
+                let run = convert_in("UTC", args, paths).exits(2);
+                assert!(run.stderr.contains("--split") && run.stderr.contains("twice"), "{}", run.stderr);
+                assert!(tree(&maildir) == before, "nothing is touched");
+            }
+        };
+        refused(second, &[&mail, &maildir]);
+        assert_eq!(counts(convert_in("UTC", first, &[&mail, &maildir])), [0, 14, 0]);
+        let all = convert_in("UTC", &[second, &["--new-source"]].concat(), &[&mail, &maildir]).exits(0);
+        assert!(count(&all.summary(), "written") > 0, "it is asked for");
+    }
+}
+
+#[test]
+fn a_later_split_or_none_does_not_copy_all_again() {
+    for (first, second) in [(&[][..], &["--split=year"][..]), (&["--split=year"], &[])] {
+        let setup = Setup::new();
+        let source = maildir_of(&setup, "source");
+        let to = PathBuf::from(format!("maildir:{}", setup.maildir().display()));
+        assert_eq!(counts(convert_in("UTC", first, &[&source, &to])), [6, 0, 0]);
+        let before = tree(&setup.maildir());
+        let run = convert_in("UTC", second, &[&source, &to]).exits(2);
+        assert!(run.stderr.contains("--split") && run.stderr.contains("twice"), "{}", run.stderr);
+        assert!(tree(&setup.maildir()) == before, "nothing is touched");
+        assert_eq!(counts(convert_in("UTC", first, &[&source, &to])), [0, 6, 0]);
+        // An mbox is recorded in the Maildir itself, so what is there stays.
+        let mbox = setup.file("in", [7, 8].map(|n| received(n, DATES[0])).concat());
+        assert_eq!(counts(convert_in("UTC", first, &[&mbox, &setup.maildir()])), [2, 0, 0]);
+        assert_eq!(counts(convert_in("UTC", second, &[&mbox, &setup.maildir()])), [0, 2, 0]);
+    }
+}
+
+#[test]
+fn a_split_tree_keeps_subscriptions_and_names() {
+    let setup = Setup::new();
+    let mail = a_tree(&setup);
+    // Both would be the folder Sent.
+    fs::write(mail.join("Sent.mbox"), mbox(&DATES[..1])).unwrap();
+    fs::write(mail.join(".subscriptions"), "INBOX\nSent\nold\n").unwrap();
+    let paths = [&*mail, &*setup.maildir()];
+    convert_in("UTC", &["-n", "--split=year"], &paths).exits(0);
+    assert!(!setup.maildir().exists());
+    let run = convert_in("UTC", &["--split=year"], &paths).exits(0);
+    let lost: Vec<_> = run.findings().iter().filter(|f| f["code"] == "subscription-lost").cloned().collect();
+    assert_eq!(lost.len(), 1, "{lost:?}");
+    let list = || fs::read_to_string(setup.maildir().join("subscriptions")).unwrap();
+    let subscribed = ["INBOX", "2014", "2015", "Sent\t2014", "Sent\t2015"];
+    assert_eq!(list().lines().skip(2).collect::<Vec<_>>(), subscribed);
+    let names = fs::read_to_string(setup.maildir().join("mailferry.folders")).unwrap();
+    assert_eq!(names, "{\"directory\":\".Sent (2).2014\",\"folder\":[\"Sent\",\"2014\"]}\n");
+    // A new year is subscribed, too.
+    fs::write(mail.join("inbox"), mbox(&DATES[2..4]) + &received(6, "Fri Jan  1 12:00:00 2016")).unwrap();
+    convert_in("UTC", &["--split=year"], &paths).exits(0);
+    assert!(list().contains("\n2016\n"));
+    verify(&setup.maildir(), &[], 0);
+}

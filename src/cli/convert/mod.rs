@@ -167,10 +167,8 @@ impl Run<'_> {
 
     fn copy(&self, source: &Path, selection: Selection, options: &DestinationOptions<'_>) -> Outcome {
         let context = self.maildir_context();
-        let mut outcome = match self.args.split() {
-            Some(split) => copy::copy_by_year(source, selection, &split, options, &context),
-            None => copy::copy_maildir(source, selection, options, &context),
-        };
+        let split = self.args.split();
+        let mut outcome = copy::copy(source, selection, split.as_ref(), options, &context);
         match find_nested_folders(source) {
             Ok(finding) => {
                 outcome.reports.iter_mut().take(1).for_each(|report| report.findings.extend(finding.clone()))

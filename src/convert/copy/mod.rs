@@ -22,8 +22,8 @@ use std::sync::Mutex;
 
 use super::resume::adopt_stage;
 use crate::convert::{
-    Abort, Commit, Destination, DestinationOptions, FolderCount, History, OpenDestination, Outcome, Report,
-    ResumePoint, SourceList, Totals, UidPlan,
+    Abort, Commit, Destination, DestinationOptions, FolderCount, History, OpenDestination, OtherSplit,
+    Outcome, Report, ResumePoint, SourceList, SplitOptions, SplitSource, Totals, UidPlan,
 };
 use crate::mailbox::fs::Dir;
 use crate::mailbox::maildir::write::KeywordFolder;
@@ -41,6 +41,24 @@ use section::CopySection;
 use source::SourceMaildir;
 use tally::CopyTally;
 use uids::{Copied, plan_list};
+
+/// Copies a Maildir that is not in a tree, without its folders. `options` are those of the Maildir that has the folders
+/// of years, if it is split.
+pub(crate) fn copy(
+    source: &Path,
+    selection: Selection,
+    split: Option<&SplitOptions>,
+    options: &DestinationOptions<'_>,
+    context: &Context<'_>,
+) -> Outcome {
+    let split_source = SplitSource { path: source, is_maildir: true, directory: Path::new("") };
+    let other = OtherSplit::read(options.path, split.is_some());
+    match (other.and_then(|other| other.refuse(split_source)), split) {
+        (Err(error), _) => Outcome::new(Err(Abort::from(error)), 1, 0),
+        (Ok(()), Some(split)) => copy_by_year(source, selection, split, options, context),
+        (Ok(()), None) => copy_maildir(source, selection, options, context),
+    }
+}
 
 /// Copies a Maildir without its folders. If it fails, nothing new is visible in the destination, except, in a
 /// Maildir that existed, the messages that the totals count as written.

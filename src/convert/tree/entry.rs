@@ -1,6 +1,6 @@
 //! The mailboxes of a tree, and the folders that they become.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::mailbox::fs::durable::FileId;
@@ -62,6 +62,14 @@ impl TreeEntry {
         match &self.mailbox.kind {
             MailboxKind::Messages(files) => files.len(),
             MailboxKind::Mbox | MailboxKind::Maildir => 1,
+        }
+    }
+
+    /// Returns the first of its files.
+    pub(super) fn first_source(&self) -> &Path {
+        match &self.mailbox.kind {
+            MailboxKind::Messages(files) => files.first().unwrap_or(&self.mailbox.path),
+            MailboxKind::Mbox | MailboxKind::Maildir => &self.mailbox.path,
         }
     }
 

@@ -120,7 +120,8 @@ impl Conversion<'_> {
     /// Adds to the list what these folders are now. Their manifests are on stable storage.
     pub(super) fn list_folders(&self, folders: &[FolderOutcome], listed: &mut ListedFolders) -> Result<()> {
         let root = self.destination.path;
-        if !self.has_list() || self.destination.dry_run {
+        // Mboxes that are split are recorded in the manifest of the root.
+        if !self.has_list() || self.destination.dry_run || self.has_year_folders() {
             return Ok(());
         }
         let (mut new, mut seen) = (Vec::new(), HashSet::new());

@@ -7,14 +7,15 @@ use super::{Conversion, TreeEntry};
 use crate::mailbox::fs::{Dir, read_regular};
 use crate::mailbox::maildir::Fsync;
 use crate::mailbox::manifest::{self, ManifestLocation};
-use crate::mailbox::tree::{Folder, MailboxKind, naming, renames, subscriptions};
+use crate::mailbox::tree::{Folder, naming, renames, subscriptions};
 use crate::mailbox::{Code, Error, Finding, Result, display_path};
 
 impl Conversion<'_> {
     /// Finds mailboxes that an earlier run put into another folder. The name of a folder depends on the mailboxes next
     /// to it. Under a second name its mail would be there twice, perhaps among that of another mailbox.
     pub(super) fn find_previous(&self, entries: &mut [TreeEntry]) -> Result<()> {
-        if self.destination.manifest != ManifestLocation::InMaildir {
+        // Mboxes that are split are recorded in the manifest of the root.
+        if self.destination.manifest != ManifestLocation::InMaildir || self.has_year_folders() {
             return Ok(());
         }
         let renamed = renames::read(self.destination.path)?;
@@ -29,12 +30,8 @@ impl Conversion<'_> {
                 directories.push(layout.path(&folder.0));
                 directories.extend(naming::may_be_inbox(folder).then(|| layout.path(&[])));
             }
-            let path = match &entry.mailbox.kind {
-                MailboxKind::Messages(files) => files.first().unwrap_or(&entry.mailbox.path),
-                MailboxKind::Mbox | MailboxKind::Maildir => &entry.mailbox.path,
-            };
             let has_it = |directory: &PathBuf| {
-                let name = manifest::source_name(path);
+                let name = manifest::source_name(entry.first_source());
                 let manifest = ManifestLocation::InMaildir.read(&self.destination.path.join(directory));
                 let headers = manifest.ok().flatten().map(|manifest| manifest.headers()).unwrap_or_default();
                 headers.iter().any(|header| header.source.is_path(&name))
@@ -59,10 +56,11 @@ impl Conversion<'_> {
 
     /// Records the names of folders that could not keep them.
     pub(super) fn record_renames(&self, entries: &[TreeEntry]) -> Result<()> {
+        let years = self.year_folders()?;
         let folders = entries.iter().zip(folders_to_record(entries));
         let renamed = folders.filter(|(entry, _)| entry.name.rename_reason.is_some());
         let new: renames::Renames =
-            renamed.map(|(entry, folder)| (entry.name.directory.clone(), folder)).collect();
+            renamed.flat_map(|(entry, folder)| self.folders_of(entry, &folder, &years)).collect();
         let before = renames::read(self.destination.path)?;
         let all: renames::Renames = before.clone().into_iter().chain(new).collect();
         if all == before {
@@ -83,20 +81,23 @@ impl Conversion<'_> {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(e) => return Err(Error::io("read", &path)(e)),
         };
-        let before = list.len();
+        let (before, years) = (list.len(), self.year_folders()?);
         let now = |folder: &[Vec<u8>]| {
-            entries
-                .iter()
-                .find(|entry| entry.mailbox.folder.0 == folder)
-                .map(|entry| entry.name.folder.clone())
+            let is_inbox = |entry: &&TreeEntry| folder.is_empty() && entry.is_inbox();
+            let is_named = |entry: &&TreeEntry| entry.mailbox.folder.0 == folder;
+            let entry = entries.iter().find(|entry| is_named(entry) || is_inbox(entry))?;
+            let folders = self.folders_of(entry, &entry.name.folder, &years).into_iter();
+            Some(folders.map(|(_, folder)| folder).collect::<Vec<Folder>>())
         };
         for folder in subscribed {
             // UW-IMAP lists them relative to the home directory.
             let named = now(&folder.0).or_else(|| folder.0.get(1..).filter(|f| !f.is_empty()).and_then(now));
-            let named = named.or_else(|| (*folder == Folder::INBOX).then_some(Folder::INBOX));
+            let named = named.or_else(|| (*folder == Folder::INBOX).then_some(vec![Folder::INBOX]));
             match named {
-                Some(named) if !list.contains(&named) => list.push(named),
-                Some(_) => {}
+                Some(named) => {
+                    let new: Vec<Folder> = named.into_iter().filter(|named| !list.contains(named)).collect();
+                    list.extend(new);
+                }
                 None => {
                     let message = format!("{folder} is subscribed, but does not exist");
                     findings.push(Finding::new(Code::SubscriptionLost, message).in_file(&path));

@@ -10,18 +10,15 @@ mod listed;
 mod lists;
 mod moved;
 mod options;
+mod years;
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::convert::export::{ExportedMessages, OutputMode};
-use crate::convert::labels::parse_directory;
-use crate::convert::{
-    DestinationOptions, ExportOptions, ImportOptions, Report, SplitOptions, Totals, UidPolicy,
-};
+use crate::convert::{DestinationOptions, ExportOptions, ImportOptions, Report, Totals, UidPolicy};
 use crate::mailbox::fs::sync_group::SyncGroup;
 use crate::mailbox::fs::{Dir, files, ignore_poison, parent_of};
 use crate::mailbox::maildir::destination::check_destination;
@@ -88,12 +85,11 @@ impl Conversion<'_> {
         self.refuse_second_mbox(entries)?;
         let mut listed = self.read_list()?;
         self.refuse_other_layout(&listed)?;
+        self.refuse_split_layout()?;
         self.create_root(entries)?;
-        if self.options.import.split.is_some() && !self.options.layout.is_export() {
-            return self.convert_by_year(entries, outcome);
-        }
         self.find_previous(entries)?;
         self.find_fates(entries, &listed)?;
+        self.refuse_other_split(entries)?;
         let mut versions = Vec::with_capacity(entries.len());
         let mut rest = &entries[..];
         while !rest.is_empty() {
@@ -140,35 +136,6 @@ impl Conversion<'_> {
             // The conversion reports what else is wrong.
             _ => Ok(()),
         }
-    }
-
-    /// Converts one mailbox after the other into the root, whose folders are those of all years.
-    fn convert_by_year(&self, entries: &[TreeEntry], outcome: &mut TreeOutcome) -> Result<()> {
-        if self.options.layout == Layout::Fs {
-            let reason = "makes folders of Maildir++; leave out --layout fs";
-            return Err(Error::usage("--split", reason));
-        }
-        let stop = StopAll::default();
-        for entry in entries {
-            outcome.folders.push(self.convert_folder(entry, None, Round::First, &stop));
-            if let Some(error) = ignore_poison(stop.lock()).take() {
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns how the messages of a mailbox are split, if they are.
-    fn split(&self, entry: &TreeEntry) -> Result<Option<SplitOptions>> {
-        let Some(split) = self.options.import.split.clone() else { return Ok(None) };
-        let directory = &entry.name.directory;
-        if self.options.layout.is_export() || directory.as_os_str().is_empty() {
-            return Ok(Some(split));
-        }
-        let levels = parse_directory(directory.as_os_str().as_bytes());
-        let reason = "is not text, so the folder cannot have years; --map gives it another name";
-        let base = levels.ok_or_else(|| Error::destination(directory, reason))?;
-        Ok(Some(SplitOptions { base, ..split }))
     }
 
     /// An mbox is written once: a second mailbox would replace the first one instead of following it. Only the user
@@ -253,6 +220,8 @@ impl Conversion<'_> {
                 entry.is_inbox() || matches!(entry.mailbox.kind, MailboxKind::Messages(_))
             };
             let is_crowd = is_alone(entry) || is_alone(&entries[0]);
+            // Folders of years are all in the root, which is locked.
+            let is_crowd = is_crowd || self.has_year_folders();
             *n == 0 || (bytes <= MAX_CONCURRENT_BYTES && is_apart && !is_crowd)
         };
         entries.iter().enumerate().take(most).take_while(fits).count()
@@ -317,9 +286,8 @@ impl Conversion<'_> {
             return outcome;
         }
         // The folders of all years are in the root, and the mboxes of the years of INBOX.
-        let is_maildir = !self.options.layout.is_export();
-        let is_root =
-            self.options.import.split.is_some() && (is_maildir || entry.name.folder == Folder::INBOX);
+        let is_root = self.has_year_folders()
+            || self.options.import.split.is_some() && entry.name.folder == Folder::INBOX;
         let directory = if is_root { Path::new("") } else { &entry.name.directory };
         let placed = self.refuse_moved(entry).and_then(|()| self.create_parents(directory));
         let (destination, split) = match placed.and_then(|placed| Ok((placed, self.split(entry)?))) {
