@@ -79,6 +79,11 @@ fs\t'Maildirs A/B'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l into -d 'One folder for everything, such as Archive/2019' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l map -d 'New name for a folder and those in it; repeatable' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l files-from -d 'File with a source on each line; - is standard input' -r -F
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l accounts -d 'List of accounts to convert, each in a process of its own' -r -F
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l shard -d 'Convert only the accounts of this share: 3/16, or auto in a job array' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l results -d 'Directory with a result for each account' -r -F
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l max-failures -d 'Start no more accounts after more than N have failed' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l fingerprint -d 'The state of an account after an earlier run, or - if there was none' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l lock -d 'Locks to take on mboxes, in the order dotlock, fcntl, flock; or none' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l lock-timeout -d 'Time limit for locks, in seconds' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l spool-dir -d 'Directory to unpack compressed sources in [default: $TMPDIR, or /tmp]' -r -F

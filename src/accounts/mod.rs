@@ -1,5 +1,8 @@
-//! Many accounts in one run: their list, their shards and their results.
-// Until the commands use all of it.
-#![allow(dead_code)]
+//! Many accounts in one run: their list, their shards, their conversions and their results.
 
+pub(crate) mod conversion;
+pub(crate) mod list;
 pub(crate) mod result;
+pub(crate) mod results;
+pub(crate) mod shard;
+pub(crate) mod template;

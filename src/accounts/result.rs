@@ -55,6 +55,27 @@ pub(crate) struct AccountResult {
     pub(crate) summary: Option<Map<String, Value>>,
 }
 
+impl AccountResult {
+    /// Parses the content of a file. Keys of later versions are left out.
+    ///
+    /// # Errors
+    /// What is wrong, as a phrase.
+    pub(crate) fn parse(text: &[u8]) -> Result<AccountResult, String> {
+        let result: AccountResult =
+            serde_json::from_slice(text).map_err(|e| format!("it is no result of an account: {e}"))?;
+        match &*result.kind {
+            "account" => Ok(result),
+            kind => Err(format!("it is of the type {kind}, and no result of an account")),
+        }
+    }
+
+    /// Returns the content of its file.
+    pub(crate) fn to_line(&self) -> String {
+        let text = serde_json::to_string(self);
+        text.unwrap_or_else(|e| unreachable!("all keys are strings: {e}")) + "\n"
+    }
+}
+
 /// A manifest and its BLAKE3 in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ManifestHash {

@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use crate::mailbox::fs::actor::{self, Actor, OpenedName, Place};
 use crate::mailbox::fs::files::{self, Root};
@@ -25,6 +25,15 @@ pub(crate) struct Owner {
     pub uid: u32,
     /// The group; the user's own by default.
     pub gid: Option<u32>,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.gid {
+            Some(gid) => write!(f, "{}:{gid}", self.uid),
+            None => self.uid.fmt(f),
+        }
+    }
 }
 
 /// The paths that a command reads and writes.

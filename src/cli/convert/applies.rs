@@ -1,5 +1,7 @@
 //! The table of options: which jobs take each of them.
 
+use std::ffi::{OsStr, OsString};
+
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, FromArgMatches};
 
@@ -77,8 +79,13 @@ const TAKEN_BY: &[(&str, Jobs)] = &[
 
 /// The others: what every job takes.
 #[cfg(test)]
-const FOR_ALL: [&str; 11] = [
+const FOR_ALL: [&str; 16] = [
     "mailboxes",
+    "accounts",
+    "shard",
+    "results",
+    "max_failures",
+    "fingerprint",
     "exact",
     "files_from",
     "null",
@@ -93,13 +100,21 @@ const FOR_ALL: [&str; 11] = [
 
 /// The options on the command line, as opposed to those that have their defaults.
 #[derive(Debug, Default)]
-pub(super) struct GivenOptions(Vec<String>);
+pub(super) struct GivenOptions(Vec<GivenOption>);
+
+#[derive(Debug)]
+struct GivenOption {
+    id: String,
+    values: Vec<OsString>,
+}
 
 impl FromArgMatches for GivenOptions {
     fn from_arg_matches(matches: &ArgMatches) -> Result<GivenOptions, clap::Error> {
         let ids = matches.ids().map(|id| id.as_str());
         let given = ids.filter(|id| matches.value_source(id) == Some(ValueSource::CommandLine));
-        Ok(GivenOptions(given.map(str::to_owned).collect()))
+        let values = |id| matches.get_raw(id).into_iter().flatten().map(OsStr::to_owned).collect();
+        let given = given.map(|id| GivenOption { id: id.to_owned(), values: values(id) });
+        Ok(GivenOptions(given.collect()))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -120,7 +135,25 @@ impl clap::Args for GivenOptions {
 
 impl GivenOptions {
     pub(super) fn has(&self, id: &str) -> bool {
-        self.0.iter().any(|given| given == id)
+        self.0.iter().any(|given| given.id == id)
+    }
+
+    /// Returns the words of the options that `is_taken` by their ids, each as one word.
+    pub(super) fn words(&self, command: &Command, is_taken: impl Fn(&str) -> bool) -> Vec<OsString> {
+        let mut words = Vec::new();
+        for GivenOption { id, values } in self.0.iter().filter(|given| is_taken(&given.id)) {
+            let arg = command.get_arguments().find(|arg| arg.get_id() == id.as_str());
+            let Some((arg, long)) = arg.and_then(|arg| Some((arg, arg.get_long()?))) else { continue };
+            match arg.get_action().takes_values() {
+                false => words.push(format!("--{long}").into()),
+                true => words.extend(values.iter().map(|value| {
+                    let mut word = OsString::from(format!("--{long}="));
+                    word.push(value);
+                    word
+                })),
+            }
+        }
+        words
     }
 
     /// Refuses an option that none of `jobs` takes.
@@ -164,6 +197,24 @@ mod tests {
     use super::super::args::ConvertArgs;
     use super::*;
 
+    fn given(options: &[(&str, &[&str])]) -> GivenOptions {
+        let option = |(id, values): &(&str, &[&str])| GivenOption {
+            id: (*id).to_owned(),
+            values: values.iter().map(OsString::from).collect(),
+        };
+        GivenOptions(options.iter().map(option).collect())
+    }
+
+    #[test]
+    fn the_words_of_options_are_those_that_were_given() {
+        let command = ConvertArgs::augment_args(Command::new("convert"));
+        let words = ["convert", "-qp", "--map", "a=b", "--map=c=d", "--from-zone=+0100", "x", "y"];
+        let matches = command.clone().get_matches_from(words);
+        let given = GivenOptions::from_arg_matches(&matches).unwrap();
+        let words = given.words(&command, |id| id != "quiet");
+        assert_eq!(words, ["--parents", "--map=a=b", "--map=c=d", "--from-zone=+0100"]);
+    }
+
     #[test]
     fn every_option_has_a_row() {
         let command = ConvertArgs::augment_args(Command::new("convert"));
@@ -176,8 +227,7 @@ mod tests {
 
     #[test]
     fn an_option_that_does_not_apply_is_named_first() {
-        let refused =
-            |id: &str, jobs| GivenOptions(vec![id.to_owned()]).check(jobs).map_err(|e| e.to_string());
+        let refused = |id: &str, jobs| given(&[(id, &[])]).check(jobs).map_err(|e| e.to_string());
         assert_eq!(refused("append", EXPORT_MBOX), Ok(()));
         assert_eq!(refused("manifest", EXPORT_MBOX | EXPORT_MAILDIR), Ok(()));
         for (id, jobs, words) in [

@@ -11,6 +11,7 @@ use clap::builder::NonEmptyStringValueParser;
 
 use super::applies::GivenOptions;
 use super::{dates, parents};
+use crate::accounts::shard::Shard;
 use crate::cli::args::CommonArgs;
 use crate::cli::folders::FolderArgs;
 use crate::cli::identity::{self, Owner, Paths};
@@ -175,6 +176,13 @@ pub(crate) struct ConvertArgs {
     #[command(flatten)]
     pub(super) tree: TreeArgs,
     #[command(flatten)]
+    pub(super) accounts: AccountArgs,
+    /// The state of an account after an earlier run, or - if there was none.
+    ///
+    /// The summary in JSON gets the new one. If it is the same, nothing is done.
+    #[arg(long, hide = true)]
+    pub(super) fingerprint: Option<String>,
+    #[command(flatten)]
     pub(super) open: OpenArgs,
     #[command(flatten)]
     pub(super) common: CommonArgs,
@@ -284,6 +292,44 @@ impl TreeArgs {
 
     pub(super) fn is_used(&self) -> bool {
         self.layout.is_some() || self.folders.is_used() || self.folders.follow
+    }
+}
+
+/// Many accounts in one run.
+#[derive(Args, Debug)]
+pub(super) struct AccountArgs {
+    /// List of accounts to convert, each in a process of its own
+    ///
+    /// A line has a user, a source, a destination and an owner, with tabs between them, or is a JSON object with these
+    /// keys. What a line does not have comes from the command line, where %u is the user and %h the home. - is standard
+    /// input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["exact", "source", "boundaries", "manifest", "files_from"], help_heading = "Accounts")]
+    pub(super) accounts: Option<PathBuf>,
+    /// Convert only the accounts of this share: 3/16, or auto in a job array
+    ///
+    /// With auto, Slurm and Kubernetes say which task this is.
+    #[arg(long, value_name = "I/N", requires = "accounts", value_parser = parse_shard, hide_short_help = true, help_heading = "Accounts")]
+    pub(super) shard: Option<Shard>,
+    /// Directory with a result for each account
+    ///
+    /// The same command again leaves out accounts that are done and unchanged. Several machines can share it.
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "accounts",
+        hide_short_help = true,
+        help_heading = "Accounts"
+    )]
+    pub(super) results: Option<PathBuf>,
+    /// Start no more accounts after more than N have failed
+    #[arg(long, value_name = "N", requires = "accounts", hide_short_help = true, help_heading = "Accounts")]
+    pub(super) max_failures: Option<u64>,
+}
+
+fn parse_shard(text: &str) -> Result<Shard, String> {
+    match text {
+        "auto" => Shard::from_environment(|name| std::env::var(name).ok()),
+        text => Shard::parse(text),
     }
 }
 

@@ -1,5 +1,7 @@
 //! `mailferry convert`: chooses the job, runs it, and reports.
 
+mod account_totals;
+mod accounts;
 mod applies;
 mod args;
 mod dates;
@@ -11,13 +13,14 @@ mod run;
 mod summary;
 mod table;
 mod tree;
+mod unchanged;
 
 use std::path::Path;
 use std::sync::Mutex;
 
 use super::open::context;
 use super::signals;
-use crate::cli::ui::{Exit, ProgressDisplay, print_error, report_waits};
+use crate::cli::ui::{Exit, ProgressDisplay, report_waits};
 use crate::convert::export::{self, OutputMode, find_nested_folders};
 use crate::convert::import::import_mboxes;
 use crate::convert::{
@@ -28,14 +31,18 @@ use crate::mailbox::mbox::Variant;
 use crate::mailbox::message::Selection;
 use crate::mailbox::{Context, Error, Phase, Result};
 use job::Job;
-use report::ConvertReport;
+use report::{ConvertReport, usage};
 use run::Run;
 use summary::Written;
+use unchanged::AccountState;
 
 pub(crate) use args::ConvertArgs;
 
 /// Runs the command.
 pub(crate) fn run(mut args: ConvertArgs) -> Exit {
+    if args.accounts.accounts.is_some() {
+        return accounts::run(&args);
+    }
     match args.tree.read_files_from() {
         Ok(listed) => drop(args.mailboxes.splice(..0, listed)),
         Err(error) => return ConvertReport::new(&args, None).fail(error, 0),
@@ -67,7 +74,17 @@ pub(crate) fn run(mut args: ConvertArgs) -> Exit {
     let mut opener = args.open.opener(&cancel, &display, args.dry_run);
     opener.is_live = args.live;
     let stdout = Mutex::new(std::io::stdout());
-    let report = ConvertReport::new(&args, Some(&mailboxes.named));
+    let mut report = ConvertReport::new(&args, Some(&mailboxes.named));
+    if let Some(earlier) = &args.fingerprint {
+        let state = match AccountState::read(&mailboxes, args.tree.folders.follow, &cancel) {
+            Ok(state) => state,
+            Err(error) => return report.fail(error, mailboxes.sources.len()),
+        };
+        if state.fingerprint() == *earlier {
+            return report.unchanged();
+        }
+        report.state = Some(state);
+    }
     let job = match Job::choose(&args, &mailboxes, &stdout) {
         Ok(job) => job,
         Err(error @ Error::Usage { .. }) => return usage(&error),
@@ -92,12 +109,6 @@ pub(crate) fn run(mut args: ConvertArgs) -> Exit {
     let exit = run.job(job, report);
     remove_empty(&created);
     exit
-}
-
-/// Reports a usage error: that is all of the report.
-fn usage(error: &Error) -> Exit {
-    print_error(&error.to_string(), error.hint());
-    Exit::Usage
 }
 
 impl Run<'_> {

@@ -8,6 +8,7 @@ use super::ConvertArgs;
 use super::summary::{Summary, Written};
 use super::table::{self, FolderCounts, FolderRow};
 use super::tree::TreeReport;
+use super::unchanged::AccountState;
 use crate::cli::mailbox_arg::MailboxArg;
 use crate::cli::ui::layout::{stderr_width, stdout_width};
 use crate::cli::ui::{Exit, Reporter, print_error};
@@ -26,6 +27,8 @@ pub(super) struct ConvertReport<'a> {
     destination: Option<&'a MailboxArg>,
     /// Standard output carries the mail, and standard error the report.
     to_stream: bool,
+    /// The account that this is one of many of.
+    pub(super) state: Option<AccountState<'a>>,
 }
 
 impl<'a> ConvertReport<'a> {
@@ -33,7 +36,13 @@ impl<'a> ConvertReport<'a> {
         let to_stream = destination.is_some_and(MailboxArg::is_standard_stream);
         let reporter =
             if to_stream { Reporter::on_stderr(&args.common) } else { Reporter::new(&args.common) };
-        ConvertReport { args, reporter, destination, to_stream }
+        ConvertReport { args, reporter, destination, to_stream, state: None }
+    }
+
+    /// Reports an account that is as an earlier run left it.
+    pub(super) fn unchanged(mut self) -> Exit {
+        self.reporter.summary("convert", Exit::Done, json!({ "unchanged": true }));
+        self.reporter.finish(Exit::Done)
     }
 
     /// Reports an error before there is anything else to report.
@@ -187,6 +196,9 @@ impl<'a> ConvertReport<'a> {
                 summary.next_line().iter().for_each(|line| self.reporter.line(line));
             }
         }
+        if let Some(state) = &self.state {
+            merge(&mut object, state.keys());
+        }
         self.reporter.summary("convert", exit, object);
         self.reporter.finish(exit)
     }
@@ -246,6 +258,12 @@ fn merge(object: &mut Value, more: Value) {
 /// Returns the bytes that are free where a path is, or would be.
 fn free_bytes(path: &Path) -> Option<u64> {
     Some(Dir::open(files::nearest_dir(path)).ok()?.free_space().ok()?.bytes)
+}
+
+/// Reports a usage error: that is all of the report.
+pub(super) fn usage(error: &Error) -> Exit {
+    print_error(&error.to_string(), error.hint());
+    Exit::Usage
 }
 
 /// Reports whether the reader of standard output closed it, which is not an error.

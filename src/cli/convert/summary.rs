@@ -269,7 +269,7 @@ fn day(epoch: i64) -> String {
 }
 
 /// Formats a time that has passed.
-fn duration(seconds: f64) -> String {
+pub(super) fn duration(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {
         0 if seconds < 0.05 => "less than 0.1 s".to_owned(),

@@ -75,9 +75,13 @@ pub(crate) fn report_waits(cancel: Cancel, common: &CommonArgs) -> Cancel {
         return cancel;
     }
     cancel.with_wait_listener(|path, holder, left| {
-        let left = left.as_secs().max(1);
+        const UNLIMITED: Duration = Duration::from_secs(1 << 32);
         let path = display_path(path);
-        print_above_bar(&format!("waiting for the lock of {path}, held by {holder}; giving up in {left} s"));
+        let limit = match left >= UNLIMITED {
+            true => String::new(),
+            false => format!("; giving up in {} s", left.as_secs().max(1)),
+        };
+        print_above_bar(&format!("waiting for the lock of {path}, held by {holder}{limit}"));
     })
 }
 

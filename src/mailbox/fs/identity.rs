@@ -21,6 +21,7 @@ pub(crate) struct Account {
     pub uid: u32,
     /// The primary group.
     pub gid: u32,
+    pub home: CString,
 }
 
 /// The key of an account.
@@ -167,9 +168,10 @@ pub(crate) fn account(by: &By<'_>) -> io::Result<Option<Account>> {
         match error {
             0 if found.is_null() => return Ok(None),
             0 => {
-                // SAFETY: found points to entry, whose name is a C string in buffer.
-                let name = unsafe { CStr::from_ptr(entry.pw_name) }.to_owned();
-                return Ok(Some(Account { name, uid: entry.pw_uid, gid: entry.pw_gid }));
+                // SAFETY: found points to entry, whose name and home are C strings in buffer.
+                let (name, home) = unsafe { (CStr::from_ptr(entry.pw_name), CStr::from_ptr(entry.pw_dir)) };
+                let (name, home) = (name.to_owned(), home.to_owned());
+                return Ok(Some(Account { name, uid: entry.pw_uid, gid: entry.pw_gid, home }));
             }
             libc::ERANGE if buffer.len() < 1 << 20 => buffer.resize(buffer.len() * 2, 0),
             // POSIX allows these for "not found".

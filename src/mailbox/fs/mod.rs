@@ -6,6 +6,7 @@ pub(crate) mod atomic_file;
 pub(crate) mod durable;
 pub(crate) mod entries;
 pub(crate) mod files;
+pub(crate) mod fingerprint;
 pub(crate) mod foreign;
 pub(crate) mod holes;
 pub(crate) mod identity;
