@@ -7,6 +7,8 @@
 #[cfg(feature = "cli")]
 mod page;
 mod redact;
+#[cfg(test)]
+mod samples;
 
 use serde::Serialize;
 

@@ -136,16 +136,16 @@ fn not_done(rows: &[AccountRow]) -> Markup {
         Header::Text("Account"),
         Header::Text("Outcome"),
         Header::Number("Exit code"),
-        Header::Text("Same command later"),
+        Header::Text("Retry"),
         Header::Text("Reason"),
     ];
     let body = html! {
         @for row in shown.shown {
             tr {
-                th.words scope="row" { (Shown(&row.user)) }
+                th.name scope="row" { (Shown(&row.user)) }
                 td { (Shown(&row.outcome)) }
                 td.number { @if let Some(exit) = row.exit { (exit) } }
-                td { @if row.retry { "can succeed" } }
+                td { @if row.retry { "yes" } @else { "no" } }
                 td.words { @if let Some(reason) = &row.reason { (Shown(reason)) } }
             }
         }
@@ -184,7 +184,7 @@ fn hosts(rows: &[HostRow]) -> Markup {
     let body = html! {
         @for row in shown.shown {
             tr {
-                th.words scope="row" { (Shown(&row.host)) }
+                th.name scope="row" { (Shown(&row.host)) }
                 (number(row.accounts))
                 (number(row.bytes))
                 td.number { (duration(row.seconds)) }
@@ -208,7 +208,7 @@ fn top(rows: &[AccountRow], caption: &str) -> Markup {
     let body = html! {
         @for row in capped(rows, MAX_TOP).shown {
             tr {
-                th.words scope="row" { (Shown(&row.user)) }
+                th.name scope="row" { (Shown(&row.user)) }
                 td { (Shown(&row.outcome)) }
                 (number(row.messages))
                 (number(row.bytes))

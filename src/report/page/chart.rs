@@ -87,7 +87,9 @@ pub(super) fn columns(names: &Names<'_>, columns: &[Column], colour: &str) -> Ma
                     title { (column.label) ": " (column.text) }
                 }
                 @if n % labelled == 0 {
-                    text x=(percent((n as f64 + 0.5) * step)) y=(bottom + 15.0) text-anchor="middle" { (column.label) }
+                    // Many columns are narrow, and a label in the middle of the first would begin left of the chart.
+                    @let (x, anchor) = if n == 0 && labelled > 1 { (0.1, "start") } else { (n as f64 + 0.5, "middle") };
+                    text x=(percent(x * step)) y=(bottom + 15.0) text-anchor=(anchor) { (column.label) }
                 }
             }
             line.axis x1="0" x2="100%" y1=(bottom) y2=(bottom) {}
@@ -106,12 +108,25 @@ fn text_alternative(names: &Names<'_>) -> Markup {
     }
 }
 
-/// Returns the widths of parts in per cent. Their sum is 100 unless all are zero.
-fn widths(parts: &[Part]) -> Vec<f64> {
+/// Reports whether a bar shows a part wider than it is.
+pub(super) fn is_widened(parts: &[Part]) -> bool {
+    shares(parts).into_iter().any(is_small)
+}
+
+fn is_small(share: f64) -> bool {
+    share > 0.0 && share < MIN_WIDTH
+}
+
+/// Returns the shares of parts in per cent.
+fn shares(parts: &[Part]) -> Vec<f64> {
     let total: f64 = parts.iter().map(|part| part.value as f64).sum();
     let share = |part: &Part| if total > 0.0 { part.value as f64 / total * 100.0 } else { 0.0 };
-    let is_small = |share: f64| share > 0.0 && share < MIN_WIDTH;
-    let shares: Vec<f64> = parts.iter().map(share).collect();
+    parts.iter().map(share).collect()
+}
+
+/// Returns the widths of parts in per cent. Their sum is 100 unless all are zero.
+fn widths(parts: &[Part]) -> Vec<f64> {
+    let shares = shares(parts);
     let small = shares.iter().filter(|share| is_small(**share)).count() as f64 * MIN_WIDTH;
     let rest: f64 = shares.iter().filter(|share| !is_small(**share)).sum();
     shares

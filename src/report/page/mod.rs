@@ -6,8 +6,6 @@ mod accounts;
 mod chart;
 mod document;
 mod run;
-#[cfg(test)]
-mod samples;
 mod shared;
 mod style;
 #[cfg(test)]

@@ -204,8 +204,9 @@ fn flow(rows: &[FolderRow]) -> Markup {
     html! {
         (breakdown(&Breakdown { id: "flow", title: "What became of the messages", unit: "Messages" }, &parts))
         h3 { "By folder" }
+        p { "The messages found in a folder are the sum of the other columns." }
         (table(Table {
-            caption: "Messages found in each folder are the sum of the other columns",
+            caption: "Messages by folder",
             headers: &headers,
             rows: body,
             foot: Some(foot),
@@ -379,7 +380,7 @@ fn sizes(sizes: &[SizeRow], largest: &[LargeMessage]) -> Markup {
     let large_headers = [
         Header::Text("Subject and sender"),
         Header::Text("Place"),
-        Header::Text("Received"),
+        Header::Number("Received"),
         Header::Number("Bytes"),
     ];
     let large_body = html! { @for message in largest { (large_message(message)) } };
@@ -391,7 +392,7 @@ fn sizes(sizes: &[SizeRow], largest: &[LargeMessage]) -> Markup {
         }
         @if !largest.is_empty() {
             h3 { "The largest messages" }
-            (table(Table { caption: "Largest messages", headers: &large_headers, rows: large_body, foot: None }))
+            (table(Table { caption: "Largest first", headers: &large_headers, rows: large_body, foot: None }))
         }
     }
 }

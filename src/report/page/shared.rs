@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::chart::{Names, Part, bar, swatch};
+use super::chart::{Names, Part, bar, is_widened, swatch};
 use super::document::{Header, Table, Tone, capped, left_out, number, table};
 use super::text::{Shown, share};
 use crate::mailbox::text::{grouped, grouped_plural};
@@ -62,7 +62,7 @@ pub(super) fn breakdown(names: &Breakdown<'_>, parts: &[Part]) -> Markup {
     let rows = html! {
         @for part in parts {
             tr {
-                th scope="row" { (swatch(part.colour)) (part.name) }
+                th.part scope="row" { (swatch(part.colour)) (part.name) }
                 (number(part.value))
                 td.number { (share(part.value, sum)) }
             }
@@ -72,6 +72,7 @@ pub(super) fn breakdown(names: &Breakdown<'_>, parts: &[Part]) -> Markup {
     let headers = [Header::Text("Part"), Header::Number(names.unit), Header::Number("Share")];
     html! {
         @if sum > 0 { (bar(&Names { id: names.id, title: names.title, description }, parts)) }
+        @if is_widened(parts) { p.note { "A part below 1 % is drawn as 1 %." } }
         (table(Table { caption: names.title, headers: &headers, rows, foot: Some(foot) }))
     }
 }
@@ -103,7 +104,7 @@ fn finding(row: &FindingRow, place: &str) -> Markup {
     html! {
         tr {
             td { span class=[Tone::of_severity(&row.severity).map(Tone::class)] { (Shown(&row.severity)) } }
-            th scope="row" { code { (Shown(&row.code)) } }
+            th.code scope="row" { code { (Shown(&row.code)) } }
             (number(row.count))
             td.words {
                 @if let Some(remedy) = &row.remedy { (Shown(remedy)) }

@@ -5,4 +5,4 @@ pub(super) const STYLE: &str = include_str!("style.css");
 
 /// The Content-Security-Policy. The hash is the SHA-256 of [`STYLE`] in base64; a test computes it.
 pub(super) const POLICY: &str = "default-src 'none'; style-src \
-    'sha256-xkiRTmlV9D5pQsb38MYy5a1DGW/DKFlzsuaUka5O2NI='; base-uri 'none'; form-action 'none'";
+    'sha256-FTjEem6eEs3WRUaA6ituCZSi9LEjCAeGfgAS20V1Rok='; base-uri 'none'; form-action 'none'";

@@ -51,7 +51,7 @@ fn pieces(text: &str) -> impl Iterator<Item = (&str, Option<char>)> {
 
 /// Reports whether a character is a control character, a mark of writing direction, or else invisible. The joiners of
 /// scripts and emoji, and variation selectors, are not: words need them.
-fn is_hidden(c: char) -> bool {
+pub(super) fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'

@@ -1,6 +1,6 @@
 //! Reports for tests: with a text of the test's choice in each field that has data of others.
 
-use crate::report::*;
+use super::*;
 
 /// Returns a report of a conversion with every section.
 pub(super) fn run(text: &str) -> RunReport {
