@@ -102,6 +102,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             [CompletionResult]::new('--against', '--against', [CompletionResultType]::ParameterName, 'Compare with the mail in OTHER, message by message')
             [CompletionResult]::new('--labels', '--labels', [CompletionResultType]::ParameterName, 'With --against: the --labels of convert [default: as in the manifest]')
             [CompletionResult]::new('--deleted', '--deleted', [CompletionResultType]::ParameterName, 'With --against: the --deleted of convert [default: as in the manifest]')
+            [CompletionResult]::new('--split', '--split', [CompletionResultType]::ParameterName, 'With --against: the --split of convert')
             [CompletionResult]::new('--manifest', '--manifest', [CompletionResultType]::ParameterName, 'Manifest of the Maildir [default: mailferry.manifest in it]')
             [CompletionResult]::new('--source', '--source', [CompletionResultType]::ParameterName, 'Present path of the converted source [default: as in the manifest]')
             [CompletionResult]::new('--into', '--into', [CompletionResultType]::ParameterName, 'One folder for everything, such as Archive/2019')

@@ -627,7 +627,7 @@ _mailferry() {
             return 0
             ;;
         mailferry__subcmd__verify)
-            opts="-n -q -v -j -h -V --quick --against --metadata --labels --deleted --manifest --source --repair --dry-run --into --map --follow --lock --lock-timeout --spool-dir --spool-limit --no-sandbox --json --quiet --verbose --strict --color --progress --jobs --help --version"
+            opts="-n -q -v -j -h -V --quick --against --metadata --labels --deleted --split --manifest --source --repair --dry-run --into --map --follow --lock --lock-timeout --spool-dir --spool-limit --no-sandbox --json --quiet --verbose --strict --color --progress --jobs --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -643,6 +643,10 @@ _mailferry() {
                     ;;
                 --deleted)
                     COMPREPLY=($(compgen -W "keep flag skip" -- "${cur}"))
+                    return 0
+                    ;;
+                --split)
+                    COMPREPLY=($(compgen -W "year" -- "${cur}"))
                     return 0
                     ;;
                 --manifest)

@@ -97,6 +97,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand --against 'Compare with the mail in OTHER, message by message'
             cand --labels 'With --against: the --labels of convert [default: as in the manifest]'
             cand --deleted 'With --against: the --deleted of convert [default: as in the manifest]'
+            cand --split 'With --against: the --split of convert'
             cand --manifest 'Manifest of the Maildir [default: mailferry.manifest in it]'
             cand --source 'Present path of the converted source [default: as in the manifest]'
             cand --into 'One folder for everything, such as Archive/2019'

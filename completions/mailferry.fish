@@ -119,6 +119,7 @@ ignore\t'They stay in the header'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l deleted -d 'With --against: the --deleted of convert [default: as in the manifest]' -r -f -a "keep\t'They do not get the flag T'
 flag\t'They get the flag T'
 skip\t'They are left out; --exact restores them from the manifest'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l split -d 'With --against: the --split of convert' -r -f -a "year\t'By the year of the received date'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l manifest -d 'Manifest of the Maildir [default: mailferry.manifest in it]' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l source -d 'Present path of the converted source [default: as in the manifest]' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l into -d 'One folder for everything, such as Archive/2019' -r

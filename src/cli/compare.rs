@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::cli::folders::{FolderArgs, raise_open_file_limit, refuse_empty, report_skipped};
@@ -10,6 +10,7 @@ use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::cli::open::Opener;
 use crate::cli::ui::report::FindingCounts;
 use crate::cli::ui::{Exit, Reporter};
+use crate::convert::is_year;
 use crate::mailbox::fs::files;
 use crate::mailbox::maildir::detect::is_maildir;
 use crate::mailbox::message::{DeletedPolicy, LabelPolicy};
@@ -36,6 +37,17 @@ pub(crate) struct CompareArgs {
     /// With skip, messages marked as deleted may be missing.
     #[arg(long, value_enum, value_name = "HOW", requires = "against")]
     deleted: Option<DeletedPolicy>,
+    /// With --against: the --split of convert
+    ///
+    /// The folders of the years in OTHER are taken together.
+    #[arg(long, value_enum, value_name = "BY", requires = "against")]
+    split: Option<SplitBy>,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
+enum SplitBy {
+    /// By the year of the received date
+    Year,
 }
 
 /// Arguments of a comparison.
@@ -109,6 +121,9 @@ pub(crate) fn compare(job: &CompareJob<'_>, reporter: &mut Reporter) -> Result<O
     let mut outcome = if by_folder {
         let mapping = job.folders.mapping();
         sides.here.iter_mut().for_each(|found| found.folder = mapping.map_folder(&found.folder).0);
+        if job.args.split.is_some() {
+            sides.there.iter_mut().for_each(|found| leave_out_year(&mut found.folder));
+        }
         comparison.compare_folders(&tree::pair_folders(sides), reporter)?
     } else {
         let sides = sides.map(|side| side.into_iter().map(|found| found.mailbox).collect::<Vec<_>>());
@@ -116,6 +131,11 @@ pub(crate) fn compare(job: &CompareJob<'_>, reporter: &mut Reporter) -> Result<O
     };
     outcome.unfinished = outcome.unfinished.or(refused.first().map(|error| Exit::of(error)));
     Ok(outcome)
+}
+
+/// Names the folder of a year as the folder that was split.
+fn leave_out_year(folder: &mut Folder) {
+    folder.0.pop_if(|level| std::str::from_utf8(level).is_ok_and(is_year));
 }
 
 /// Kind of an argument.

@@ -137,7 +137,7 @@ impl YearFolders {
 }
 
 /// Reports whether a split gives a folder this name.
-fn is_year(name: &str) -> bool {
+pub(crate) fn is_year(name: &str) -> bool {
     name == UNDATED || name.len() >= 4 && name.bytes().all(|b| b.is_ascii_digit())
 }
 

@@ -552,3 +552,30 @@ fn a_split_tree_keeps_subscriptions_and_names() {
     assert!(list().contains("\n2016\n"));
     verify(&setup.maildir(), &[], 0);
 }
+
+#[test]
+fn the_printed_command_checks_what_was_split() {
+    let setup = Setup::new();
+    let mail = a_tree(&setup);
+    let (sent, old) = (mail.join("Sent"), mail.join("Old"));
+    for (n, sources) in
+        [&[&mail][..], &[&sent], &[&old], &[&sent, &mail.join("inbox")]].into_iter().enumerate()
+    {
+        for (format, slash) in [("mbox:", "/"), ("eml:", ""), ("maildir:", "")] {
+            if format == "maildir:" && n > 2 {
+                continue;
+            }
+            let out = setup.path(&format!("out-{n}-{}", &format[..3]));
+            let mut command = mailferry(["convert", "--split=year"]);
+            command.args((format == "maildir:").then_some("--no-manifest")).args(sources).env("TZ", "UTC");
+            command.arg(format!("{format}{}{slash}", out.display()));
+            let text = run(command).exits(0).text();
+            let line = text.lines().find_map(|line| line.strip_prefix("Check it any time: mailferry "));
+            let command = mailferry(line.expect(&text).split(' '));
+            let found = run(command).exits(0);
+            let all = if n == 0 { "14 of 14 messages " } else { "6 of 6 messages " };
+            let all = if n == 3 { "8 of 8 messages " } else { all };
+            assert!(found.text().contains(all), "{}", found.text());
+        }
+    }
+}

@@ -199,7 +199,9 @@ impl Summary<'_> {
             let sources = self.args.mailboxes.split_last()?.1;
             let is_stdin = sources.iter().any(|source| source == "-");
             let sources: Vec<String> = sources.iter().map(|source| shell_quote(Path::new(source))).collect();
-            (!is_stdin).then(|| format!("mailferry verify {} --against {destination}", sources.join(" ")))
+            let split = if self.args.split.is_some() { " --split year" } else { "" };
+            let command = || format!("mailferry verify {} --against {destination}{split}", sources.join(" "));
+            (!is_stdin).then(command)
         };
         let verify = match self.written {
             Written::Stream(_) => None,
