@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
 mod account;
+mod accounts;
 mod against;
 mod apple;
 mod archives;
