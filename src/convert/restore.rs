@@ -168,15 +168,13 @@ fn choose<'a, 'b>(
             newest.iter().enumerate().map(|(n, o)| format!("{} {}", n + 1, o.header.source.escaped()));
         names.collect::<Vec<_>>().join(", ")
     };
+    if newest.is_empty() {
+        return Err(refuse("has no source of its own; name the folder that has it".to_owned()));
+    }
     let chosen = match selector {
-        None if newest.iter().all(|o| o.header.is_maildir()) && !newest.is_empty() => newest[0],
+        None if newest.iter().all(|o| o.header.is_maildir()) => newest[0],
         // The last state of the only path counts.
-        None if newest.iter().all(|o| o.header.source == newest[0].header.source) && !newest.is_empty() => {
-            newest[newest.len() - 1]
-        }
-        None if newest.is_empty() => {
-            return Err(refuse("has no source of its own; name the folder that has it".to_owned()));
-        }
+        None if newest.iter().all(|o| o.header.source == newest[0].header.source) => newest[newest.len() - 1],
         None => {
             return Err(refuse(format!(
                 "has {} sources; choose one with --source: {}",
@@ -190,7 +188,7 @@ fn choose<'a, 'b>(
         },
         Some(SourceSelector::Path(path)) => {
             let name = manifest::source_name(path);
-            let is_end = |o: &&&Outline<'_>| o.header.source.to_path().ends_with(path);
+            let is_end = |o: &&&Outline<'_>| manifest::is_end_of_name(path, o.header.source.to_path());
             let same = newest.iter().rev().find(|o| o.header.source.is_path(&name)).or_else(|| {
                 let mut ends = newest.iter().rev().filter(is_end);
                 let last = ends.next()?;

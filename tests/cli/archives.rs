@@ -527,13 +527,26 @@ with tarfile.open("other.tgz", "w:gz") as tar:
     let deduped = run(deduped).exits(0);
     assert_eq!((count(&deduped.summary(), "written"), count(&deduped.summary(), "duplicates")), (1, 1));
     archives.shell("tar -xzf ../mail.tgz");
-    for member in ["Mail/inbox", "Mail/sent"] {
-        let restored = archives.path("restored");
-        let mut exact = mailferry(["convert", "--exact", "--force", "--source"]);
-        exact.arg(format!("{}!{member}", archives.path("mail.tgz").display()));
-        exact.arg(archives.path("Out").join(format!(".{}", member.replace('/', ".")))).arg(&restored);
-        run(exact).exits(0);
-        assert!(fs::read(&restored).unwrap() == fs::read(archives.tree().join(member)).unwrap(), "{member}");
+    let restored = archives.path("restored");
+    let exact = |source: &str, folder: &str| {
+        let mut exact = mailferry(["convert", "--exact", "--force", "--source", source]);
+        exact.arg(archives.path("Out").join(folder)).arg(&restored);
+        run(exact)
+    };
+    let archive = archives.path("mail.tgz").display().to_string();
+    // The other archive has an inbox, too.
+    for (member, end) in [("Mail/inbox", "mail.tgz!Mail/inbox"), ("Mail/sent", "Mail/sent")] {
+        for source in [&format!("{archive}!{member}"), end] {
+            exact(source, &format!(".{}", member.replace('/', "."))).exits(0);
+            let original = fs::read(archives.tree().join(member)).unwrap();
+            assert!(fs::read(&restored).unwrap() == original, "{source}");
+            fs::remove_file(&restored).unwrap();
+        }
+    }
+    // The root of a tree has no source.
+    for source in ["Mail/sent", "1"] {
+        let refused = exact(source, "").exits(3);
+        assert!(refused.stderr.contains("has no source of its own; name the folder that has it"));
     }
 }
 

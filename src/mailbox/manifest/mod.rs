@@ -26,7 +26,7 @@ pub(crate) use format::{
 };
 pub(crate) use location::{FILE_NAME, ManifestFile, ManifestLocation, ManifestLock};
 pub(crate) use read::{Manifest, Outline, Section, looks_like_manifest, parse};
-pub(crate) use source_name::source_name;
+pub(crate) use source_name::{is_end_of_name, source_name};
 pub(crate) use write::ManifestAppender;
 
 #[cfg(test)]

@@ -29,6 +29,12 @@ fn member_name(path: &Path) -> Option<PathBuf> {
     Some(name.into())
 }
 
+/// Reports whether the name of a source ends with this path. That of a member also ends with its path in the archive.
+pub(crate) fn is_end_of_name(end: &Path, name: &Path) -> bool {
+    let member = [b"!", end.as_os_str().as_bytes()].concat();
+    name.ends_with(end) || name.as_os_str().as_bytes().ends_with(&member)
+}
+
 /// Returns the shortest path of a source: relative if it is below the current directory.
 pub(super) fn short_source(name: &Path) -> PathBuf {
     let here = files::canonicalize(".").ok();
