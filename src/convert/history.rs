@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
@@ -50,13 +51,16 @@ pub(crate) struct History<'a> {
     file: Option<&'a ManifestFile>,
     /// For each section, whether it is of another source of the same command.
     of_siblings: Vec<bool>,
+    /// The sections by the ends of their paths.
+    by_end: OnceLock<PathEnds>,
 }
 
 impl<'a> History<'a> {
     /// Returns an empty history if there is no manifest.
     pub(crate) fn parse(manifest: Option<&'a ManifestFile>) -> Result<History<'a>> {
         let Some(file) = manifest else { return Ok(History::default()) };
-        Ok(History { manifest: file.parse()?, file: Some(file), of_siblings: Vec::new() }.with_siblings(&[]))
+        let manifest = file.parse()?;
+        Ok(History { manifest, file: Some(file), ..History::default() }.with_siblings(&[]))
     }
 
     /// Adds the paths of other sources that the command converts into the same Maildir.
@@ -163,18 +167,15 @@ impl<'a> History<'a> {
         let Some((_, inside)) = member_path::split(input.source.path()) else { return Ok(None) };
         let end = [b"!", inside.as_os_str().as_bytes()].concat();
         let own = input.recorded_path();
-        let is_other = |header: &SectionHeader| {
-            let path = header.source.to_path();
-            path.as_os_str().as_bytes().ends_with(&end) && own != Some(path)
-        };
-        let outlines = self.manifest.sections.iter().enumerate();
-        let others: Vec<usize> =
-            outlines.filter(|(_, outline)| is_other(&outline.header)).map(|(n, _)| n).collect();
+        let sections = &self.manifest.sections;
+        let path = |n: usize| sections[n].header.source.to_path();
+        let mut others = self.by_end.get_or_init(|| PathEnds::new((0..sections.len()).map(path))).find(&end);
+        others.retain(|&n| own != Some(path(n)));
         let Some(&newest) = others.last() else { return Ok(None) };
         if !has_one_of(&self.messages_of(&others)?, input, mbox) {
             return Ok(None);
         }
-        let other = display_path(self.manifest.sections[newest].header.source.to_path());
+        let other = display_path(path(newest));
         let message =
             format!("shares messages with {other}, which was converted before: they are written again");
         let finding = Finding::new(Code::ArchiveNewer, message);
@@ -277,6 +278,34 @@ impl<'a> History<'a> {
     }
 }
 
+/// Numbered paths, each with its bytes from the last to the first, in the order of these: those with one end are
+/// together. An archive has as many members as sections, and each looks for those of its name.
+#[derive(Debug)]
+struct PathEnds(Vec<(Vec<u8>, usize)>);
+
+impl PathEnds {
+    fn new<'p>(paths: impl Iterator<Item = &'p Path>) -> PathEnds {
+        let mut ends: Vec<(Vec<u8>, usize)> =
+            paths.enumerate().map(|(n, path)| (reversed(path.as_os_str().as_bytes()), n)).collect();
+        ends.sort_unstable();
+        PathEnds(ends)
+    }
+
+    /// Returns the numbers of the paths that end in these bytes, in ascending order.
+    fn find(&self, end: &[u8]) -> Vec<usize> {
+        let end = reversed(end);
+        let first = self.0.partition_point(|(path, _)| *path < end);
+        let found = self.0[first..].iter().take_while(|(path, _)| path.starts_with(&end));
+        let mut found: Vec<usize> = found.map(|(_, n)| *n).collect();
+        found.sort_unstable();
+        found
+    }
+}
+
+fn reversed(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().rev().copied().collect()
+}
+
 /// Reports whether an mbox has one of these messages.
 fn has_one_of(known: &PreviousMessages, input: &Input, mbox: &Mbox<'_>) -> bool {
     let pseudo = mbox.pseudo_message();
@@ -373,4 +402,27 @@ fn replaced_finding(known: u64) -> Finding {
         plural(known, "message")
     );
     Finding::new(Code::SourceReplaced, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_found_by_their_ends() {
+        let paths = ["/b.tgz!Mail/in", "/a.tgz!Mail/in", "/a.tgz!Old/Mail/in", "/a!b.tgz!in", "in", ""];
+        let ends = PathEnds::new(paths.iter().map(Path::new));
+        for (end, found) in [("!Mail/in", &[0, 1][..]), ("!in", &[3]), ("in", &[0, 1, 2, 3, 4]), ("!", &[])] {
+            assert_eq!(ends.find(end.as_bytes()), found, "{end}");
+        }
+    }
+
+    #[test]
+    fn many_members_of_an_archive_are_found_in_linear_time() {
+        let paths: Vec<String> = (0..100_000).map(|n| format!("/home/a.tgz!Mail/{n}.eml")).collect();
+        let ends = PathEnds::new(paths.iter().map(Path::new));
+        for (n, path) in paths.iter().enumerate() {
+            assert_eq!(ends.find(&path.as_bytes()["/home/a.tgz".len()..]), [n]);
+        }
+    }
 }
