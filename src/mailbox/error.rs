@@ -113,6 +113,8 @@ pub enum Error {
         need: u64,
         /// The number free for this user.
         free: u64,
+        /// The remedy.
+        hint: &'static str,
     },
     /// The file is mostly holes, which take no space on the disk and hours to read.
     #[error(
@@ -325,9 +327,7 @@ impl Error {
             Error::Manifest { .. } => Some(
                 "restore it from a backup, or move it away: existing mail is then recognised by file names only",
             ),
-            Error::InsufficientSpace { .. } => {
-                Some("free some space or name another destination; nothing was written")
-            }
+            Error::InsufficientSpace { hint, .. } => Some(hint),
             Error::Locked { .. } => Some("run the same command again later, or raise --lock-timeout"),
             Error::Compressed { .. } => Some("get the file again, or restore it from a backup"),
             Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Some("check the path"),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::archives::{Archives, reported};
-use crate::failures::as_nobody;
+use crate::failures::{Disk, as_nobody};
 use crate::support::*;
 
 /// Returns the remedy of the first finding or error of this code.
@@ -76,6 +76,26 @@ fn a_source_that_cannot_be_read_becomes_no_empty_maildir() {
         assert!(remedy(&run, code).contains("change the permissions"), "{sources:?}");
         assert_eq!(run.complaints().contains(&"not-a-mailbox".to_owned()), code != "io-error", "{sources:?}");
         assert_eq!(paths(&closed.path("open")), [""; 0], "{sources:?}");
+    }
+}
+
+#[test]
+fn the_remedy_for_a_spool_without_space_is_about_the_spool() {
+    let archives = Archives::new();
+    archives.put("inbox", many(100));
+    archives.shell("tar -czf ../mail.tgz . && gzip -k inbox && mv inbox.gz ..");
+    let Some(disk) = Disk::of("2m") else { return };
+    let spool = format!("--spool-dir={}", disk.path.display());
+    for (option, words) in
+        [(&*spool, "another directory with --spool-dir"), ("--spool-limit=1000", "--spool-limit")]
+    {
+        for source in ["mail.tgz", "inbox.gz"] {
+            let mut command = convert_command([option]);
+            command.arg(archives.path(source)).arg(archives.path("Out"));
+            let run = run(command).exits(3);
+            assert_eq!(run.complaints(), ["no-room"], "{option}");
+            assert!(remedy(&run, "no-room").contains(words), "{option} {source}: {}", run.text());
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use rustix::io::retry_on_intr;
 use super::Compression;
 use super::format::ForeignFormat;
 use super::mapped::{ForwardReader, MappedFile};
+use super::spool::RAISE_LIMIT;
 use crate::mailbox::fs::{durable, holes};
 use crate::mailbox::{Cancel, Error, Result};
 
@@ -209,7 +210,8 @@ impl Unpacked {
             && self.length > limit
         {
             let path = options.dir.clone();
-            return Err(Error::InsufficientSpace { path, unit: "bytes", need: self.length, free: limit });
+            let (unit, need, hint) = ("bytes", self.length, RAISE_LIMIT);
+            return Err(Error::InsufficientSpace { path, unit, need, free: limit, hint });
         }
         self.flush()
     }

@@ -16,6 +16,9 @@ use crate::mailbox::{Cancel, Error, Result};
 /// Large enough for the cost of system calls not to matter.
 pub(super) const CHUNK: usize = 1 << 20;
 
+/// The remedy for a spool that a limit of the user ends.
+pub(super) const RAISE_LIMIT: &str = "raise --spool-limit";
+
 /// How much of the file system a spool without a limit leaves free.
 const RESERVED: u64 = 64 << 20;
 
@@ -30,6 +33,17 @@ pub(crate) struct SpoolOptions<'a> {
     pub cancel: &'a Cancel,
     /// Called with the number of bytes spooled so far.
     pub progress: &'a (dyn Fn(u64) + Sync),
+}
+
+impl SpoolOptions<'_> {
+    /// Returns the error about a spool that needs more bytes than it may take.
+    pub(super) fn insufficient(&self, need: u64, free: u64) -> Error {
+        let hint = match self.limit {
+            Some(_) => RAISE_LIMIT,
+            None => "free some space there, or name another directory with --spool-dir",
+        };
+        Error::InsufficientSpace { path: self.dir.to_owned(), unit: "bytes", need, free, hint }
+    }
 }
 
 /// The error of a reader, carried past the decoder, which may wrap or reword it.
@@ -172,12 +186,7 @@ impl<'a> Spool<'a> {
         self.spooling.cancel.check()?;
         let (dir, need) = (self.spooling.dir, self.written + bytes.len() as u64);
         if need > self.limit {
-            return Err(Error::InsufficientSpace {
-                path: dir.to_owned(),
-                unit: "bytes",
-                need,
-                free: self.limit,
-            });
+            return Err(self.spooling.insufficient(need, self.limit));
         }
         durable::write_all(&self.file, bytes).map_err(Error::io("write a temporary file there", dir))?;
         self.written = need;

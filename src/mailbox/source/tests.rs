@@ -161,7 +161,8 @@ fn a_spool_keeps_to_its_limit() {
     let (temp, path) = file(&compress(Compression::Gzip, &mail));
     let small = SpoolOptions { limit: Some(2_000_000), ..spooling(temp.path()) };
     match Source::open(&path, &no_lock(), &small) {
-        Err(Error::InsufficientSpace { path, need, free: 2_000_000, .. }) => {
+        Err(Error::InsufficientSpace { path, need, free: 2_000_000, hint, .. }) => {
+            assert_eq!(hint, "raise --spool-limit");
             assert!(need > 2_000_000 && need < 2_000_000 + 2 * CHUNK as u64);
             assert_eq!(path, temp.path());
         }

@@ -43,7 +43,10 @@ impl FreeSpace {
 
 fn require(directory: &Path, unit: &'static str, need: u64, free: Option<u64>) -> Result<()> {
     match free.filter(|&free| need > free) {
-        Some(free) => Err(Error::InsufficientSpace { path: directory.to_owned(), unit, need, free }),
+        Some(free) => {
+            let hint = "free some space or name another destination; nothing was written";
+            Err(Error::InsufficientSpace { path: directory.to_owned(), unit, need, free, hint })
+        }
         None => Ok(()),
     }
 }

@@ -400,8 +400,7 @@ impl<'a> MemberSpool<'a> {
     fn count(&mut self, bytes: usize) -> Result<()> {
         self.written += bytes as u64;
         if self.written > self.limit {
-            let (path, need) = (self.spooling.dir.to_owned(), self.written);
-            return Err(Error::InsufficientSpace { path, unit: "bytes", need, free: self.limit });
+            return Err(self.spooling.insufficient(self.written, self.limit));
         }
         Ok(())
     }
