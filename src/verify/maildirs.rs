@@ -9,11 +9,10 @@ use super::folder_names::check_folder_names;
 use super::maildir::{MaildirCheck, is_reachable};
 use super::manifest::{self, CheckedManifests, LoadedManifest, MaildirManifests, MessageFiles};
 use super::options::VerifyOptions;
-use super::repair::REPAIR_COMMAND;
+use super::repair::{REPAIR_COMMAND, repair_remedy};
 use super::report::{FolderSummary, VerifyReport, raise_damage};
-use crate::mailbox::fs::files;
+use crate::mailbox::fs::{archived, files};
 use crate::mailbox::maildir::{Entry, FolderVersion, KeywordTable, MaildirReader, NoMessage};
-use crate::mailbox::text::shell_quote;
 use crate::mailbox::{Code, Context, Error, Finding, Phase, Result};
 
 /// Listings of all folders in search of a message, while messages move between folders.
@@ -310,7 +309,7 @@ impl Maildir {
             let message = "a From_ line with a header after it: a second message may be in this file";
             Some(Finding::at(Code::MessageFromInside, m.inner_message?, message).in_file(m.path(folders)))
         }));
-        let MaildirCheck { mut findings, steps, refused, .. } = check;
+        let MaildirCheck { mut findings, mut steps, refused, .. } = check;
         findings.extend(
             refused.into_iter().map(|error| Finding::from(&error).in_file(error.path().unwrap_or(&path))),
         );
@@ -318,7 +317,10 @@ impl Maildir {
         findings.sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
         // The mailbox is repaired, not a file in it.
         for finding in findings.iter_mut().filter(|finding| finding.hint.as_deref() == Some(REPAIR_COMMAND)) {
-            finding.hint = Some(format!("{REPAIR_COMMAND} {}", shell_quote(&path)).into());
+            finding.hint = Some(repair_remedy(&path).into());
+        }
+        if archived::is_member(&path) {
+            steps.clear();
         }
         let folders = summarize(&folders[own.clone()], own.start, messages);
         Ok(VerifyReport { path, folders, findings, steps, sources: checked.sources })

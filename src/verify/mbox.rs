@@ -7,11 +7,11 @@ use rayon::prelude::*;
 
 use super::message::{self, HeaderFault};
 use super::options::Depth;
-use super::repair::{self, REPAIR_COMMAND, RepairStep};
+use super::repair::{self, RepairStep, repair_remedy};
 use super::report::{FolderSummary, VerifyReport, raise_damage};
+use crate::mailbox::fs::archived;
 use crate::mailbox::mbox::{Extent, Mbox, NextLine, ReadOptions, Reason, Variant, Verdict};
 use crate::mailbox::source::Source;
-use crate::mailbox::text::shell_quote;
 use crate::mailbox::{Code, Context, Finding, Phase, Result, finding};
 
 /// Bytes of messages per task.
@@ -82,8 +82,9 @@ fn check_end(source: &Source, variant: Variant) -> Option<(Finding, Option<Repai
         return Some((finding, None));
     }
     let path = source.path().to_owned();
-    let hint = format!("{REPAIR_COMMAND} {}", shell_quote(&path));
-    Some((finding.with_hint(hint), Some(RepairStep::EndMbox { path })))
+    let finding = finding.with_hint(repair_remedy(&path));
+    let is_repairable = !archived::is_member(&path);
+    Some((finding, is_repairable.then_some(RepairStep::EndMbox { path })))
 }
 
 /// Finds unquoted From lines in bodies that the reader has not reported.

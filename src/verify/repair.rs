@@ -12,19 +12,28 @@ use std::path::{Path, PathBuf};
 use crate::mailbox::context::Context;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::finding::{Code, Finding};
+use crate::mailbox::fs::archived;
 use crate::mailbox::fs::durable;
 use crate::mailbox::fs::durable::{Dir, FileId};
 use crate::mailbox::fs::files;
 use crate::mailbox::fs::foreign::refuse_for_root;
 use crate::mailbox::fs::lock::{self, LockMode};
 use crate::mailbox::fs::parent_of;
-use crate::mailbox::text::display_path;
+use crate::mailbox::text::{display_path, shell_quote};
 
 /// Command that fixes a finding with a [`RepairStep`], followed by the mailbox.
 pub(crate) const REPAIR_COMMAND: &str = "mailferry verify --repair";
 
 /// Directory in a Maildir that receives stale files from tmp/, since they may be mail.
 pub(crate) const LOST_DIR: &str = "mailferry-lost";
+
+/// Returns the remedy for a finding with a [`RepairStep`]. An archive is never changed.
+pub(crate) fn repair_remedy(mailbox: &Path) -> String {
+    match archived::is_member(mailbox) {
+        true => "unpack the archive, and repair the mailbox there".to_owned(),
+        false => format!("{REPAIR_COMMAND} {}", shell_quote(mailbox)),
+    }
+}
 
 /// How to repair a mailbox.
 #[derive(Debug, Clone, Copy)]

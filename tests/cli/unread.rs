@@ -122,6 +122,40 @@ open("secret.zip", "wb").write(bytes(whole))
 }
 
 #[test]
+fn what_is_in_an_archive_has_a_remedy_that_is_possible() {
+    let archives = Archives::new();
+    for directory in ["Maildir/cur", "Maildir/new"] {
+        fs::create_dir_all(archives.tree().join(directory)).unwrap();
+    }
+    // The last line has no end, a directory is missing, and there is another archive.
+    archives.put("inbox", mail(1).trim_end()).put("Maildir/cur/1104746400.M1.host:2,", "Subject: one\n\nx\n");
+    archives.shell("tar -cf ../inner.tar . && gzip -k ../inner.tar && mv ../inner.tar* .");
+    archives.shell("tar -czf ../outer.tgz .");
+    let verify = |path: &Path| {
+        let mut command = mailferry(["verify", "--json"]);
+        command.arg(path);
+        run(command)
+    };
+    let remedies = |run: &Run| -> Vec<String> {
+        run.findings().iter().filter_map(|finding| finding["hint"].as_str().map(str::to_owned)).collect()
+    };
+    let unpacked = remedies(&verify(&archives.tree()));
+    let packed = remedies(&verify(&archives.path("outer.tgz")));
+    for (remedies, words) in [
+        (&unpacked, ["mailferry verify --repair", "name the archive itself as a source"]),
+        (&packed, ["unpack the archive, and repair", "unpack the archive that it is in, and name it"]),
+    ] {
+        for words in words {
+            assert!(
+                remedies.iter().filter(|hint| hint.contains(words)).count() >= 2,
+                "{words}: {remedies:?}"
+            );
+        }
+    }
+    assert!(!packed.iter().any(|hint| unpacked.contains(hint) || hint.contains("--repair")), "{packed:?}");
+}
+
+#[test]
 fn a_maildir_that_is_refused_in_an_archive_is_reported_with_labels() {
     let archives = Archives::new();
     archives.put("inbox", mail(1)).put("Remnant/cur/1104746400.M1.host:2,S", "Subject: one\n\nbody\n");

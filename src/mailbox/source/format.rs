@@ -4,12 +4,15 @@ use std::path::Path;
 
 use super::Compression;
 use crate::mailbox::Error;
+use crate::mailbox::fs::archived;
 
 /// How many first bytes of a file [`ForeignFormat::recognize`] needs: one block of a tar archive.
 pub(crate) const FORMAT_HEAD: usize = 512;
 
 /// The remedy for archives that are read, on standard input or in a tree.
 const ITSELF: Option<&str> = Some("name the archive itself as a source, as a file and without a prefix");
+/// The remedy for an archive in an archive.
+const UNPACK_OUTER: Option<&str> = Some("unpack the archive that it is in, and name it as a source");
 /// The remedy for other archives.
 const UNPACK: Option<&str> = Some("unpack it first");
 const ICONV: Option<&str> = Some("convert it with iconv, for example iconv -f UTF-16 -t UTF-8");
@@ -129,6 +132,11 @@ impl ForeignFormat {
     /// Returns the remedy. A file without one holds no mail.
     pub(crate) fn hint(self) -> Option<&'static str> {
         self.hint
+    }
+
+    /// Returns the remedy for the file at this path. What is in an archive cannot be named as a source.
+    pub(crate) fn hint_for(self, path: &Path) -> Option<&'static str> {
+        if self.hint == ITSELF && archived::is_member(path) { UNPACK_OUTER } else { self.hint }
     }
 
     /// Returns the error about the file.

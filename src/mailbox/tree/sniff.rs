@@ -60,7 +60,7 @@ pub(crate) fn sniff(path: &Path, spooling: &SpoolOptions<'_>) -> Result<FileKind
         None => ForeignFormat::recognize(&head.bytes),
     };
     if let Some(format) = foreign {
-        return Ok(FileKind::foreign(format));
+        return Ok(FileKind::foreign(format, path));
     }
     let text = with_lf(head.bytes);
     if head.is_whole && text.trim_ascii().is_empty() {
@@ -131,8 +131,8 @@ impl FileKind {
         FileKind::Other { reason: not.reason, may_be_mail, hint: not.hint }
     }
 
-    fn foreign(format: ForeignFormat) -> FileKind {
-        let hint = format.hint().map(str::to_owned);
+    fn foreign(format: ForeignFormat, path: &Path) -> FileKind {
+        let hint = format.hint_for(path).map(str::to_owned);
         FileKind::Other { reason: format.reason(), may_be_mail: hint.is_some(), hint }
     }
 
