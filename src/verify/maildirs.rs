@@ -34,7 +34,8 @@ pub(crate) fn verify_maildir(
     context: &Context<'_>,
 ) -> Result<VerifyReport> {
     let outcomes = verify_maildirs(&[path.to_owned()], options, context)?;
-    outcomes.into_iter().next().map_or(Err(Error::Interrupted), |outcome| outcome.report)
+    let no_maildir = || Err(Error::not_a_mailbox(path, "it is not a Maildir"));
+    outcomes.into_iter().next().map_or_else(no_maildir, |outcome| outcome.report)
 }
 
 /// Verifies the Maildirs of a tree. A Maildir among the folders of an earlier one is verified with that one, and has no

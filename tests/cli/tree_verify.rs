@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -682,4 +683,36 @@ fn copies_are_compared_with_those_that_have_their_dates() {
     let named = format!("mboxcl2:{}", back.display());
     convert([maildir.as_os_str(), named.as_ref()]);
     against(&maildir, &back, true).exits(0);
+}
+
+#[test]
+fn a_repair_that_fails_does_not_stop_the_others() {
+    if !have_strace() {
+        return;
+    }
+    let scratch = scratch();
+    let (root, log) = (scratch.path().join("Mail"), scratch.path().join("log"));
+    let broken = ["a", "b", "c", "d"];
+    let of_broken = broken.iter().flat_map(|name| ["cur", "new"].map(|part| format!("{name}/{part}")));
+    let of_intact = ["cur", "new", "tmp"].map(|part| format!("intact/{part}"));
+    for directory in of_broken.chain(of_intact) {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(root.join(directory)).unwrap();
+    }
+    fs::write(root.join("intact/cur/1104746400.M1.host:2,"), mail(1).split_once('\n').unwrap().1).unwrap();
+    let strace = ["strace", "-f", "-qq", "-o", log.to_str().unwrap(), "-e", "trace=mkdirat,openat"];
+    let program = strace.into_iter().chain(["-e", "inject=mkdirat:error=EIO:when=1", BINARY]);
+    let run =
+        run(wrapped("exec \"$@\"", program, ["verify", "--json", "--repair", "-j1", root.to_str().unwrap()]));
+    let run = run.exits(3);
+    let paths_of = |code: &str| -> Vec<String> {
+        let findings = run.findings().into_iter().filter(|finding| finding["code"] == code);
+        findings.map(|finding| finding["path"].as_str().unwrap().to_owned()).collect()
+    };
+    let tmp = |name: &str| root.join(name).join("tmp").to_str().unwrap().to_owned();
+    assert_eq!(paths_of("repair-done"), broken[1..].iter().map(|name| tmp(name)).collect::<Vec<_>>());
+    assert_eq!(paths_of("io-error"), [tmp("a")]);
+    assert_eq!(broken.map(|name| root.join(name).join("tmp").is_dir()), [false, true, true, true]);
+    // Without a manifest only what was repaired is read again.
+    let log = fs::read_to_string(log).unwrap();
+    assert_eq!(log.matches("1104746400.M1.host").count(), 1);
 }

@@ -273,21 +273,30 @@ impl Run<'_> {
         Ok(Verified { faults: all, verdict })
     }
 
-    /// Verifies the Maildirs of a tree, and repairs them on request.
+    /// Verifies the Maildirs of a tree, and repairs them on request. One that cannot be repaired does not stop the others.
     fn verify_maildirs(&mut self, paths: &[PathBuf]) -> Result<HashMap<PathBuf, Result<VerifyReport>>> {
-        let verify = |run: &Self| -> Result<HashMap<_, _>> {
+        let verify = |run: &Self, paths: &[PathBuf]| -> Result<HashMap<_, _>> {
             let outcomes =
                 run.with_options(|_, options, context| verify::verify_maildirs(paths, options, context))?;
             Ok(outcomes.into_iter().map(|MaildirOutcome { path, report }| (path, report)).collect())
         };
-        let mut outcomes = verify(self)?;
-        let mut is_repaired = false;
-        for report in outcomes.values().flatten() {
-            is_repaired |= self.repair(report)?;
+        let mut outcomes = verify(self, paths)?;
+        let (mut repaired, mut failed) = (Vec::new(), Vec::new());
+        for path in paths {
+            let Some(Ok(report)) = outcomes.get(path) else { continue };
+            match self.repair(report) {
+                Ok(true) => repaired.push(path.clone()),
+                Ok(false) => {}
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                Err(error) => failed.push((path.clone(), Err(error))),
+            }
         }
-        if is_repaired {
-            outcomes = verify(self)?;
+        // A message of one manifest may be in any Maildir.
+        let has_manifest = outcomes.values().flatten().any(|report| !report.sources.is_empty());
+        if !repaired.is_empty() {
+            outcomes.extend(verify(self, if has_manifest { paths } else { &repaired })?);
         }
+        outcomes.extend(failed);
         Ok(outcomes)
     }
 
