@@ -2,9 +2,10 @@
 //! source. It is only ever appended to. mailferry-manifest(5) defines it.
 //!
 //! A section has a header line, a line per message, a line per gap that is not the usual separator, and a footer with
-//! the byte counts and the BLAKE3 hash of its lines. Adjacent messages that were not selected share a line. A section without its footer is *open*: its run was killed. The
-//! bytes after the last complete line of an open section are torn, and ignored. A closed section with a wrong hash is
-//! damage, and so is a line that resembles a line of a manifest and is not one.
+//! the byte counts and the BLAKE3 hash of its lines. Adjacent messages that were not selected share a line. A section
+//! without its footer is *open*: its run was killed. The bytes after the last complete line of an open section are torn,
+//! and ignored. A closed section with a wrong hash is damage, and so is a line that resembles a line of a manifest and is
+//! not one.
 //!
 //! The section of a Maildir ([`SectionHeader::is_maildir`]) lists messages that are files there, too. They are
 //! identified by name: its header has neither a size nor a hash. A later section of the same path lists only new

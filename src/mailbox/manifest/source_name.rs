@@ -8,7 +8,8 @@ use crate::mailbox::fs::files;
 use crate::mailbox::member_path;
 
 /// Returns the name of a source in a manifest: the canonical absolute path, so that another spelling is the same
-/// source; `archive!member` for a member of an archive; `-` for standard input. Of a path that does not exist the spelling is made absolute.
+/// source; `archive!member` for a member of an archive; `-` for standard input. Of a path that does not exist the
+/// spelling is made absolute.
 pub(crate) fn source_name(path: &Path) -> PathBuf {
     if path.as_os_str() == "-" {
         return path.to_owned();

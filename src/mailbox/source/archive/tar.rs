@@ -1,7 +1,7 @@
 //! Reads tar archives of all kinds: v7, ustar, GNU, pax, with sparse members.
 //!
-//! The crate `tar` 0.4.46 was examined: it takes a missing end mark for the end, cuts names of pax at a newline, does not expand
-//! sparse members of pax, and reads a long name of any length into memory.
+//! The crate `tar` 0.4.46 was examined: it takes a missing end mark for the end, cuts names of pax at a newline, does not
+//! expand sparse members of pax, and reads a long name of any length into memory.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
