@@ -79,8 +79,12 @@ impl Claim {
 
     /// Writes the result. It replaces an earlier one.
     pub(crate) fn publish(self, result: &AccountResult) -> Result<()> {
-        let text = result.to_line();
-        durable::write_all(&self.file.file, text.as_bytes()).map_err(Error::io("write", &self.path))?;
+        let write = || {
+            // The process of the account has had the file, too.
+            durable::truncate(&self.file.file, 0)?;
+            durable::write_all_at(&self.file.file, result.to_line().as_bytes(), 0)
+        };
+        write().map_err(Error::io("write", &self.path))?;
         self.file.commit(false)
     }
 }
