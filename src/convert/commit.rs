@@ -21,12 +21,13 @@ pub(crate) struct Commit<'a, S> {
 
 impl<S: SectionSource> Commit<'_, S> {
     /// Writes, flushes and publishes. The sections are open in the manifest before the first message is visible,
-    /// and are closed after the last one is safe. Returns false if the lists of UIDs had to stay as they were.
+    /// and are closed after the last one is safe. Returns the list of UIDs that another program has changed, so that all lists
+    /// stay as they were.
     pub(crate) fn run(
         &self,
         mut writer: MaildirWriter,
         manifest: Option<ManifestAppender>,
-    ) -> Result<bool, Abort> {
+    ) -> Result<Option<&'static str>, Abort> {
         let events = self.context.events;
         let sizes = self.sources.iter().flat_map(|s| (0..s.chunk_count()).map(|n| s.chunk_size(n).0));
         let bytes = sizes.sum();
@@ -72,12 +73,12 @@ impl<S: SectionSource> Commit<'_, S> {
         if let Some(manifest) = manifest.as_mut().filter(|_| done.is_ok() || published > 0) {
             manifest.commit();
         }
-        let closed = done.and_then(|has_uid_lists| {
+        let closed = done.and_then(|changed_list| {
             if let Some(manifest) = &mut manifest {
                 footers.drain(..).try_for_each(|footer| manifest.append(&to_line(&footer)))?;
                 writer.flush_manifest(manifest)?;
             }
-            Ok(has_uid_lists)
+            Ok(changed_list)
         });
         closed.map_err(|error| Abort { error, published })
     }

@@ -14,7 +14,7 @@ use super::{
     Abort, Commit, Dedupe, Destination, Fingerprint, FolderCount, FolderIndex, History, Identity,
     ImportOptions, Input, KeywordLetters, LabelFolders, ListBuilder, NameTable, NumberedMessage,
     OpenDestination, Outcome, Plan, PlanOptions, PlannedMessage, PlannedSource, Report, ResumePoint,
-    RunOptions, Totals, UidPlan, UidPolicy, labels,
+    RunOptions, Totals, UidPlan, UidPolicy, labels, renumbered_finding,
 };
 use crate::mailbox::maildir::write::KeywordFolder;
 use crate::mailbox::maildir::{KeywordTable, Leftover, MaildirWriter, write};
@@ -87,7 +87,7 @@ impl<'a> Import<'a> {
         let planned = self.plan_sources(&sources, &history, &mut names)?;
         names.forget_names();
         let folders = std::mem::take(&mut names.folders);
-        let mut uids = self.plan_uids(&planned, &destination, &history)?;
+        let mut uids = self.plan_uids(&sources, &planned, &destination, &history)?;
         let totals = Totals { uids: uids.counts, ..self.count(&sources, &planned) };
         let (folder_counts, needed) = count_folders(&folders, &planned);
         let folder_sizes = space_of_folders(needed.len());
@@ -138,8 +138,8 @@ impl<'a> Import<'a> {
         uids.hand_over(&mut writer, &leftover, &options.destination, context)?;
         let manifest = options.destination.manifest.open(writer.root(), resume.end)?;
         let commit = Commit { sources: &sections, resume: &resume, options: &options.destination, context };
-        if !commit.run(writer, manifest)? {
-            uids.lose_lists(path);
+        if let Some(changed) = commit.run(writer, manifest)? {
+            uids.lose_lists(changed, path);
         }
         let totals = Totals { uids: uids.counts, ..totals };
         self.report_uids(uids);
@@ -278,7 +278,8 @@ impl<'a> Import<'a> {
 
     /// Builds the list of UIDs: of the messages in the Maildir itself, since each folder has UIDs of its own.
     fn plan_uids(
-        &self,
+        &mut self,
+        sources: &[ReadSource<'_>],
         planned: &[IdentifiedPlan],
         destination: &Destination,
         history: &History<'_>,
@@ -288,9 +289,20 @@ impl<'a> Import<'a> {
         let Some(first) = first.filter(|_| options.uids.policy != UidPolicy::New) else {
             return Ok(UidPlan::default());
         };
+        for ((source, IdentifiedPlan { plan, .. }), report) in
+            sources.iter().zip(planned).zip(&mut self.reports)
+        {
+            if let Some(loss) = renumbered_finding(plan, &source.mbox) {
+                options.uids.policy.refuse(&loss, &report.path)?;
+                report.findings.push(loss);
+            }
+        }
         let mut builder = ListBuilder::open(options.path, &destination.state, history, options.uids)?;
         // The source whose UIDs the folder gets comes first.
-        let first = if builder.has_list() { 0 } else { first };
+        let has_its_uids = |planned: &IdentifiedPlan| {
+            planned.plan.uids.as_ref().is_some_and(|uids| Some(uids.validity) == builder.validity())
+        };
+        let first = planned.iter().position(has_its_uids).unwrap_or(first);
         let (before, from_first) = planned.split_at(first);
         let rest = from_first.iter().skip(1);
         for planned in from_first.iter().take(1).chain(before).chain(rest) {
@@ -307,12 +319,13 @@ impl<'a> Import<'a> {
             let numbered = inside.iter().map(|message| NumberedMessage {
                 name: if message.has_name() { message.base_name(context.host) } else { Vec::new() },
                 uid: message.uid,
+                origin: message.uid_origin,
                 is_written: message.disposition == Disposition::Write,
                 fields: Box::default(),
             });
             builder.add(uids.as_ref(), numbered);
         }
-        builder.finish(options.path, options.uids, Vec::new())
+        builder.finish(options.path, options.uids)
     }
 
     fn report_uids(&mut self, uids: UidPlan) {

@@ -19,7 +19,7 @@ use crate::mailbox::mbox::{Extent, Mbox};
 use crate::mailbox::message::{
     DateFields, DateRules, DeletedPolicy, Eol, FromLineDates, FromLineStats, Origin, OriginCheck,
     PackedStamp, Selection, StatusFields, header, received,
-    uids::{self, UidSequence},
+    uids::{self, UidOrigin, UidSequence},
 };
 use crate::mailbox::source::Source;
 use crate::mailbox::{Code, Finding, Result};
@@ -180,10 +180,15 @@ pub(crate) fn plan(
 fn number_messages(mbox: &Mbox<'_>, messages: &mut [PlannedMessage]) -> Option<SourceUids> {
     let base = mbox.uid_base()?;
     let is_uw = mbox.pseudo_message().is_some();
-    let mut sequence = UidSequence::new(base.last);
+    let mut sequence = UidSequence::new(1, base.last);
     for message in messages.iter_mut().filter(|message| message.disposition != Disposition::Pseudo) {
         let wanted = Some(message.uid).filter(|&uid| uid > 0);
         message.uid = sequence.take(wanted)?;
+        message.uid_origin = match wanted {
+            None => UidOrigin::New,
+            Some(uid) if uid == message.uid => UidOrigin::Kept,
+            Some(_) => UidOrigin::Renumbered,
+        };
     }
     Some(SourceUids { validity: base.validity, next: sequence.next(), fields: Vec::new(), is_uw })
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::FolderIndex;
 use crate::mailbox::maildir::{BaseName, Unique};
 use crate::mailbox::manifest::Digest;
+use crate::mailbox::message::uids::UidOrigin;
 use crate::mailbox::message::{Origin, Status};
 
 /// The decision about a message.
@@ -89,6 +90,7 @@ pub(crate) struct PlannedMessage {
     pub(crate) eols: u32,
     /// The UID in the source; 0 for none.
     pub(crate) uid: u32,
+    pub(crate) uid_origin: UidOrigin,
     /// It has fields that mail readers rewrite.
     pub(crate) has_volatile_fields: bool,
     pub(crate) disposition: Disposition,

@@ -18,6 +18,10 @@ pub(crate) struct SourceList {
 
 impl SourceList {
     /// Reads the list of Dovecot, or else that of Courier. Neither reads that of the other.
+    ///
+    /// # Errors
+    /// [`Error::UidsNotKept`](crate::mailbox::Error::UidsNotKept) if a server would drop a list, and `policy` requires
+    /// the UIDs.
     pub(crate) fn read(source: &Path, policy: UidPolicy) -> Result<SourceList> {
         let mut found = SourceList::default();
         if policy == UidPolicy::New {
@@ -35,7 +39,11 @@ impl SourceList {
                     found.list = Some(list);
                     break;
                 }
-                Err(problem) => found.findings.push(damaged_list_finding(&source.join(name), &problem)),
+                Err(problem) => {
+                    let finding = damaged_list_finding(&source.join(name), &problem);
+                    policy.refuse(&finding, source)?;
+                    found.findings.push(finding);
+                }
             }
         }
         Ok(found)

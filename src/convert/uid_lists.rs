@@ -3,32 +3,22 @@
 //! A folder has one set of UIDs, that of its list; without a list it is that of the first source that has UIDs. The
 //! messages of other sources are numbered after them, in order.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::{DestinationOptions, History, SourceUids, UidCounts, UidFormat, UidOptions, UidPolicy};
+use super::numbered_list::{NumberedList, NumberedMessage};
+use super::planned::{Disposition, PlannedMessage};
+use super::{DestinationOptions, History, Plan, SourceUids, UidCounts, UidFormat, UidOptions, UidPolicy};
 use crate::mailbox::fs::Dir;
 use crate::mailbox::maildir::uids::pending::{self, PendingUidLists};
-use crate::mailbox::maildir::uids::{LIST_NAME, UidEntry, UidList, UidListChange, UidListProblem};
+use crate::mailbox::maildir::uids::{LIST_NAME, UidList, UidListChange, UidListProblem};
 use crate::mailbox::maildir::{DestinationState, Leftover, MaildirWriter};
 use crate::mailbox::manifest::Digest;
-use crate::mailbox::message::uids::UidSequence;
+use crate::mailbox::mbox::Mbox;
+use crate::mailbox::message::uids::UidOrigin;
 use crate::mailbox::text::grouped_plural;
-use crate::mailbox::{Code, Context, Error, Finding, Result};
-
-/// A message that a list gets.
-#[derive(Debug, Default)]
-pub(crate) struct NumberedMessage {
-    /// The base name in the destination.
-    pub(crate) name: Vec<u8>,
-    /// The UID in the source; 0 for none.
-    pub(crate) uid: u32,
-    /// The fields in Dovecot's list.
-    pub(crate) fields: Box<[u8]>,
-    /// This run writes it.
-    pub(crate) is_written: bool,
-}
+use crate::mailbox::{Code, Context, Finding, Result};
 
 /// The list of the destination.
 enum ExistingList {
@@ -39,24 +29,22 @@ enum ExistingList {
     Foreign,
 }
 
-/// Builds the list of a destination.
+/// Builds the lists of a destination.
 pub(crate) struct ListBuilder {
     format: UidFormat,
-    /// None while the destination has no list and no source had UIDs, and if it has a list of another program.
-    list: Option<UidList>,
-    is_foreign: bool,
+    /// The lists of the destination. Servers number messages by themselves, so two lists may have different UIDs. None
+    /// while there is no list and no source had UIDs, and if there is a list of another program.
+    lists: Vec<NumberedList>,
+    /// The lists that another program has changed.
+    foreign: Vec<&'static str>,
     before: BTreeMap<&'static str, Option<Vec<u8>>>,
-    /// The UIDs in the list, by name.
-    listed: HashMap<Box<[u8]>, u32>,
-    /// The UIDs of a list that is extended, until the mailbox that it is of was added. A message of it that was not
-    /// selected before gets its own UID, and the messages of other mailboxes are numbered after it.
-    used: Option<HashSet<u32>>,
-    sequence: UidSequence,
     counts: UidCounts,
     /// Messages that get other UIDs because the folder has those of another mailbox.
     renumbered: u64,
     /// Messages whose UIDs are unknown to the program that changed the list.
     unlisted: u64,
+    /// Messages for which no UID is left.
+    unnumbered: u64,
     /// Messages outside of the Maildir itself.
     pub(crate) elsewhere: u64,
 }
@@ -79,15 +67,13 @@ impl ListBuilder {
     ) -> Result<ListBuilder> {
         let mut builder = ListBuilder {
             format: options.format,
-            list: None,
-            is_foreign: false,
+            lists: Vec::new(),
+            foreign: Vec::new(),
             before: BTreeMap::new(),
-            listed: HashMap::new(),
-            used: None,
-            sequence: UidSequence::default(),
             counts: UidCounts::default(),
             renumbered: 0,
             unlisted: 0,
+            unnumbered: 0,
             elsewhere: 0,
         };
         let root = match state {
@@ -98,27 +84,27 @@ impl ListBuilder {
             let text = root.as_ref().map(|root| pending::read(root, name)).transpose()?.flatten();
             match existing_list(text.as_deref(), &history.uid_list_digests(name)) {
                 ExistingList::Absent => {}
-                ExistingList::Foreign => builder.is_foreign = true,
-                ExistingList::Own(list) => builder.extend(list),
+                ExistingList::Foreign => builder.foreign.push(name),
+                ExistingList::Own(list) => builder.extend(name, list),
             }
             builder.before.insert(name, text);
         }
-        if builder.is_foreign {
-            builder.list = None;
+        if !builder.foreign.is_empty() {
+            builder.lists.clear();
         }
         Ok(builder)
     }
 
-    fn extend(&mut self, list: UidList) {
-        self.sequence = UidSequence::from_next(list.next);
-        self.listed = list.entries.iter().map(|entry| (entry.name.clone(), entry.uid)).collect();
-        self.used = Some(self.listed.values().copied().collect());
-        self.list.get_or_insert(list);
+    fn extend(&mut self, name: &'static str, list: UidList) {
+        match self.lists.iter_mut().find(|numbered| numbered.has_uids_of(&list)) {
+            Some(same) => same.files.push(name),
+            None => self.lists.push(NumberedList::extend(name, list)),
+        }
     }
 
-    /// Reports whether the messages are numbered after those of another source, which must come first.
-    pub(crate) fn has_list(&self) -> bool {
-        self.list.is_some() || self.is_foreign
+    /// Returns the validity of the list that is extended.
+    pub(crate) fn validity(&self) -> Option<u32> {
+        self.lists.first().map(|numbered| numbered.list.validity)
     }
 
     /// Adds the messages of a source, in order.
@@ -127,107 +113,65 @@ impl ListBuilder {
         source: Option<&SourceUids>,
         messages: impl Iterator<Item = NumberedMessage>,
     ) {
-        if let (false, Some(source)) = (self.has_list(), source) {
-            let SourceUids { validity, next, fields, .. } = source.clone();
-            self.sequence = UidSequence::new(next.saturating_sub(1));
-            self.list = Some(UidList { validity, next, fields, entries: Vec::new() });
+        if self.lists.is_empty() && self.foreign.is_empty() {
+            self.lists.extend(source.map(NumberedList::new));
         }
+        self.lists.iter_mut().for_each(|numbered| numbered.begin_source(source));
         for message in messages {
-            self.add_message(source, message);
+            self.add_message(source, &message);
         }
-        if let (Some(list), Some(source)) = (&mut self.list, source)
-            && list.validity == source.validity
-        {
-            list.next = list.next.max(source.next);
-            self.used = None;
-        }
+        self.lists.iter_mut().for_each(NumberedList::end_source);
     }
 
-    fn add_message(&mut self, source: Option<&SourceUids>, message: NumberedMessage) {
-        let NumberedMessage { name, uid, fields, is_written } = message;
-        let had_uid = source.is_some() && uid > 0;
-        let Some(list) = &mut self.list else {
-            self.unlisted += u64::from(had_uid && is_written);
-            self.counts.changed += u64::from(had_uid && is_written);
-            return;
-        };
-        let name = name.into_boxed_slice();
-        let wanted =
-            source.filter(|source| source.validity == list.validity).map(|_| uid).filter(|&uid| uid > 0);
-        if let Some(&listed) = self.listed.get(&name) {
-            let is_kept = wanted == Some(listed);
-            self.counts.kept += u64::from(is_kept && is_written);
-            let is_changed = had_uid && !is_kept && is_written;
-            self.counts.changed += u64::from(is_changed);
-            self.renumbered += u64::from(is_changed);
+    fn add_message(&mut self, source: Option<&SourceUids>, message: &NumberedMessage) {
+        let (mut is_kept, mut is_numbered) = (message.origin == UidOrigin::Kept, true);
+        for numbered in &mut self.lists {
+            let kept = numbered.add(source, message);
+            is_kept &= kept == Some(true);
+            is_numbered &= kept.is_some();
+        }
+        if source.is_none() || message.origin == UidOrigin::New || !message.is_written {
             return;
         }
-        let is_free = |uid: &u32| self.used.as_ref().is_some_and(|used| !used.contains(uid));
-        let free = wanted.filter(is_free);
-        let Some(new) = free.filter(|&uid| uid < self.sequence.next()).or_else(|| self.sequence.take(wanted))
-        else {
-            // All UIDs are used up: the server has to begin anew.
-            self.unlisted += u64::from(had_uid && is_written);
-            self.counts.changed += u64::from(had_uid && is_written);
+        if is_kept && !self.lists.is_empty() {
+            self.counts.kept += 1;
             return;
-        };
-        if !name.is_empty() {
-            self.listed.insert(name.clone(), new);
         }
-        if let Some(used) = &mut self.used {
-            used.insert(new);
+        self.counts.changed += 1;
+        match message.origin {
+            // A finding about the source counts it.
+            UidOrigin::Renumbered => {}
+            _ if self.lists.is_empty() => self.unlisted += 1,
+            _ if !is_numbered => self.unnumbered += 1,
+            _ => self.renumbered += 1,
         }
-        let mut entry = UidEntry { uid: new, fields, name };
-        if let Some(source) = source.filter(|source| source.is_uw && had_uid) {
-            entry.add_field(b'P', format!("{:08x}{uid:08x}", source.validity).as_bytes());
-        }
-        let is_kept = wanted == Some(new);
-        if let Some(source) = source.filter(|_| had_uid && !is_kept) {
-            // Dovecot's POP3 server would make another UIDL of the new UID.
-            entry.add_field(b'P', format!("{uid:08x}{:08x}", source.validity).as_bytes());
-            self.renumbered += u64::from(is_written);
-        }
-        self.counts.kept += u64::from(is_kept && is_written);
-        self.counts.changed += u64::from(had_uid && !is_kept && is_written);
-        list.entries.push(entry);
     }
 
     /// Returns the plan. `path` is the destination.
     ///
     /// # Errors
-    /// [`Error::UidsNotKept`] if a message cannot keep its UID and `options` require it.
-    pub(crate) fn finish(
-        mut self,
-        path: &Path,
-        options: UidOptions,
-        mut losses: Vec<Finding>,
-    ) -> Result<UidPlan> {
-        if let Some(list) = &mut self.list {
-            list.next = list.next.max(self.sequence.next());
-            list.entries.sort_by_key(|entry| entry.uid);
-            add_guid(list, path);
-        }
+    /// [`Error::UidsNotKept`](crate::mailbox::Error::UidsNotKept) if a message cannot keep its UID and `options` require it.
+    pub(crate) fn finish(mut self, path: &Path, options: UidOptions) -> Result<UidPlan> {
+        self.lists.iter_mut().for_each(|numbered| add_guid(&mut numbered.list, path));
         let mut counts = self.counts;
         counts.changed += self.elsewhere;
-        losses.extend(self.losses(path));
-        if let (UidPolicy::Require, Some(first)) = (options.policy, losses.first()) {
-            let path = first.path.clone().unwrap_or_else(|| path.to_owned());
-            return Err(Error::UidsNotKept { path, reason: first.message.to_string() });
-        }
-        let change = |list: &UidList, name: &'static str, before: &Option<Vec<u8>>| UidListChange {
-            name,
-            before: before.clone(),
-            after: if name == LIST_NAME { list.to_dovecot() } else { list.to_courier() },
+        let findings: Vec<Finding> = self.losses(path).collect();
+        findings.iter().try_for_each(|loss| options.policy.refuse(loss, path))?;
+        let change = |name: &'static str| {
+            let has_file = |numbered: &&NumberedList| numbered.files.contains(&name);
+            // A list that does not exist yet gets the UIDs of the one that does.
+            let NumberedList { list, .. } = self.lists.iter().find(has_file).or(self.lists.first())?;
+            let after = if name == LIST_NAME { list.to_dovecot() } else { list.to_courier() };
+            Some(UidListChange { name, before: self.before[name].clone(), after })
         };
-        let list = self.list.iter();
-        let changes =
-            list.flat_map(|list| self.before.iter().map(move |(name, before)| change(list, name, before)));
-        Ok(UidPlan { changes: changes.collect(), counts, findings: losses })
+        let changes = self.format.file_names().iter().filter_map(|name| change(name)).collect();
+        Ok(UidPlan { changes, counts, findings })
     }
 
     fn losses(&self, path: &Path) -> impl Iterator<Item = Finding> {
         let losses = [
-            (self.unlisted, format!("another program has changed {}", self.format.file_names().join(" or "))),
+            (self.unlisted, format!("another program has changed {}", self.foreign.join(" and "))),
+            (self.unnumbered, "all UIDs of the folder are used up".to_owned()),
             (self.renumbered, "the folder has the UIDs of another mailbox".to_owned()),
             (self.elsewhere, "they are in other folders than the source".to_owned()),
         ];
@@ -294,12 +238,12 @@ impl UidPlan {
         writer.set_uid_lists(PendingUidLists::new(changes, context.locks, is_required))
     }
 
-    /// Records that another program changed a list during the run.
-    pub(crate) fn lose_lists(&mut self, path: &Path) {
+    /// Records that another program changed a list during the run, so that none was replaced.
+    pub(crate) fn lose_lists(&mut self, changed: &str, path: &Path) {
         let UidCounts { kept, .. } = self.counts;
         self.counts = UidCounts { kept: 0, changed: self.counts.changed + kept };
         let text = format!(
-            "{} without the UIDs of the source: another program changed {LIST_NAME} during the run",
+            "{} without the UIDs of the source: another program changed {changed} during the run",
             grouped_plural(kept, "message")
         );
         self.findings.push(Finding::new(Code::UidsNotKept, text).in_file(path));
@@ -313,17 +257,32 @@ pub(crate) fn damaged_list_finding(path: &Path, problem: &UidListProblem) -> Fin
     Finding::new(Code::UidsNotKept, text).in_file(path)
 }
 
+/// Returns the finding about messages of an mbox whose UIDs no server would keep.
+pub(crate) fn renumbered_finding(plan: &Plan, mbox: &Mbox<'_>) -> Option<Finding> {
+    let is_lost = |message: &PlannedMessage| {
+        message.uid_origin == UidOrigin::Renumbered && message.disposition == Disposition::Write
+    };
+    let mut lost = plan.messages.iter().zip(mbox.messages()).filter(|(message, _)| is_lost(message));
+    let (_, first) = lost.next()?;
+    let text = format!(
+        "{} without the UIDs of the source: X-UID occurs twice or does not rise",
+        grouped_plural(1 + lost.count() as u64, "message")
+    );
+    Some(Finding::at(Code::UidsNotKept, first.at, text))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::mailbox::maildir::uids::COURIER_NAME;
 
-    fn builder(list: Option<UidList>) -> ListBuilder {
-        let options = UidOptions::default();
+    fn builder(lists: &[(&'static str, UidList)]) -> ListBuilder {
+        let options = UidOptions { format: UidFormat::Both, ..UidOptions::default() };
         let nothing = DestinationState::Nothing;
         let mut builder = ListBuilder::open(Path::new("x"), &nothing, &History::default(), options).unwrap();
-        list.into_iter().for_each(|list| builder.extend(list));
+        lists.iter().for_each(|(name, list)| builder.extend(name, list.clone()));
         builder
     }
 
@@ -332,29 +291,56 @@ mod tests {
     }
 
     fn message(name: u8, uid: u32) -> NumberedMessage {
-        NumberedMessage { name: vec![b'a' + name % 26], uid, is_written: true, ..NumberedMessage::default() }
+        let (name, origin) = (vec![b'a' + name % 26], UidOrigin::Kept);
+        NumberedMessage { name, uid, origin, is_written: true, ..NumberedMessage::default() }
     }
 
-    fn list_of(builder: ListBuilder) -> UidList {
-        let plan = builder.finish(Path::new("x"), UidOptions::default(), Vec::new()).unwrap();
-        UidList::parse(&plan.changes[0].after).unwrap().list
+    /// Returns the lists of Dovecot and Courier.
+    fn lists_of(builder: ListBuilder) -> [UidList; 2] {
+        let plan = builder.finish(Path::new("x"), UidOptions::default()).unwrap();
+        let list = |n: usize| UidList::parse(&plan.changes[n].after).unwrap().list;
+        [list(0), list(1)]
+    }
+
+    fn uids(list: &UidList) -> Vec<(u32, &str)> {
+        let entries = list.entries.iter();
+        entries.map(|entry| (entry.uid, std::str::from_utf8(&entry.name).unwrap())).collect()
     }
 
     #[test]
-    fn a_message_that_was_not_selected_before_gets_its_own_uid() {
-        let mut first = builder(None);
+    fn no_uid_below_uidnext_is_given_to_a_message() {
+        let mut first = builder(&[]);
         first.add(Some(&source(7, 10)), [message(0, 2), message(1, 8)].into_iter());
-        let mut second = builder(Some(list_of(first)));
-        second.add(
-            Some(&source(7, 12)),
-            [message(0, 2), message(2, 5), message(1, 8), message(3, 11)].into_iter(),
-        );
         // Another mailbox with the same validity, as UW-IMAP makes two in one second.
-        second.add(Some(&source(7, 12)), [message(4, 3)].into_iter());
-        let list = list_of(second);
-        let uids: Vec<_> = list.entries.iter().map(|entry| (entry.uid, &*entry.name)).collect();
-        assert_eq!(uids, [(2, &b"a"[..]), (5, b"c"), (8, b"b"), (11, b"d"), (12, b"e")]);
-        assert_eq!(list.next, 13);
+        first.add(Some(&source(7, 15)), [message(2, 9), message(3, 12), message(4, 3)].into_iter());
+        assert_eq!((first.counts.kept, first.counts.changed), (2, 3));
+        let [list, courier] = lists_of(first);
+        assert_eq!(uids(&list), [(2, "a"), (8, "b"), (15, "c"), (16, "d"), (17, "e")]);
+        assert_eq!((uids(&courier), list.next), (uids(&list), 18));
+        // A message that was not selected before. Clients have seen UIDNEXT, and Dovecot would give it another UID.
+        let mut second = builder(&[(LIST_NAME, list)]);
+        second.add(Some(&source(7, 12)), [message(0, 2), message(5, 5), message(1, 8)].into_iter());
+        let [list, _] = lists_of(second);
+        assert_eq!((uids(&list)[5], list.next), ((18, "f"), 19));
+    }
+
+    #[test]
+    fn lists_with_different_uids_are_extended_each_by_itself() {
+        let list = |validity, messages: &[(u8, u32)]| {
+            let mut builder = builder(&[]);
+            let next = 1 + messages.last().unwrap().1;
+            builder
+                .add(Some(&source(validity, next)), messages.iter().map(|&(name, uid)| message(name, uid)));
+            lists_of(builder)[0].clone()
+        };
+        let (dovecot, courier) = (list(7, &[(0, 1), (1, 2), (2, 3)]), list(9, &[(2, 1), (3, 2)]));
+        let mut both = builder(&[(LIST_NAME, dovecot), (COURIER_NAME, courier)]);
+        both.add(Some(&source(9, 4)), [message(2, 1), message(3, 2), message(4, 3)].into_iter());
+        assert_eq!((both.counts.kept, both.counts.changed), (0, 3));
+        let [dovecot, courier] = lists_of(both);
+        assert_eq!(uids(&dovecot), [(1, "a"), (2, "b"), (3, "c"), (4, "d"), (5, "e")]);
+        assert_eq!(uids(&courier), [(1, "c"), (2, "d"), (3, "e")]);
+        assert_eq!((dovecot.validity, dovecot.next, courier.validity, courier.next), (7, 6, 9, 4));
     }
 
     proptest! {
@@ -364,14 +350,17 @@ mod tests {
         ) {
             let mut list: Option<UidList> = None;
             for (validity, next, messages) in sources {
-                let mut builder = builder(list.clone());
+                let lists: Vec<_> = list.iter().map(|list| (LIST_NAME, list.clone())).collect();
+                let mut builder = builder(&lists);
                 builder.add(Some(&source(validity, next)), messages.into_iter().map(|(name, uid)| message(name, uid)));
-                let extended = list_of(builder);
+                let [extended, courier] = lists_of(builder);
+                prop_assert_eq!(uids(&courier), uids(&extended));
                 prop_assert!(extended.entries.windows(2).all(|pair| pair[0].uid < pair[1].uid));
                 prop_assert!(extended.entries.iter().all(|entry| entry.uid < extended.next));
-                for before in list.iter().flat_map(|list| &list.entries) {
-                    prop_assert!(extended.entries.contains(before));
-                }
+                let before = list.as_ref().map_or(&[][..], |list| &list.entries);
+                prop_assert_eq!(&extended.entries[..before.len()], before);
+                let floor = list.as_ref().map_or(1, |list| list.next);
+                prop_assert!(extended.entries[before.len()..].iter().all(|entry| entry.uid >= floor));
                 prop_assert!(list.is_none_or(|list| list.next <= extended.next && list.validity == extended.validity));
                 list = Some(extended);
             }

@@ -1,6 +1,9 @@
 //! Options about UIDs, and counts of them.
 
+use std::path::Path;
+
 use crate::mailbox::maildir::uids::{COURIER_NAME, LIST_NAME};
+use crate::mailbox::{Error, Finding, Result};
 
 /// The treatment of UIDs.
 // The doc comments of the variants are the help of --uids.
@@ -35,6 +38,21 @@ pub(crate) enum UidFormat {
 pub(crate) struct UidOptions {
     pub(crate) policy: UidPolicy,
     pub(crate) format: UidFormat,
+}
+
+impl UidPolicy {
+    /// Refuses a loss of UIDs if they are required. `path` is the destination.
+    ///
+    /// # Errors
+    /// [`Error::UidsNotKept`].
+    pub(crate) fn refuse(self, loss: &Finding, path: &Path) -> Result<()> {
+        if self != UidPolicy::Require {
+            return Ok(());
+        }
+        let path = loss.path.as_deref().unwrap_or(path).to_owned();
+        let first = loss.offset.map_or_else(String::new, |offset| format!(", first at byte {offset}"));
+        Err(Error::UidsNotKept { path, reason: format!("{}{first}", loss.message) })
+    }
 }
 
 impl UidFormat {

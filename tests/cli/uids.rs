@@ -67,25 +67,65 @@ fn losses(run: &Run) -> Vec<String> {
 
 #[test]
 fn a_uid_that_is_rising_and_free_is_kept_and_any_other_is_the_next() {
-    let cases: [(&str, &[&str], &[&str], u32); 9] = [
-        ("1104746400 0000000009", &["1", "4", "9"], &["1", "4", "9"], 10),
-        ("1104746400 0000000018", &["1", "4", "9"], &["1", "4", "9"], 19),
-        ("1104746400 9 Work NonJunk", &["1", "2", "4", "9", "7", "8"], &["1", "2", "4", "9", "10", "11"], 12),
-        ("1104746400 0000000003", &["1", "", "3", ""], &["1", "4", "5", "6"], 7),
-        ("1104746400 0000000003", &["0", "2", "2", "x"], &["4", "5", "6", "7"], 8),
-        ("1104746400 0000000003", &["1", "4294967294", "3"], &["1", "4", "5"], 6),
-        ("1104746400 0000000003", &["1    ", "2\n \t", "4294967295"], &["1", "2", "4"], 5),
-        ("1104746400 0000004711", &["1", "4711"], &["1", "4711"], 4712),
-        ("1104746400", &["1", "2"], &["1", "2"], 3),
+    /// X-IMAPbase, X-UIDs, UIDs, UIDNEXT, and the numbers of messages that keep their UIDs and that had others.
+    type Case = (&'static str, &'static [&'static str], &'static [&'static str], u32, [u64; 2]);
+    let cases: [Case; 9] = [
+        ("1104746400 0000000009", &["1", "4", "9"], &["1", "4", "9"], 10, [3, 0]),
+        ("1104746400 0000000018", &["1", "4", "9"], &["1", "4", "9"], 19, [3, 0]),
+        (
+            "1104746400 9 Work NonJunk",
+            &["1", "2", "4", "9", "7", "8"],
+            &["1", "2", "4", "9", "10", "11"],
+            12,
+            [4, 2],
+        ),
+        ("1104746400 0000000003", &["1", "", "3", ""], &["1", "4", "5", "6"], 7, [1, 1]),
+        ("1104746400 0000000003", &["0", "2", "2", "x"], &["4", "5", "6", "7"], 8, [0, 2]),
+        ("1104746400 0000000003", &["1", "4294967294", "3"], &["1", "4", "5"], 6, [1, 2]),
+        ("1104746400 0000000003", &["1    ", "2\n \t", "4294967295"], &["1", "2", "4"], 5, [2, 0]),
+        ("1104746400 0000004711", &["1", "4711"], &["1", "4711"], 4712, [2, 0]),
+        ("1104746400", &["1", "2"], &["1", "2"], 3, [2, 0]),
     ];
-    for (base, given, kept, next) in cases {
+    for (base, given, kept, next, counts) in cases {
         let setup = Setup::new();
         let source = setup.file("inbox", mbox(base, given));
-        setup.convert(&[], &[&source]);
+        let out = setup.path("out.mbox");
+        let to_mbox = || {
+            let paths = [&*source, &*out].map(|path| path.to_str().unwrap());
+            run(mailferry(["convert", "--json"].into_iter().chain(paths))).exits(0)
+        };
+        for run in [setup.try_convert(&[], &[&source]).exits(0), to_mbox()] {
+            let summary = run.summary();
+            assert_eq!(["uids_kept", "uids_changed"].map(|key| count(&summary, key)), counts, "{given:?}");
+            assert_eq!(losses(&run).len() as u64, counts[1].min(1), "{given:?}");
+        }
         assert_eq!(uids(&setup.maildir()), kept, "{base} {given:?}");
         let list = read_list(&setup.maildir()).unwrap();
         assert_eq!((list.validity, list.next), (VALIDITY, next), "{base} {given:?}");
         setup.restores(&source);
+    }
+}
+
+#[test]
+fn a_uid_that_occurs_twice_is_neither_kept_nor_accepted_where_uids_are_required() {
+    let setup = Setup::new();
+    let source = setup.file("inbox", mbox("1104746400 9", &["3", "5", "5", "4"]));
+    let second = fs::read_to_string(&source).unwrap().match_indices("From ada@").nth(2).unwrap().0;
+    for destination in [setup.maildir(), setup.path("out.mbox")] {
+        let paths = [&*source, &*destination].map(|path| path.to_str().unwrap());
+        let run = |options: &[&'static str]| {
+            run(mailferry(["convert"].into_iter().chain(options.iter().copied()).chain(paths)))
+        };
+        let why = "2 messages without the UIDs of the source: X-UID occurs twice or does not rise";
+        let refused = run(&["--uids=require"]).exits(1).stderr;
+        let expected =
+            format!("{}: UIDs would not be kept: {why}, first at byte {second};", source.display());
+        assert!(refused.contains(&expected), "{refused}");
+        assert!(!destination.exists());
+        let run = run(&[]).exits(0);
+        let report = run.text() + &run.stderr;
+        assert!(report.contains(why) && !report.contains("download nothing"), "{report}");
+        assert!(report.contains("2 UIDs kept; clients download 2 messages again."), "{report}");
     }
 }
 
@@ -197,24 +237,35 @@ fn a_list_that_changes_during_the_run_is_left_alone() {
     if !have_strace() {
         return;
     }
-    for (policy, code, left) in [("keep", 0, 5), ("require", 1, 3)] {
+    let lists =
+        [(LIST, "dovecot"), (LIST, "both"), ("courierimapuiddb", "courier"), ("courierimapuiddb", "both")];
+    let policies = [("keep", 0, 5), ("require", 1, 3)];
+    for ((name, format), (policy, code, left)) in
+        lists.into_iter().flat_map(|l| policies.map(|policy| (l, policy)))
+    {
         let setup = Setup::new();
         let source = setup.file("inbox", numbered(3, 1));
-        setup.convert(&[], &[&source]);
+        let (format, policy) = (format!("--uid-format={format}"), format!("--uids={policy}"));
+        setup.convert(&[&format], &[&source]);
         fs::write(&source, numbered(5, 1)).unwrap();
-        let policy = format!("--uids={policy}");
         let maildir = setup.maildir();
         let paths = [&*source, &*maildir].map(|path| path.to_str().unwrap());
-        let command = ["convert", "--json", "-j1", &policy, paths[0], paths[1]];
+        let command = ["convert", "--json", "-j1", &format, &policy, paths[0], paths[1]];
         // The messages are in tmp/.
         let stopped = Stopped::after("syncfs:when=1", None, command, b"");
-        let mut list = fs::read_to_string(setup.maildir().join(LIST)).unwrap();
-        list.push_str("4 :1104746400.M1P1.host\n");
-        fs::write(setup.maildir().join(LIST), &list).unwrap();
+        let mut list = fs::read_to_string(setup.maildir().join(name)).unwrap();
+        list.push_str(if name == LIST { "4 :1104746400.M1P1.host\n" } else { "4 1104746400.M1P1.host\n" });
+        fs::write(setup.maildir().join(name), &list).unwrap();
         let run = stopped.resume().exits(code);
-        assert_eq!(losses(&run).len(), 1, "{run:?}");
+        let found: Vec<_> =
+            run.findings().into_iter().filter(|finding| finding["code"] == "uids-not-kept").collect();
+        let [finding] = &found[..] else { panic!("{run:?}") };
+        assert!(finding.to_string().contains(name), "{finding}");
+        for other in [LIST, "courierimapuiddb"].iter().filter(|other| **other != name) {
+            assert!(!finding.to_string().contains(other), "{finding}");
+        }
         assert_eq!(
-            (setup.messages().len(), fs::read_to_string(setup.maildir().join(LIST)).unwrap()),
+            (setup.messages().len(), fs::read_to_string(setup.maildir().join(name)).unwrap()),
             (left, list)
         );
         assert_eq!(names(&setup.maildir().join("tmp")), [""; 0]);
@@ -332,6 +383,168 @@ fn dovecot_maildir(setup: &Setup) -> std::path::PathBuf {
 fn copy(setup: &Setup, maildir: &Path) -> Run {
     let destination = format!("maildir:{}", setup.maildir().display());
     run(mailferry(["convert", "--json", maildir.to_str().unwrap(), &destination])).exits(0)
+}
+
+/// Dovecot gives a message another UID that appears with one below the UIDNEXT that clients have seen.
+#[test]
+fn no_message_of_another_source_gets_a_uid_below_uidnext() {
+    let setup = Setup::new();
+    let first = setup.file("first", mbox("1104746400 0000000009", &["2", "4"]));
+    // UW-IMAP gives two mailboxes the same validity if it makes them in one second.
+    let second = mbox("1104746400 0000000007", &["3", "7"]).replace("Subject: ", "Subject: 1");
+    let second = setup.file("second", second);
+    let together = Setup::new();
+    for setup in [&setup, &together] {
+        let run = match setup.path("first").exists() {
+            true => {
+                setup.convert(&[], &[&first]);
+                let before = tree(&setup.maildir());
+                let refused = setup.try_convert(&["--uids=require"], &[&second]).exits(1);
+                assert_eq!(
+                    (refused.complaints(), tree(&setup.maildir())),
+                    (vec!["uids-not-kept".into()], before)
+                );
+                setup.try_convert(&[], &[&second]).exits(0)
+            }
+            false => setup.try_convert(&[], &[&first, &second]).exits(0),
+        };
+        let own = ["10 P0000000341d917a0", "11 P0000000741d917a0"];
+        assert_eq!(uids(&setup.maildir()), ["2", "4", own[0], own[1]]);
+        assert_eq!(read_list(&setup.maildir()).unwrap().next, 12);
+        assert_eq!(
+            losses(&run),
+            ["2 messages without the UIDs of the source: the folder has the UIDs of another mailbox"]
+        );
+    }
+    // The source of the list grows, and comes first.
+    fs::write(&first, mbox("1104746400 0000000012", &["2", "4", "12"])).unwrap();
+    let third = setup.file("third", mbox("7 3", &["1"]).replace("Subject: ", "Subject: 2"));
+    let run = setup.try_convert(&[], &[&third, &first]).exits(0);
+    assert_eq!(
+        uids(&setup.maildir())[2..],
+        ["10 P0000000341d917a0", "11 P0000000741d917a0", "12", "13 P0000000100000007"]
+    );
+    assert_eq!(losses(&run).len(), 1, "{run:?}");
+}
+
+#[test]
+fn a_message_that_was_not_selected_before_gets_a_new_uid() {
+    let setup = Setup::new();
+    let text = mbox("1104746400 0000000009", &["2", "4", "8"]).replace("08:00:02 1998", "08:00:02 2005");
+    let source = setup.file("inbox", text);
+    setup.convert(&["--since=2005-01-01"], &[&source]);
+    assert_eq!(uids(&setup.maildir()), ["8"]);
+    let run = setup.try_convert(&[], &[&source]).exits(0);
+    assert_eq!(uids(&setup.maildir()), ["10 P0000000241d917a0", "11 P0000000441d917a0", "8"]);
+    assert_eq!(losses(&run).len(), 1);
+}
+
+#[test]
+fn two_lists_with_different_uids_stay_two_lists() {
+    let setup = Setup::new();
+    let first = setup.file("first", mbox("1104746400 0000000005", &["1", "3", "5"]));
+    setup.convert(&[], &[&first]);
+    let second = setup.file("second", mbox("99 2", &["1", "2"]).replace("Subject: ", "Subject: 1"));
+    setup.convert(&["--uid-format=courier"], &[&second]);
+    fs::write(&second, mbox("99 4", &["1", "2", "3", "4"]).replace("Subject: ", "Subject: 1")).unwrap();
+    let run = setup.try_convert(&["--uid-format=both"], &[&second]).exits(0);
+    assert_eq!(["uids_kept", "uids_changed"].map(|key| count(&run.summary(), key)), [0, 2]);
+    // Dovecot drops a list in which a UID occurs twice.
+    let numbers = |text: &str| {
+        let lines = text.lines().skip(1).map(|line| line.split(' ').next().unwrap().parse().unwrap());
+        lines.collect::<Vec<u32>>()
+    };
+    let list = fs::read_to_string(setup.maildir().join(LIST)).unwrap();
+    assert_eq!((numbers(&list), read_list(&setup.maildir()).unwrap().next), (vec![1, 3, 5, 6, 7, 8, 9], 10));
+    let courier = fs::read_to_string(setup.maildir().join("courierimapuiddb")).unwrap();
+    assert!(courier.starts_with("1 99 5\n") && numbers(&courier) == [1, 2, 3, 4], "{courier}");
+    // A list that is missing gets the UIDs of the other one.
+    let setup = Setup::new();
+    setup.convert(&[], &[&first]);
+    fs::write(&first, mbox("1104746400 0000000007", &["1", "3", "5", "7"])).unwrap();
+    let run = setup.try_convert(&["--uid-format=both"], &[&first]).exits(0);
+    assert_eq!((count(&run.summary(), "uids_kept"), losses(&run).len()), (1, 0));
+    let courier = fs::read_to_string(setup.maildir().join("courierimapuiddb")).unwrap();
+    assert!(courier.starts_with("1 1104746400 8\n") && numbers(&courier) == [1, 3, 5, 7], "{courier}");
+}
+
+#[test]
+fn nothing_is_written_without_uids_that_are_required() {
+    let setup = Setup::new();
+    let damaged = dovecot_maildir(&setup);
+    let good = setup.path("good");
+    fs::create_dir(&good).unwrap();
+    for name in ["cur", "new", "tmp", LIST] {
+        fs::rename(damaged.join(name), good.join(name)).unwrap();
+        run_cp(&good.join(name), &damaged.join(name));
+    }
+    fs::write(damaged.join(LIST), "3 V1 N9\n5 :1104746402.M2.host\n4 :1104746400.M0.host\n").unwrap();
+    let tree_of_both = setup.path("tree");
+    run_cp(&good, &tree_of_both);
+    run_cp(&damaged, &tree_of_both.join(".Damaged"));
+    fs::write(tree_of_both.join(".Damaged/maildirfolder"), "").unwrap();
+    let mbox = setup.file("inbox", mbox("1104746400 9", &["4", "5"]));
+    let before = names(setup.path("").as_path());
+    for (source, destinations) in [
+        (&damaged, &["maildir:out", "out", "mbox:out/", "eml:out", "-"][..]),
+        (&tree_of_both, &["maildir:out", "mbox:out/", "eml:out"]),
+        (&good, &["eml:out"]),
+        (&mbox, &["eml:out"]),
+    ] {
+        for destination in destinations {
+            for options in [&[][..], &["--split=year"]] {
+                if !options.is_empty() && matches!(*destination, "out" | "-") {
+                    continue;
+                }
+                let what = format!("{} to {destination} {options:?}", source.display());
+                let mut command = mailferry(["convert", "--uids=require"].iter().chain(options));
+                command.arg(source).arg(destination).current_dir(setup.path(""));
+                let refused = run(command).exits(1);
+                assert!(refused.stderr.contains("UIDs would not be kept"), "{what}: {}", refused.stderr);
+                assert_eq!(refused.stdout, b"", "{what}");
+                assert_eq!(names(setup.path("").as_path()), before, "{what}");
+            }
+        }
+    }
+    // Without that it is a warning, and the files are written.
+    let mut command = mailferry(["convert", "--json"]);
+    command.arg(&good).arg("eml:out").current_dir(setup.path(""));
+    let run = run(command).exits(0);
+    assert_eq!(losses(&run), ["3 messages without the UIDs of the source: .eml files have none"]);
+    assert_eq!(count(&run.summary(), "written"), 4);
+}
+
+fn run_cp(from: &Path, to: &Path) {
+    run(wrapped("exec \"$@\"", ["cp", "-a"], [from, to])).exits(0);
+}
+
+/// A message that moves meanwhile is written after the others. Only the first message of an mbox has X-IMAPbase.
+#[test]
+fn an_mbox_has_one_base_even_if_messages_move_meanwhile() {
+    if !have_strace() {
+        return;
+    }
+    let setup = Setup::new();
+    let maildir = dovecot_maildir(&setup);
+    let folder = maildir.join(".Folder");
+    for directory in ["cur", "new", "tmp"] {
+        fs::create_dir_all(folder.join(directory)).unwrap();
+    }
+    fs::write(folder.join("maildirfolder"), "").unwrap();
+    let name = "cur/1104746405.M5.host:2,S";
+    fs::write(folder.join(name), "Subject: 5\n\ntext 5\n").unwrap();
+    let target = format!("mbox:{}/", setup.path("out").display());
+    let args = ["convert", "--json", "-j1", "--fsync=none", maildir.to_str().unwrap(), &target];
+    let stopped = Stopped::after("renameat2:when=1", None, args, b"");
+    fs::rename(folder.join(name), maildir.join(name)).unwrap();
+    let list = fs::read_to_string(maildir.join(LIST)).unwrap();
+    fs::write(maildir.join(LIST), list + "9 :1104746405.M5.host\n").unwrap();
+    let run = stopped.resume().exits(0);
+    let text = fs::read_to_string(setup.path("out/INBOX")).unwrap();
+    assert_eq!((text.matches("Subject: ").count(), text.matches("X-IMAPbase").count()), (5, 1), "{text}");
+    let why = "1 message without the UIDs of the source: the mbox has its own";
+    assert!(losses(&run).iter().any(|loss| loss == why), "{:?}", losses(&run));
+    assert_eq!(["uids_kept", "uids_changed"].map(|key| count(&run.summary(), key)), [3, 1]);
 }
 
 #[test]

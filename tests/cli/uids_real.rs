@@ -379,6 +379,58 @@ fn a_source_that_grows_gives_its_new_messages_their_uids() {
     }
 }
 
+/// Returns a message in an mbox, with its UID.
+fn numbered_mail(uid: u32, id: u32, year: u32) -> String {
+    let base = if matches!(uid, 2 | 5) { "X-IMAPbase: 1300000000 0000000009\n" } else { "" };
+    format!(
+        "From ada@example.org Mon Mar  2 08:00:00 {year}\n{base}X-UID: {uid}\nMessage-ID: <{id}@example.org>\n\n\
+         text {id}\n\n"
+    )
+}
+
+/// A UID below the UIDNEXT that clients have seen belongs to a message that is gone: Dovecot hides another message that
+/// appears with it, and clients do not ask for it.
+#[test]
+fn clients_get_the_messages_of_a_second_mailbox_or_selection() {
+    if !have_all() {
+        return;
+    }
+    for format in ["dovecot", "both"] {
+        for options in [&[][..], &["--since=2005-01-01"]] {
+            let what = format!("{format} {options:?}");
+            let home = Home::new();
+            // UW-IMAP gives two mailboxes the same validity if it makes them in one second.
+            let first = numbered_mail(2, 20, 2008) + &numbered_mail(4, 40, 2008);
+            let second = numbered_mail(5, 30, 1998) + &numbered_mail(7, 70, 1998);
+            home.put("inbox", &first);
+            let format = format!("--uid-format={format}");
+            if !options.is_empty() {
+                home.put("inbox", first + &second);
+            }
+            home.converts(&[&[&*format], options].concat(), "Mail/inbox", "Maildirs");
+            let client = Client::new(&home);
+            let server = home.serves("maildir:~/Maildirs");
+            assert_eq!(client.syncs(&server).pulled, [2, 0, 0], "{what}");
+            let source = if options.is_empty() { "second" } else { "inbox" };
+            if options.is_empty() {
+                home.put(source, second);
+            }
+            let run = home.converts(&[&format], &format!("Mail/{source}"), "Maildirs");
+            assert!(run.complaints().contains(&"uids-not-kept".to_owned()), "{what}: {:?}", run.findings());
+            let sync = client.syncs(&server);
+            assert_eq!(
+                (sync.code, sync.pulled, sync.pushed),
+                (Some(0), [2, 0, 0], [0; 3]),
+                "{what}: {sync:?}"
+            );
+            let ids =
+                [(2, 20), (4, 40), (10, 30), (11, 70)].map(|(uid, id)| (uid, format!("<{id}@example.org>")));
+            let expected = Numbers { validity: 1_300_000_000, next: 12, messages: ids.into() };
+            assert_eq!(Numbers::of(&server, "INBOX"), expected, "{what}");
+        }
+    }
+}
+
 #[test]
 fn no_uid_is_used_twice_when_dovecot_delivers_between_runs() {
     if !have_all() {

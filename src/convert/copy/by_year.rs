@@ -5,14 +5,14 @@ use std::path::Path;
 use super::copy_entries;
 use super::source::SourceMaildir;
 use crate::convert::{
-    Abort, DestinationOptions, FolderCount, Outcome, Report, SplitOptions, Totals, YearSplit,
+    Abort, DestinationOptions, FolderCount, Outcome, Report, SplitOptions, Totals, UidPolicy, YearSplit,
 };
 use crate::mailbox::fs::files;
 use crate::mailbox::maildir::{Entry, create};
 use crate::mailbox::manifest::ByteCounts;
 use crate::mailbox::message::Selection;
 use crate::mailbox::tree::folder::maildirpp_directory;
-use crate::mailbox::{Code, Context, Finding, Result};
+use crate::mailbox::{Code, Context, Error, Finding, NoEvents, Result};
 
 /// The messages of a year.
 struct YearOfMaildir {
@@ -39,6 +39,9 @@ pub(crate) fn copy_by_year(
     options: &DestinationOptions<'_>,
     context: &Context<'_>,
 ) -> Outcome {
+    if let Err(error) = refuse_lost_uids(source, selection, split, options, context) {
+        return Outcome::new(Err(Abort::from(error)), 1, 0);
+    }
     let divided = match divide(source, selection, split, context).and_then(|divided| {
         // A dry run creates nothing.
         if !options.dry_run {
@@ -82,6 +85,29 @@ pub(crate) fn copy_by_year(
     keep_one(&mut report.findings, Code::SourceKnown, folders.iter().all(|folder| folder.written == 0));
     keep_one(&mut report.findings, Code::IndexesLeft, true);
     Outcome { reports: vec![report], totals, folders, error }
+}
+
+/// Looks at all years before anything is written, if the UIDs are required.
+///
+/// # Errors
+/// [`Error::UidsNotKept`] if a message cannot keep its UID.
+fn refuse_lost_uids(
+    source: &Path,
+    selection: Selection,
+    split: &SplitOptions,
+    options: &DestinationOptions<'_>,
+    context: &Context<'_>,
+) -> Result<()> {
+    if options.uids.policy != UidPolicy::Require || options.dry_run {
+        return Ok(());
+    }
+    let options = DestinationOptions { dry_run: true, ..options.clone() };
+    let context = Context { events: &NoEvents, ..*context };
+    match copy_by_year(source, selection, split, &options, &context).error {
+        Some(error @ Error::UidsNotKept { .. }) => Err(error),
+        // The copy reports what else is wrong.
+        _ => Ok(()),
+    }
 }
 
 /// Keeps one finding of a kind, or none. Each year has one, and they are about the Maildir.

@@ -161,8 +161,9 @@ impl Copy<'_> {
             true => options.manifest.open(writer.root(), resume.end)?,
             false => None,
         };
-        if !(Commit { sources: &sections, resume: &resume, options, context }.run(writer, manifest)?) {
-            uids.lose_lists(options.path);
+        let commit = Commit { sources: &sections, resume: &resume, options, context };
+        if let Some(changed) = commit.run(writer, manifest)? {
+            uids.lose_lists(changed, options.path);
         }
         let [section] = sections;
         Ok(self.finish(section.into_tally(), &plan, uids))

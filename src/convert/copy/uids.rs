@@ -10,6 +10,7 @@ use crate::convert::{
 };
 use crate::mailbox::Result;
 use crate::mailbox::maildir::uids::{UidEntry, UidList};
+use crate::mailbox::message::uids::UidOrigin;
 
 /// Builds the list of the destination: the entries of messages that it has.
 pub(super) fn plan_list(
@@ -30,7 +31,9 @@ pub(super) fn plan_list(
         let source = SourceUids { validity, next, fields, is_uw: false };
         builder.add(Some(&source), numbered);
     }
-    builder.finish(options.path, options.uids, findings)
+    let mut plan = builder.finish(options.path, options.uids)?;
+    plan.findings.extend(findings);
+    Ok(plan)
 }
 
 /// The messages of the source that the destination has after the run.
@@ -72,5 +75,11 @@ fn numbered_message(mut entry: UidEntry, name: &[u8], is_written: bool) -> Numbe
         }
         entry.add_field(b'G', &before);
     }
-    NumberedMessage { name: name.to_vec(), uid: entry.uid, fields: entry.fields, is_written }
+    NumberedMessage {
+        name: name.to_vec(),
+        uid: entry.uid,
+        origin: UidOrigin::Kept,
+        fields: entry.fields,
+        is_written,
+    }
 }

@@ -80,7 +80,7 @@ impl<'a> Export<'a> {
             context.events.begin(Phase::Reading, self.bytes_source);
         }
         let mut ready = sources.iter().map(|source| self.prepare(source)).collect::<Result<Vec<_>>>()?;
-        let mut uids = ExportUids::plan(&mut ready, options)?;
+        let mut uids = ExportUids::plan(&mut ready, &mut self.reports, options)?;
         let chunks = divide_sources(&ready);
         if chunks.is_empty() && matches!(options.output, OutputMode::Continue) {
             return Ok((Totals::default(), Vec::new()));

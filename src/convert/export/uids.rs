@@ -3,12 +3,14 @@
 use super::maildir_uids::{MaildirUids, UidEdit};
 use super::options::{ExportOptions, OutputMode};
 use super::ready_source::ReadySource;
-use crate::convert::{UidCounts, UidPolicy};
+use crate::convert::planned::Disposition;
+use crate::convert::{PlannedMessage, Report, UidCounts, UidPolicy, renumbered_finding};
 use crate::mailbox::fs::files;
 use crate::mailbox::maildir::KeywordTable;
 use crate::mailbox::maildir::keywords::{self, MAX_KEYWORDS};
+use crate::mailbox::message::uids::UidOrigin;
 use crate::mailbox::text::grouped_plural;
-use crate::mailbox::{Code, Error, Finding, Result};
+use crate::mailbox::{Code, Finding, Result};
 
 /// The UIDs of an export.
 #[derive(Debug, Default)]
@@ -22,18 +24,32 @@ impl ExportUids {
     /// Decides which source gives the mbox its UIDs.
     ///
     /// # Errors
-    /// [`Error::UidsNotKept`] if messages of another source have UIDs, and the options require them.
-    pub(super) fn plan(sources: &mut [ReadySource<'_>], options: &ExportOptions<'_>) -> Result<ExportUids> {
+    /// [`Error::UidsNotKept`](crate::mailbox::Error::UidsNotKept) if messages of another source have UIDs, and the
+    /// options require them.
+    pub(super) fn plan(
+        sources: &mut [ReadySource<'_>],
+        reports: &mut [Report],
+        options: &ExportOptions<'_>,
+    ) -> Result<ExportUids> {
         let mut uids = ExportUids::default();
-        if options.uids == UidPolicy::New || matches!(options.output, OutputMode::Files) {
+        if options.uids == UidPolicy::New {
             return Ok(uids);
         }
-        let appends = matches!(options.output, OutputMode::Append)
-            && files::symlink_metadata(options.destination).is_ok();
+        if matches!(options.output, OutputMode::Files) {
+            let messages = sources.iter().map(|source| count_messages(source, UidOrigin::Kept)).sum();
+            uids.lose(messages, "without the UIDs of the source: .eml files have none", options)?;
+            return Ok(uids);
+        }
+        let appends = match options.output {
+            OutputMode::Continue => true,
+            OutputMode::Append => files::symlink_metadata(options.destination).is_ok(),
+            _ => false,
+        };
         let (mut others, mut uidls) = (0, 0);
-        for (n, source) in sources.iter_mut().enumerate() {
+        for (n, (source, report)) in sources.iter_mut().zip(reports).enumerate() {
             let is_first = n == 0 && !appends && options.split.is_none();
-            let messages = count_messages(source);
+            let messages = count_messages(source, UidOrigin::Kept);
+            uids.counts.changed += count_messages(source, UidOrigin::Renumbered);
             match source {
                 ReadySource::Maildir(maildir) => {
                     uidls += maildir.uids.map_or(0, |uids| uids.uidls);
@@ -47,6 +63,10 @@ impl ExportUids {
                     };
                 }
                 ReadySource::Mbox { mbox, plan, base, .. } => {
+                    if let Some(loss) = renumbered_finding(plan, mbox) {
+                        options.uids.refuse(&loss, &report.path)?;
+                        report.findings.push(loss);
+                    }
                     // The first message may be the pseudo message, or not be selected. Its keywords go with its UIDs.
                     let is_lost = is_first && plan.first_written() != Some(0);
                     *base = plan.uids.as_ref().filter(|_| is_lost).map(|uids| {
@@ -61,7 +81,7 @@ impl ExportUids {
                 false => others += messages,
             }
         }
-        uids.counts.changed = others;
+        uids.counts.changed += others;
         let why = match () {
             () if options.split.is_some() => "the mailbox is split",
             () if appends => "the mbox has its own",
@@ -87,24 +107,25 @@ impl ExportUids {
             return Ok(());
         }
         let text = format!("{} {why}", grouped_plural(messages, "message"));
-        if options.uids == UidPolicy::Require {
-            return Err(Error::UidsNotKept { path: options.destination.to_owned(), reason: text });
-        }
-        self.findings.push(Finding::new(Code::UidsNotKept, text).in_file(options.destination));
+        let loss = Finding::new(Code::UidsNotKept, text).in_file(options.destination);
+        options.uids.refuse(&loss, options.destination)?;
+        self.findings.push(loss);
         Ok(())
     }
 }
 
-/// Counts the messages of a source that have UIDs.
-fn count_messages(source: &ReadySource<'_>) -> u64 {
+/// Counts the messages of a source that are written and have UIDs of this origin.
+fn count_messages(source: &ReadySource<'_>, origin: UidOrigin) -> u64 {
     match source {
-        ReadySource::Maildir(maildir) => {
+        ReadySource::Maildir(maildir) if origin == UidOrigin::Kept => {
             maildir.messages.iter().filter(|message| message.uid > 0).count() as u64
         }
         ReadySource::Mbox { plan, .. } if plan.uids.is_some() => {
-            plan.messages.iter().filter(|message| message.uid > 0).count() as u64
+            let is_written = |message: &&PlannedMessage| message.disposition == Disposition::Write;
+            let messages = plan.messages.iter().filter(is_written);
+            messages.filter(|message| message.uid_origin == origin).count() as u64
         }
-        ReadySource::Mbox { .. } => 0,
+        ReadySource::Mbox { .. } | ReadySource::Maildir(_) => 0,
     }
 }
 

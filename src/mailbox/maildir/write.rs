@@ -725,8 +725,8 @@ impl MaildirWriter {
 
     /// Publishes everything that was flushed, and returns when the names are on stable storage. An error leaves no
     /// partial message; `published` counts those that are visible anyway. The Maildir stays locked until this
-    /// writer is dropped. Returns false if another program has changed a list of UIDs: then the lists stay as they are.
-    pub(crate) fn commit(&mut self, published: &mut u64) -> Result<bool> {
+    /// writer is dropped. Returns the list of UIDs that another program has changed: then the lists stay as they are.
+    pub(crate) fn commit(&mut self, published: &mut u64) -> Result<Option<&'static str>> {
         let flush = self.fsync != Fsync::None;
         let group = self.together.clone().filter(|_| self.group().is_some());
         match &mut self.kind {
@@ -739,7 +739,7 @@ impl MaildirWriter {
                     None if flush => staged.parent.sync()?,
                     None => {}
                 }
-                Ok(true)
+                Ok(None)
             }
             Kind::InPlace { tmp, waiting, created, cancel, .. } => {
                 let waiting = ignore_poison(waiting.get_mut());
@@ -781,7 +781,7 @@ impl MaildirWriter {
                     created.root.sync()?;
                 }
                 count_anew(&created.root);
-                Ok(uid_lock.is_none_or(|lock| lock.has_lists))
+                Ok(uid_lock.and_then(|lock| lock.changed))
             }
         }
     }

@@ -32,23 +32,31 @@ pub(crate) fn parse_number(digits: &[u8]) -> Option<u32> {
     text.parse().ok()
 }
 
+/// The relation of a message's UID to the one that its source has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) enum UidOrigin {
+    /// The source has none: no server has seen the message yet.
+    #[default]
+    New,
+    /// It is the one of the source.
+    Kept,
+    /// The source has another, which no server would keep.
+    Renumbered,
+}
+
 /// The UIDs of messages in order. A UID that is rising and free is kept; any other becomes the next one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct UidSequence {
     previous: u32,
     last: u32,
 }
 
 impl UidSequence {
-    /// Begins the sequence of a mailbox in which UIDs up to `last` were given.
-    pub(crate) fn new(last: u32) -> UidSequence {
-        UidSequence { previous: 0, last }
-    }
-
-    /// Continues after the UIDs of a mailbox, where no UID below `next` is free.
-    pub(crate) fn from_next(next: u32) -> UidSequence {
-        let last = next.saturating_sub(1);
-        UidSequence { previous: last, last }
+    /// Begins with the messages of a source in which UIDs up to `last` were given, in a mailbox where no UID below
+    /// `next` is free.
+    pub(crate) fn new(next: u32, last: u32) -> UidSequence {
+        let previous = next.saturating_sub(1);
+        UidSequence { previous, last: last.max(previous) }
     }
 
     /// Returns the UID of the next message, which had `wanted` before; None if no UID is left.
@@ -92,7 +100,7 @@ mod tests {
     #[test]
     fn a_uid_that_is_rising_and_free_is_kept_and_any_other_is_the_next() {
         let number = |last, wanted: &[u32]| {
-            let mut sequence = UidSequence::new(last);
+            let mut sequence = UidSequence::new(1, last);
             let uids = wanted.iter().map(|&uid| sequence.take(Some(uid).filter(|&uid| uid > 0)));
             (uids.map(Option::unwrap).collect::<Vec<u32>>(), sequence.next())
         };
@@ -101,14 +109,18 @@ mod tests {
         assert_eq!(number(4711, &[1, 2, 4711]), (vec![1, 2, 4711], 4712));
         assert_eq!(number(3, &[1, 1, 4294967294]), (vec![1, 4, 5], 6));
         assert_eq!(number(20, &[]), (vec![], 21));
-        let mut full = UidSequence::new(MAX_UID);
+        let mut full = UidSequence::new(1, MAX_UID);
         assert_eq!((full.take(Some(MAX_UID)), full.take(None)), (Some(MAX_UID), None));
+        // In a mailbox where UIDs up to 9 were given.
+        let mut appended = UidSequence::new(10, 14);
+        let uids = [Some(12), Some(3), None, Some(9)].map(|wanted| appended.take(wanted).unwrap());
+        assert_eq!((uids, appended.next()), ([12, 15, 16, 17], 18));
     }
 
     proptest! {
         #[test]
         fn uids_rise_and_stay_below_the_next_one(last in 0..100u32, wanted: Vec<Option<u8>>) {
-            let mut sequence = UidSequence::new(last);
+            let mut sequence = UidSequence::new(1, last);
             let mut previous = 0;
             for uid in wanted {
                 let uid = sequence.take(uid.map(u32::from)).unwrap();

@@ -45,8 +45,8 @@ pub(crate) struct UidListLock<'a> {
     refreshed: Instant,
     write: UidListWrite<'a>,
     undo: Vec<&'a UidListChange>,
-    /// The lists have the messages of the run.
-    pub(crate) has_lists: bool,
+    /// The list that another program has changed; then no list has the messages of the run.
+    pub(crate) changed: Option<&'static str>,
 }
 
 #[derive(Clone, Copy)]
@@ -86,17 +86,18 @@ impl PendingUidLists {
         let open =
             || root.as_fd().try_clone_to_owned().map(File::from).map_err(Error::io("open", root.path()));
         let (lock, _) = lock::acquire_with(&path, open, LockMode::Write, &self.locks, cancel)?;
-        let mut has_lists = true;
+        let mut changed = None;
         for UidListChange { name, before, .. } in &self.changes {
             if read(root, name)? != *before {
                 if self.is_required {
-                    return Err(changed_meanwhile(path));
+                    return Err(changed_meanwhile(root.path().join(name)));
                 }
-                has_lists = false;
+                changed = Some(*name);
             }
         }
-        let mut locked = UidListLock { lock, refreshed: Instant::now(), write, undo: Vec::new(), has_lists };
-        let is_new = |change: &&UidListChange| has_lists && change.before.as_ref() != Some(&change.after);
+        let mut locked = UidListLock { lock, refreshed: Instant::now(), write, undo: Vec::new(), changed };
+        let is_new =
+            |change: &&UidListChange| changed.is_none() && change.before.as_ref() != Some(&change.after);
         for change in self.changes.iter().filter(is_new) {
             locked.write.replace(change.name, &change.after)?;
             locked.undo.push(change);
