@@ -635,6 +635,41 @@ fn an_mbox_that_exists_keeps_its_own_uids() {
     assert_eq!((text.matches("X-UID").count(), text.matches("X-IMAPbase").count()), (1, 1));
 }
 
+/// A server would take a later X-UID for one of the mbox.
+#[test]
+fn an_mbox_has_the_uids_of_its_first_source_only() {
+    let setup = Setup::new();
+    let first = setup.file("first", mbox("1104746400 0000000009", &["2", "4"]));
+    let second = mbox("1104746400 0000000009", &["7", ""]).replace("Subject: ", "Subject: 1");
+    let second = setup.file("second", second);
+    let (together, appended) = (setup.path("together"), setup.path("appended"));
+    let convert = |arguments: &[&Path]| {
+        run(mailferry([Path::new("convert"), Path::new("--json")].iter().chain(arguments))).exits(0)
+    };
+    let prefixed = |path: &Path| format!("mbox:{}", path.display());
+    convert(&[&first, prefixed(&appended).as_ref()]);
+    for run in [
+        convert(&[&first, &second, prefixed(&together).as_ref()]),
+        convert(&["--append".as_ref(), &second, prefixed(&appended).as_ref()]),
+    ] {
+        assert_eq!((count(&run.summary(), "uids_changed"), losses(&run).len()), (1, 1));
+    }
+    for path in [together, appended] {
+        let text = fs::read_to_string(path).unwrap();
+        let fields = text.lines().filter(|line| line.starts_with("X-") || line.starts_with("Subject"));
+        let expected = [
+            "X-IMAPbase: 1104746400 0000000009",
+            "X-UID: 2",
+            "Subject: 0",
+            "X-UID: 4",
+            "Subject: 1",
+            "Subject: 10",
+            "Subject: 11",
+        ];
+        assert_eq!(fields.collect::<Vec<_>>(), expected);
+    }
+}
+
 #[test]
 fn a_dry_run_says_what_happens_to_the_uids_and_writes_nothing() {
     let setup = Setup::new();

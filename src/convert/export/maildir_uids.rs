@@ -34,13 +34,13 @@ impl MaildirUids {
 }
 
 impl UidEdit {
-    /// Returns the fields of message `n`.
-    pub(super) fn fields(&self, n: usize, uid: u32) -> UidFields<'_> {
+    /// Returns the fields of a message.
+    pub(super) fn fields(&self, is_first: bool, uid: u32) -> UidFields<'_> {
         match self {
             UidEdit::Keep => UidFields::Keep,
             UidEdit::Remove => UidFields::Set { base: None, uid: None },
             UidEdit::Set(base) => UidFields::Set {
-                base: Some(&**base).filter(|_| n == 0),
+                base: Some(&**base).filter(|_| is_first),
                 uid: Some(uid).filter(|&uid| uid > 0),
             },
         }

@@ -24,6 +24,7 @@ use crate::mailbox::mbox::{Mbox, Variant};
 use crate::mailbox::message::DateRules;
 use crate::mailbox::{Context, Error, Phase, Result};
 use maildir::SourceMaildir;
+use maildir_uids::UidEdit;
 use output::{MESSAGES_AT_ONCE, Output, SourceChunk, Work};
 use ready_source::ReadySource;
 use tally::Tally;
@@ -173,7 +174,7 @@ impl<'a> Export<'a> {
                 let planned = mbox.and_then(|mbox| Ok((self.plan(input, &mbox)?, mbox)));
                 let planned = planned.map(|(mut plan, mbox)| {
                     report.findings.append(&mut plan.findings);
-                    ReadySource::Mbox { input, mbox, plan, base: None }
+                    ReadySource::Mbox { input, mbox, plan, uid_edit: UidEdit::Keep }
                 });
                 self.reports.push(report);
                 planned

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::maildir::{self, SourceMaildir};
+use super::maildir_uids::UidEdit;
 use super::tally::Tally;
 use crate::convert::planned::Disposition;
 use crate::convert::{Input, Plan, PlannedMessage, Totals, YearSplit};
@@ -13,13 +14,7 @@ use crate::mailbox::message::Origin;
 
 /// A source that is ready to be written.
 pub(super) enum ReadySource<'a> {
-    Mbox {
-        input: &'a Input,
-        mbox: Mbox<'a>,
-        plan: Plan,
-        /// X-IMAPbase, if the message that has it is not written.
-        base: Option<String>,
-    },
+    Mbox { input: &'a Input, mbox: Mbox<'a>, plan: Plan, uid_edit: UidEdit },
     Maildir(SourceMaildir<'a>),
 }
 

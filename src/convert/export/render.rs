@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 
 use super::maildir::{SourceMaildir, SourceMessage};
+use super::maildir_uids::UidEdit;
 use super::ready_source::ReadySource;
 use super::tally::Tally;
 use crate::convert::planned::Disposition;
@@ -65,28 +66,21 @@ impl Renderer {
             ReadySource::Maildir(maildir) => {
                 let mut file = std::mem::take(&mut self.file);
                 for (n, message) in messages.clone().zip(&maildir.messages[messages]) {
-                    let uids = maildir.uid_edit.fields(n, message.uid);
+                    let uids = maildir.uid_edit.fields(n == 0, message.uid);
                     self.render_file(maildir, SourceMessageEdit { message, uids }, &mut file, relieve)?;
                     self.relieve(relieve)?;
                 }
                 self.file = file;
             }
-            ReadySource::Mbox { input, mbox, plan, base } => {
-                let first = base.as_ref().and_then(|_| plan.first_written());
+            ReadySource::Mbox { input, mbox, plan, uid_edit } => {
+                let first = matches!(uid_edit, UidEdit::Set(_)).then(|| plan.first_written()).flatten();
                 let planned = messages.clone().zip(&plan.messages[messages.clone()]);
                 let planned = planned.zip(&mbox.messages()[messages]);
                 let is_written = |((_, planned), _): &((usize, &PlannedMessage), &Extent)| {
                     planned.disposition == Disposition::Write
                 };
                 for ((n, planned), extent) in planned.filter(is_written) {
-                    let uids = match base {
-                        None => UidFields::Keep,
-                        Some(base) => UidFields::Set {
-                            base: Some(&**base).filter(|_| first == Some(n)),
-                            uid: Some(planned.uid),
-                        },
-                    };
-                    self.tally.has_base |= base.is_some();
+                    let uids = uid_edit.fields(first == Some(n), planned.uid);
                     self.render_extent(mbox, extent, PlannedEdit { epoch: planned.epoch, uids }, relieve)?
                         .map_err(|Unrepresentable| Error::unrepresentable(input.source.path()))?;
                     self.relieve(relieve)?;
@@ -138,7 +132,6 @@ impl Renderer {
         let changes = changes.map_err(|Unrepresentable| Error::unrepresentable(&path))?;
         bytes.check_complete(&path)?;
         self.tally.add(bytes.len(), changes, None, &name);
-        self.tally.has_base |= matches!(uids, UidFields::Set { base: Some(_), .. });
         self.tally.mail.add_message(status.flags, Some(epoch));
         if !unnamed.is_empty() {
             let letters = unnamed.into_iter().fold(KeywordSet::default(), KeywordSet::with);
@@ -194,6 +187,7 @@ impl Renderer {
         written: MboxMessage<'_>,
         relieve: Relieve<'_>,
     ) -> Result<Result<Changes, Unrepresentable>> {
+        self.tally.has_base |= matches!(written.uids, UidFields::Set { base: Some(_), .. });
         if let Some(message) = rendered.whole().filter(|message| message.len() <= LARGE) {
             let written = MboxMessage { message: &message, ..written };
             return Ok(write::write(self.variant, &written, &mut self.out));

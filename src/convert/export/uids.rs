@@ -4,7 +4,7 @@ use super::maildir_uids::{MaildirUids, UidEdit};
 use super::options::{ExportOptions, OutputMode};
 use super::ready_source::ReadySource;
 use crate::convert::planned::Disposition;
-use crate::convert::{PlannedMessage, Report, UidCounts, UidPolicy, renumbered_finding};
+use crate::convert::{PlannedMessage, Report, SourceUids, UidCounts, UidPolicy, renumbered_finding};
 use crate::mailbox::fs::files;
 use crate::mailbox::maildir::KeywordTable;
 use crate::mailbox::maildir::keywords::{self, MAX_KEYWORDS};
@@ -62,18 +62,23 @@ impl ExportUids {
                         _ => UidEdit::Remove,
                     };
                 }
-                ReadySource::Mbox { mbox, plan, base, .. } => {
+                ReadySource::Mbox { mbox, plan, uid_edit, .. } => {
                     if let Some(loss) = renumbered_finding(plan, mbox) {
                         options.uids.refuse(&loss, &report.path)?;
                         report.findings.push(loss);
                     }
                     // The first message may be the pseudo message, or not be selected. Its keywords go with its UIDs.
-                    let is_lost = is_first && plan.first_written() != Some(0);
-                    *base = plan.uids.as_ref().filter(|_| is_lost).map(|uids| {
-                        let words = mbox.uid_base_words();
-                        format!("{} {:010}{words}", uids.validity, uids.next.saturating_sub(1))
-                    });
-                    uids.has_base |= base.is_some() && messages > 0;
+                    let has_lost_base = is_first && plan.first_written() != Some(0);
+                    *uid_edit = match plan.uids.as_ref().filter(|_| has_lost_base) {
+                        Some(SourceUids { validity, next, .. }) => {
+                            uids.has_base = messages > 0;
+                            let words = mbox.uid_base_words();
+                            UidEdit::Set(format!("{validity} {:010}{words}", next.saturating_sub(1)))
+                        }
+                        None if n == 0 && !appends => UidEdit::Keep,
+                        // Servers would take them for UIDs of the mbox, which may be those of expunged messages.
+                        None => UidEdit::Remove,
+                    };
                 }
             }
             match is_first {
