@@ -17,7 +17,7 @@
 // The command line uses more of the core than the facade does.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 
-#[cfg(any(feature = "cli", test))]
+#[cfg(any(feature = "cli", test, fuzzing))]
 mod accounts;
 #[cfg(feature = "cli")]
 #[doc(hidden)]

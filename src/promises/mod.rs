@@ -1,6 +1,7 @@
 //! Properties that hold for any bytes. Property tests and the fuzz targets call them; no other build contains them.
 //! Each function panics where its property does not hold.
 
+mod accounts;
 mod archive;
 mod delivery;
 mod lmtp;
@@ -9,6 +10,7 @@ mod message;
 mod transport;
 mod uids;
 
+pub use accounts::*;
 pub use archive::*;
 pub use delivery::*;
 pub use lmtp::*;
