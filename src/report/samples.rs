@@ -75,7 +75,7 @@ pub(super) fn run(text: &str) -> RunReport {
             folder("Entwürfe", 1031, 0),
         ],
         years: years.chain([YearRow { year: None, messages: 17, bytes: 90_112 }]).collect(),
-        date_origins: [("From_ line", 38_000), ("Received field", 3000), ("Date field", 220), ("none", 11)]
+        date_origins: [("from", 38_000), ("received", 3000), ("date", 220), ("none", 11)]
             .map(|(name, messages)| CountRow { name: name.to_owned(), messages })
             .to_vec(),
         boundaries: vec![

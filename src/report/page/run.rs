@@ -345,7 +345,7 @@ fn date_origins(rows: &[CountRow]) -> Markup {
     let body = html! {
         @for row in shown.shown {
             tr {
-                th scope="row" { (Shown(&row.name)) }
+                th scope="row" { (date_origin(&row.name)) }
                 (number(row.messages))
                 td.number { (share(row.messages, sum)) }
             }
@@ -356,6 +356,20 @@ fn date_origins(rows: &[CountRow]) -> Markup {
         (table(Table { caption: "Origins of the dates of receipt", headers: &headers, rows: body, foot: Some(foot) }))
         (left_out(shown.left_out, ALL_ROWS))
     }
+}
+
+/// Shows the origin of a date in words.
+fn date_origin(name: &str) -> Markup {
+    let words = match name {
+        "from" => "From_ line",
+        "received" => "Received field",
+        "date" => "Date field",
+        "mtime" => "Time of the file",
+        "name" => "Name of the file",
+        "none" => "No date found",
+        other => return html! { (Shown(other)) },
+    };
+    html! { (words) }
 }
 
 fn sizes(sizes: &[SizeRow], largest: &[LargeMessage]) -> Markup {
