@@ -30,6 +30,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             [CompletionResult]::new('deliver', 'deliver', [CompletionResultType]::ParameterValue, 'Deliver the message on standard input into a Maildir or mbox, safely')
             [CompletionResult]::new('inject', 'inject', [CompletionResultType]::ParameterValue, 'Complete the message on standard input and send it')
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what is in a mailbox, and why each message begins where it does')
+            [CompletionResult]::new('report', 'report', [CompletionResultType]::ParameterValue, 'Add up the results of many accounts')
             [CompletionResult]::new('man', 'man', [CompletionResultType]::ParameterValue, 'Write the manual pages into a directory, or print mailferry(1)')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print the completions for a shell')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
@@ -238,6 +239,24 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             break
         }
+        'mailferry;report' {
+            [CompletionResult]::new('--accounts', '--accounts', [CompletionResultType]::ParameterName, 'List of all accounts, as for convert')
+            [CompletionResult]::new('--html', '--html', [CompletionResultType]::ParameterName, 'Also write the report into FILE.html')
+            [CompletionResult]::new('-j', '-j', [CompletionResultType]::ParameterName, 'Number of worker threads [default: all cores]')
+            [CompletionResult]::new('--jobs', '--jobs', [CompletionResultType]::ParameterName, 'Number of worker threads [default: all cores]')
+            [CompletionResult]::new('--redact', '--redact', [CompletionResultType]::ParameterName, 'Leave out the names of users and hosts, and the errors')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Report in JSON Lines: accounts that are not done, then one summary')
+            [CompletionResult]::new('--csv', '--csv', [CompletionResultType]::ParameterName, 'Print a row for each account, as CSV')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print only the accounts that are not done')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print only the accounts that are not done')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'On a terminal, list all accounts that are not done')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'On a terminal, list all accounts that are not done')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
         'mailferry;man' {
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
@@ -258,6 +277,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             [CompletionResult]::new('deliver', 'deliver', [CompletionResultType]::ParameterValue, 'Deliver the message on standard input into a Maildir or mbox, safely')
             [CompletionResult]::new('inject', 'inject', [CompletionResultType]::ParameterValue, 'Complete the message on standard input and send it')
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what is in a mailbox, and why each message begins where it does')
+            [CompletionResult]::new('report', 'report', [CompletionResultType]::ParameterValue, 'Add up the results of many accounts')
             [CompletionResult]::new('man', 'man', [CompletionResultType]::ParameterValue, 'Write the manual pages into a directory, or print mailferry(1)')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print the completions for a shell')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
@@ -276,6 +296,9 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             break
         }
         'mailferry;help;inspect' {
+            break
+        }
+        'mailferry;help;report' {
             break
         }
         'mailferry;help;man' {

@@ -37,6 +37,9 @@ _mailferry() {
             mailferry,man)
                 cmd="mailferry__subcmd__man"
                 ;;
+            mailferry,report)
+                cmd="mailferry__subcmd__report"
+                ;;
             mailferry,verify)
                 cmd="mailferry__subcmd__verify"
                 ;;
@@ -61,6 +64,9 @@ _mailferry() {
             mailferry__subcmd__help,man)
                 cmd="mailferry__subcmd__help__subcmd__man"
                 ;;
+            mailferry__subcmd__help,report)
+                cmd="mailferry__subcmd__help__subcmd__report"
+                ;;
             mailferry__subcmd__help,verify)
                 cmd="mailferry__subcmd__help__subcmd__verify"
                 ;;
@@ -71,7 +77,7 @@ _mailferry() {
 
     case "${cmd}" in
         mailferry)
-            opts="-h -V --help --version convert verify deliver inject inspect man completions help"
+            opts="-h -V --help --version convert verify deliver inject inspect report man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -375,7 +381,7 @@ _mailferry() {
             return 0
             ;;
         mailferry__subcmd__help)
-            opts="convert verify deliver inject inspect man completions help"
+            opts="convert verify deliver inject inspect report man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -473,6 +479,20 @@ _mailferry() {
             return 0
             ;;
         mailferry__subcmd__help__subcmd__man)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mailferry__subcmd__help__subcmd__report)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -619,6 +639,36 @@ _mailferry() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mailferry__subcmd__report)
+            opts="-q -v -j -h -V --accounts --html --redact --json --csv --quiet --verbose --jobs --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --accounts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --html)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --jobs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -j)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

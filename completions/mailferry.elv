@@ -27,6 +27,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand deliver 'Deliver the message on standard input into a Maildir or mbox, safely'
             cand inject 'Complete the message on standard input and send it'
             cand inspect 'Show what is in a mailbox, and why each message begins where it does'
+            cand report 'Add up the results of many accounts'
             cand man 'Write the manual pages into a directory, or print mailferry(1)'
             cand completions 'Print the completions for a shell'
             cand help 'Print this message or the help of the given subcommand(s)'
@@ -229,6 +230,23 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand -V 'Print version'
             cand --version 'Print version'
         }
+        &'mailferry;report'= {
+            cand --accounts 'List of all accounts, as for convert'
+            cand --html 'Also write the report into FILE.html'
+            cand -j 'Number of worker threads [default: all cores]'
+            cand --jobs 'Number of worker threads [default: all cores]'
+            cand --redact 'Leave out the names of users and hosts, and the errors'
+            cand --json 'Report in JSON Lines: accounts that are not done, then one summary'
+            cand --csv 'Print a row for each account, as CSV'
+            cand -q 'Print only the accounts that are not done'
+            cand --quiet 'Print only the accounts that are not done'
+            cand -v 'On a terminal, list all accounts that are not done'
+            cand --verbose 'On a terminal, list all accounts that are not done'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
         &'mailferry;man'= {
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
@@ -247,6 +265,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand deliver 'Deliver the message on standard input into a Maildir or mbox, safely'
             cand inject 'Complete the message on standard input and send it'
             cand inspect 'Show what is in a mailbox, and why each message begins where it does'
+            cand report 'Add up the results of many accounts'
             cand man 'Write the manual pages into a directory, or print mailferry(1)'
             cand completions 'Print the completions for a shell'
             cand help 'Print this message or the help of the given subcommand(s)'
@@ -260,6 +279,8 @@ set edit:completion:arg-completer[mailferry] = {|@words|
         &'mailferry;help;inject'= {
         }
         &'mailferry;help;inspect'= {
+        }
+        &'mailferry;help;report'= {
         }
         &'mailferry;help;man'= {
         }

@@ -232,7 +232,11 @@ fn a_page_has_every_key_of_the_report() {
     std::fs::write(scratch.path().join(".qmail"), "./Maildir/\n").unwrap();
     let route =
         ["deliver", "--json", "-n", "--dot-qmail", "--home", ".", "--user", "b", "-r", "b@example.org"];
-    let runs: [(&str, &[&[&str]]); 5] = [
+    std::fs::write(scratch.path().join("list"), format!("joe\t{broken}\tJoe\neve\t{inbox}\n")).unwrap();
+    let mut convert_accounts = Command::new(env!("CARGO_BIN_EXE_mailferry"));
+    convert_accounts.args(["convert", "-q", "--accounts", "list", "--results", "results", "Eve"]);
+    convert_accounts.current_dir(scratch.path()).output().unwrap();
+    let runs: [(&str, &[&[&str]]); 6] = [
         (
             "convert",
             &[
@@ -258,6 +262,7 @@ fn a_page_has_every_key_of_the_report() {
         ),
         ("deliver", &[&["deliver", "--json", "Maildir/"], &route]),
         ("inject", &[&["inject", "--json", "--via", "maildir:Maildir"]]),
+        ("report", &[&["report", "--json", "results"]]),
     ];
     for (command, runs) in runs {
         let mut keys = BTreeSet::new();

@@ -61,8 +61,11 @@ impl AccountResult {
     /// # Errors
     /// What is wrong, as a phrase.
     pub(crate) fn parse(text: &[u8]) -> Result<AccountResult, String> {
-        let result: AccountResult =
-            serde_json::from_slice(text).map_err(|e| format!("it is no result of an account: {e}"))?;
+        let describe = |error: serde_json::Error| match error.is_eof() {
+            true => "it is cut off".to_owned(),
+            false => format!("it is no result of an account: {error}"),
+        };
+        let result: AccountResult = serde_json::from_slice(text).map_err(describe)?;
         match &*result.kind {
             "account" => Ok(result),
             kind => Err(format!("it is of the type {kind}, and no result of an account")),

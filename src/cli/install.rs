@@ -53,13 +53,14 @@ macro_rules! pages {
 }
 
 /// The overview comes first.
-const PAGES: [ManualPage; 10] = pages! {
+const PAGES: [ManualPage; 11] = pages! {
     "mailferry" '1',
     "mailferry-convert" '1',
     "mailferry-verify" '1',
     "mailferry-deliver" '1',
     "mailferry-inject" '1',
     "mailferry-inspect" '1',
+    "mailferry-report" '1',
     "mailferry-mbox" '5',
     "mailferry-maildir" '5',
     "mailferry-manifest" '5',

@@ -3,6 +3,7 @@
 //! Only this module uses the terminal, the environment, the clock and signals.
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
+mod account_list;
 mod args;
 mod clock;
 mod compare;
@@ -22,6 +23,7 @@ mod open;
 mod qmail_inject;
 mod qmail_local;
 mod relay;
+mod report;
 mod sandbox;
 mod signals;
 mod ui;
@@ -55,6 +57,7 @@ Examples:
   mailferry deliver ~/Maildir/ < message
   mailferry inject ann@example.org < message
   mailferry inspect inbox.mbox
+  mailferry report --accounts accounts.tsv results
 
 The manual: mailferry man ~/.local/share/man, then man mailferry";
 
@@ -65,6 +68,7 @@ enum Command {
     Deliver(deliver::DeliverArgs),
     Inject(inject::InjectArgs),
     Inspect(inspect::InspectArgs),
+    Report(report::ReportArgs),
     Man(install::ManArgs),
     Completions(install::CompletionsArgs),
 }
@@ -153,6 +157,7 @@ fn run() -> Exit {
         Command::Deliver(args) => deliver::run(args),
         Command::Inject(args) => inject::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Report(args) => report::run(&args),
         Command::Man(args) => install::write_manual(&args),
         Command::Completions(args) => install::print_completions(&args, Cli::command()),
     }

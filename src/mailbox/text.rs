@@ -80,6 +80,28 @@ pub(crate) fn human_size(bytes: u64) -> String {
     }
 }
 
+/// Formats a time that has passed.
+pub(crate) fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0 if seconds < 0.05 => "less than 0.1 s".to_owned(),
+        0..10 => format!("{seconds:.1} s"),
+        10..120 => format!("{whole} s"),
+        120..7200 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+/// Formats a time to come, roughly.
+pub(crate) fn rough_duration(seconds: f64) -> String {
+    match seconds.ceil() as u64 {
+        0..=1 => "about a second".to_owned(),
+        whole @ 2..=90 => format!("about {whole} s"),
+        whole @ 91..=5400 => format!("about {} min", whole.div_ceil(60)),
+        whole => format!("about {} h", whole.div_ceil(3600)),
+    }
+}
+
 /// Returns the verb of `1 of 3 messages is` or `2 of 3 messages are`.
 pub(crate) fn is_or_are(count: u64, of: u64) -> &'static str {
     if count == 1 || of == 1 { "is" } else { "are" }
@@ -129,6 +151,18 @@ mod tests {
         assert_eq!(
             sizes.map(human_size),
             ["7 bytes", "999 bytes", "1.0 kB", "9.9 kB", "10 kB", "999 kB", "1.0 MB", "200 MB", "4.5 GB"]
+        );
+    }
+
+    #[test]
+    fn times_are_rounded_to_what_matters() {
+        assert_eq!(
+            [0.04, 9.4, 59.6, 191.0, 7300.0].map(duration),
+            ["less than 0.1 s", "9.4 s", "60 s", "3 min 11 s", "2 h 1 min"]
+        );
+        assert_eq!(
+            [0.2, 3.1, 91.0, 9000.0].map(rough_duration),
+            ["about a second", "about 4 s", "about 2 min", "about 3 h"]
         );
     }
 

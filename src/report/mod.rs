@@ -6,9 +6,13 @@
 
 #[cfg(feature = "cli")]
 mod page;
+pub(crate) mod record;
 mod redact;
+pub(crate) mod results;
 #[cfg(test)]
 mod samples;
+pub(crate) mod sizes;
+pub(crate) mod totals;
 
 use serde::Serialize;
 
@@ -70,7 +74,7 @@ pub(crate) struct SourceRow {
     pub(crate) blake3: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct ByteRow {
     pub(crate) source: u64,
     pub(crate) messages: u64,
@@ -193,6 +197,8 @@ pub(crate) struct AccountsReport {
     pub(crate) missing: u64,
     /// Result files that cannot be read.
     pub(crate) unreadable: u64,
+    /// Results of accounts that are not in the list. They count nowhere else.
+    pub(crate) not_listed: u64,
     /// Of all accounts with a summary.
     pub(crate) messages_found: u64,
     /// Found by the last run, as already there or written now.
@@ -206,13 +212,17 @@ pub(crate) struct AccountsReport {
     /// RFC 3339: of the first account that started, and of the last that ended.
     pub(crate) start: Option<String>,
     pub(crate) end: Option<String>,
-    /// Seconds between them, and the sum over all accounts.
+    /// Seconds in which at least one account was in progress: a day between two runs does not count.
     pub(crate) seconds: f64,
+    /// The sum over all accounts.
     pub(crate) account_seconds: f64,
     /// Source bytes per second of `seconds`.
     pub(crate) bytes_per_second: Option<f64>,
-    /// Bytes of the sources of missing accounts, and the seconds that they will take.
+    /// Bytes of the sources of missing accounts, as far as they are known.
     pub(crate) bytes_left: Option<u64>,
+    /// Missing accounts with a source of unknown size.
+    pub(crate) sizes_unknown: u64,
+    /// Seconds that the missing accounts will take. One of unknown size is taken for an average one.
     pub(crate) seconds_left: Option<f64>,
     pub(crate) hosts: Vec<HostRow>,
     /// Accounts that are not done, missing ones included, by name.
@@ -222,6 +232,8 @@ pub(crate) struct AccountsReport {
     /// Findings by code, errors first. They have no examples.
     pub(crate) findings: Vec<FindingRow>,
     pub(crate) exit: u8,
+    /// A sentence.
+    pub(crate) verdict: String,
     /// Names of users and hosts, and reasons, are left out.
     pub(crate) redacted: bool,
 }
@@ -231,6 +243,7 @@ pub(crate) struct HostRow {
     pub(crate) host: String,
     pub(crate) accounts: u64,
     pub(crate) bytes: u64,
+    /// Seconds in which it had at least one account in progress.
     pub(crate) seconds: f64,
 }
 

@@ -56,6 +56,7 @@ mod power;
 mod proof;
 mod race;
 mod random_kills;
+mod report;
 mod sandbox;
 mod screen;
 mod selection;

@@ -2,9 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::summary::duration;
 use crate::accounts::result::{AccountResult, Outcome};
-use crate::mailbox::text::{grouped, grouped_plural};
+use crate::mailbox::text::{duration, grouped, grouped_plural};
 
 /// The keys of a conversion's summary that are added up.
 const SUMS: [&str; 17] = [

@@ -1,7 +1,6 @@
 //! `convert --accounts`: a list of accounts, each converted by a process of its own.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Mutex;
@@ -23,7 +22,7 @@ use crate::accounts::shard::Shard;
 use crate::accounts::template::{Account, Templates};
 use crate::cli::args::When;
 use crate::cli::ui::{Exit, Reporter, print_error, report_waits};
-use crate::cli::{identity, signals};
+use crate::cli::{account_list, signals};
 use crate::mailbox::fs::identity::{By, account};
 use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::text::{grouped_plural, shell_quote};
@@ -79,7 +78,7 @@ impl<'a> Run<'a> {
         let Some(file) = &args.accounts.accounts else { unreachable!("the caller looked") };
         let templates = Templates::new(args.mailboxes.clone())?;
         let check = |account: &ListedAccount| templates.check(account);
-        let list = AccountList::new(read_list(file)?, &shell_quote(file), check)?;
+        let list = AccountList::new(account_list::read(file)?, &shell_quote(file), check)?;
         let is_root = rustix::process::geteuid().is_root();
         let results = args.accounts.results.as_ref().filter(|_| !args.dry_run);
         let results = results.map(|path| ResultDir::open(path, is_root)).transpose()?;
@@ -422,15 +421,6 @@ fn how(result: &AccountResult) -> String {
         (_, _, Some(signal)) => format!("ended by signal {signal}"),
         _ => "failed".to_owned(),
     }
-}
-
-fn read_list(file: &Path) -> Result<Vec<u8>> {
-    if file.as_os_str() != "-" {
-        return identity::read_option_file(file);
-    }
-    let mut text = Vec::new();
-    std::io::stdin().read_to_end(&mut text).map_err(Error::io("read", file))?;
-    Ok(text)
 }
 
 fn home_of(user: &OsStr) -> Result<Vec<u8>, String> {

@@ -11,7 +11,7 @@ use super::ConvertArgs;
 use crate::convert::{DateRange, MailStats, Totals, UidCounts, UidFormat};
 use crate::mailbox::display_path;
 use crate::mailbox::mbox::Variant;
-use crate::mailbox::text::{grouped, grouped_plural, human_size, shell_quote};
+use crate::mailbox::text::{duration, grouped, grouped_plural, human_size, rough_duration, shell_quote};
 
 /// What a conversion wrote, or in a dry run would write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,7 +173,7 @@ impl Summary<'_> {
         }
         let free = self.free.map(|free| format!(" ({} are free)", human_size(free))).unwrap_or_default();
         let needed = human_size(self.totals.bytes_needed);
-        let time = estimated(self.estimate());
+        let time = rough_duration(self.estimate());
         format!("{destination} would be {kind}; that needs {needed}{free} and {time}.")
     }
 
@@ -270,28 +270,6 @@ fn day(epoch: i64) -> String {
     time.map_or_else(|_| epoch.to_string(), |time| time.strftime("%Y-%m-%d").to_string())
 }
 
-/// Formats a time that has passed.
-pub(super) fn duration(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match whole {
-        0 if seconds < 0.05 => "less than 0.1 s".to_owned(),
-        0..10 => format!("{seconds:.1} s"),
-        10..120 => format!("{whole} s"),
-        120..7200 => format!("{} min {} s", whole / 60, whole % 60),
-        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
-    }
-}
-
-/// Formats a time to come, roughly.
-fn estimated(seconds: f64) -> String {
-    match seconds.ceil() as u64 {
-        0..=1 => "about a second".to_owned(),
-        whole @ 2..=90 => format!("about {whole} s"),
-        whole @ 91..=5400 => format!("about {} min", whole.div_ceil(60)),
-        whole => format!("about {} h", whole.div_ceil(3600)),
-    }
-}
-
 /// Returns a command line without the words of which `is_left_out` leaves nothing.
 fn command_line(
     words: impl Iterator<Item = OsString>,
@@ -346,17 +324,5 @@ mod tests {
             let words = ["/usr/bin/mailferry"].iter().chain(words).map(OsString::from);
             assert_eq!(command_line(words, is_dry_run), expected);
         }
-    }
-
-    #[test]
-    fn times_are_rounded_to_what_matters() {
-        assert_eq!(
-            [0.04, 9.4, 59.6, 191.0, 7300.0].map(duration),
-            ["less than 0.1 s", "9.4 s", "60 s", "3 min 11 s", "2 h 1 min"]
-        );
-        assert_eq!(
-            [0.2, 3.1, 91.0, 9000.0].map(estimated),
-            ["about a second", "about 4 s", "about 2 min", "about 3 h"]
-        );
     }
 }

@@ -99,6 +99,10 @@ impl Reporter {
         self.json
     }
 
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     pub(crate) fn is_verbose(&self) -> bool {
         self.verbose
     }
