@@ -70,6 +70,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             [CompletionResult]::new('--lock-timeout', '--lock-timeout', [CompletionResultType]::ParameterName, 'Time limit for locks, in seconds')
             [CompletionResult]::new('--spool-dir', '--spool-dir', [CompletionResultType]::ParameterName, 'Directory to unpack compressed sources in [default: $TMPDIR, or /tmp]')
             [CompletionResult]::new('--spool-limit', '--spool-limit', [CompletionResultType]::ParameterName, 'Limit on the bytes unpacked there [default: free space less 64 MiB]')
+            [CompletionResult]::new('--report', '--report', [CompletionResultType]::ParameterName, 'Write a report to keep into FILE.html, .json, .csv or .txt')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour the report')
             [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'Show progress on standard error')
             [CompletionResult]::new('-j', '-j', [CompletionResultType]::ParameterName, 'Number of worker threads [default: all cores]')

@@ -66,6 +66,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand --lock-timeout 'Time limit for locks, in seconds'
             cand --spool-dir 'Directory to unpack compressed sources in [default: $TMPDIR, or /tmp]'
             cand --spool-limit 'Limit on the bytes unpacked there [default: free space less 64 MiB]'
+            cand --report 'Write a report to keep into FILE.html, .json, .csv or .txt'
             cand --color 'Colour the report'
             cand --progress 'Show progress on standard error'
             cand -j 'Number of worker threads [default: all cores]'

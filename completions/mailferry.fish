@@ -89,6 +89,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l lock -d 
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l lock-timeout -d 'Time limit for locks, in seconds' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l spool-dir -d 'Directory to unpack compressed sources in [default: $TMPDIR, or /tmp]' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l spool-limit -d 'Limit on the bytes unpacked there [default: free space less 64 MiB]' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l report -d 'Write a report to keep into FILE.html, .json, .csv or .txt' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l color -d 'Colour the report' -r -f -a "auto\t'If there is a terminal'
 always\t'Always'
 never\t'Never'"

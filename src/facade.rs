@@ -197,6 +197,7 @@ impl Maildir {
             now: since_epoch(now).as_secs() as i64,
             host: "",
             locks: &LockOptions::none(),
+            collect_details: false,
         };
         Ok(verify::verify_maildir(self.0.path(), &options, &context)?.findings)
     }

@@ -239,6 +239,15 @@ pub(crate) fn read_option_file(path: &Path) -> Result<Vec<u8>> {
     }
 }
 
+/// Starts the thread that writes a file which an option names. It has the rights of the actor of that path, whatever
+/// identity the command takes later.
+pub(crate) fn start_writer(path: &Path) -> Result<IdentityThread> {
+    match rustix::process::geteuid().is_root() {
+        true => IdentityThreads::default().get(actor::resolve(path)?.actor, path),
+        false => IdentityThread::start(None).map_err(Error::io("start a thread that writes", path)),
+    }
+}
+
 /// Privilege with which mail is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Privilege {

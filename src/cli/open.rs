@@ -199,7 +199,7 @@ pub(super) fn context<'a>(
     host: &'a str,
     locks: &'a LockOptions,
 ) -> Context<'a> {
-    Context { cancel, events, now: clock::seconds_since_epoch(), host, locks }
+    Context { cancel, events, now: clock::seconds_since_epoch(), host, locks, collect_details: false }
 }
 
 /// Returns the context of a delivery, which shows no progress.

@@ -14,7 +14,7 @@ use super::{
     Abort, Commit, Dedupe, Destination, Fingerprint, FolderCount, FolderIndex, History, Identity,
     ImportOptions, Input, KeywordLetters, LabelFolders, ListBuilder, NameTable, NumberedMessage,
     OpenDestination, Outcome, Plan, PlanOptions, PlannedMessage, PlannedSource, Report, ResumePoint,
-    RunOptions, Totals, UidPlan, UidPolicy, labels, renumbered_finding,
+    RunOptions, SourceDetails, Totals, UidPlan, UidPolicy, labels, renumbered_finding,
 };
 use crate::mailbox::maildir::write::KeywordFolder;
 use crate::mailbox::maildir::{KeywordTable, Leftover, MaildirWriter, write};
@@ -31,6 +31,13 @@ pub(crate) fn import_mboxes(inputs: &[Input], options: &ImportOptions<'_>, conte
     let mut reports = import.reports;
     let bytes_source = inputs.iter().map(|i| i.source.raw().len() as u64).sum();
     let outcome = Outcome::new(done, inputs.len(), bytes_source);
+    if context.collect_details {
+        // Those that an error kept from being read.
+        for input in &inputs[reports.len()..] {
+            let details = Some(Box::new(input.size_only()));
+            reports.push(Report { details, ..Report::new(input.source.path(), Vec::new()) });
+        }
+    }
     // The sources were reported in their order.
     for (report, input) in reports.iter_mut().zip(inputs) {
         input.complete_report(report, outcome.error.is_none());
@@ -176,7 +183,8 @@ impl<'a> Import<'a> {
                 .collect();
             let SectionHeader { size, blake3, .. } = outline.header;
             let state = Some(SourceState { size, blake3 });
-            reports.push(Report { state, ..Report::new(input.source.path(), findings) });
+            let details = if context.collect_details { self.read_details(input)? } else { None };
+            reports.push(Report { state, details, ..Report::new(input.source.path(), findings) });
         }
         if write::has_leftovers(options.destination.path)? {
             return Ok(None);
@@ -192,6 +200,19 @@ impl<'a> Import<'a> {
         };
         let folders: Vec<FolderCount> = folders.into_iter().map(count).collect();
         Ok(Some((totals, if folders.is_empty() { FolderCount::inbox(&totals) } else { folders })))
+    }
+
+    /// Reads a source for its details only.
+    fn read_details(&self, input: &Input) -> Result<Option<Box<SourceDetails>>> {
+        let Import { options, context, .. } = *self;
+        let (mbox, Report { mut details, .. }) = input.read(context);
+        let (mbox, plan_options) = (mbox?, options.date_options(context.now, input.source.mtime()));
+        let on_progress = |_| context.cancel.check();
+        let plan = plan(&input.source, &mbox, plan_options, &mut NameTable::default(), &on_progress)?;
+        if let Some(details) = &mut details {
+            details.add_messages(&input.source, &mbox, &plan);
+        }
+        Ok(details)
     }
 
     /// Reads the sources, and hashes them if the run may need to identify them.
@@ -271,6 +292,9 @@ impl<'a> Import<'a> {
             report.findings.extend(identity_finding(identity).into_iter().chain(replaced).chain(other));
             report.findings.extend(history.options_finding(identity, &options.section_header(context.host)));
             report.findings.append(&mut plan.findings);
+            if let Some(details) = &mut report.details {
+                details.add_messages(&input.source, &source.mbox, &plan);
+            }
             plans.push(IdentifiedPlan { plan, identity, fingerprint });
         }
         Ok(plans)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::fmt::temporal::DateTimePrinter;
 
-use super::{Dedupe, RenderOptions, SplitOptions, UidOptions};
+use super::{Dedupe, PlanOptions, PreviousMessages, RenderOptions, SplitOptions, UidOptions};
 use crate::mailbox::Context;
 use crate::mailbox::fs::Modes;
 use crate::mailbox::fs::sync_group::SyncGroup;
@@ -63,6 +63,19 @@ impl ImportOptions<'_> {
     /// Returns the rules for the dates of a source with this modification time.
     pub(crate) fn date_rules(&self, now: i64, mtime: Option<i64>) -> DateRules {
         DateRules { now, mtime, from_zone: self.from_zone.clone(), first: self.date }
+    }
+
+    /// Returns the options of a plan that is for the dates and the selection of messages, and not for writing them.
+    pub(super) fn date_options(&self, now: i64, mtime: Option<i64>) -> PlanOptions {
+        PlanOptions {
+            render: self.render,
+            dates: self.date_rules(now, mtime),
+            dedupe: Dedupe::No,
+            selection: self.selection,
+            split: None,
+            reports_assumptions: false,
+            previous: PreviousMessages::default(),
+        }
     }
 
     /// Returns the header of a section, with the options that change what is written. `host` ends new names.

@@ -1,12 +1,14 @@
 //! The sources of a conversion and its outcome.
 
+use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::{FolderCount, Totals};
+use super::{FolderCount, SourceDetails, Totals};
 use crate::mailbox::finding::Severity;
 use crate::mailbox::manifest::{self, SourceState};
 use crate::mailbox::mbox::bare::looks_like_message;
+use crate::mailbox::mbox::boundary_summary::BoundarySummary;
 use crate::mailbox::mbox::{Mbox, ReadOptions, Variant};
 use crate::mailbox::message::header;
 use crate::mailbox::source::Source;
@@ -36,6 +38,8 @@ pub(crate) struct Report {
     pub(crate) findings: Vec<Finding>,
     /// The state of the source, if it was identified.
     pub(crate) state: Option<SourceState>,
+    /// What a report shows of it, if that is collected.
+    pub(crate) details: Option<Box<SourceDetails>>,
 }
 
 /// The outcome of a conversion.
@@ -89,7 +93,14 @@ impl Outcome {
 
 impl Report {
     pub(crate) fn new(path: &Path, findings: Vec<Finding>) -> Report {
-        Report { path: path.to_owned(), variant: None, evidence: String::new(), findings, state: None }
+        Report {
+            path: path.to_owned(),
+            variant: None,
+            evidence: String::new(),
+            findings,
+            state: None,
+            details: None,
+        }
     }
 }
 
@@ -126,8 +137,17 @@ impl Input {
     pub(crate) fn read(&self, context: &Context<'_>) -> (Result<Mbox<'_>>, Report) {
         let source = &self.source;
         let mut report = Report::new(source.path(), self.lock_findings.clone());
-        match Mbox::read(source, &self.read_options, context) {
+        let mut read_options = Cow::Borrowed(&self.read_options);
+        if context.collect_details {
+            read_options.to_mut().keep_candidates = true;
+            report.details = Some(Box::new(self.size_only()));
+        }
+        match Mbox::read(source, &read_options, context) {
             Ok(mut mbox) => {
+                if let Some(details) = &mut report.details {
+                    details.format = Some(mbox.variant.name());
+                    details.boundaries = BoundarySummary::of(&mbox, source.path());
+                }
                 report.variant = Some(mbox.variant);
                 report.evidence = mbox.evidence.clone();
                 // Other damage comes over as it is. Junk is left out.
@@ -143,6 +163,11 @@ impl Input {
             }
             Err(error) => (Err(error), report),
         }
+    }
+
+    /// Returns what is known of a source that was not read.
+    pub(super) fn size_only(&self) -> SourceDetails {
+        SourceDetails { size: self.source.raw().len() as u64, ..SourceDetails::default() }
     }
 
     /// Adds what is known after the run: whether the source has grown, and the line numbers of findings.

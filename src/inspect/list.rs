@@ -9,9 +9,8 @@ use rayon::prelude::*;
 use crate::mailbox::fs::ignore_poison;
 use crate::mailbox::maildir::{Entry, FoundMessage, MaildirReader, Subdir, keywords};
 use crate::mailbox::mbox::{Extent, Mbox, quote};
-use crate::mailbox::message::address::display::display;
 use crate::mailbox::message::{
-    DateFields, DateRules, DeletedPolicy, Flags, FromLineDates, FromLineStats, LabelPolicy, Origin,
+    DateFields, DateRules, DeletedPolicy, Flags, FromLineDates, FromLineStats, Headline, LabelPolicy, Origin,
     OriginCheck, PackedStamp, Status, StatusFields, StatusProblems, header, received,
 };
 use crate::mailbox::reorder::Reorder;
@@ -235,17 +234,8 @@ pub(crate) fn maildir_sizes(maildir: &Path, context: &Context<'_>) -> Result<Vec
 impl MessageRow {
     /// Takes From, Subject and Message-ID from a message.
     fn from_header(message: &[u8]) -> MessageRow {
-        let mut row = MessageRow::default();
-        for field in header::fields(message) {
-            if field.is("From") && row.from.is_empty() {
-                row.from = display(field.value);
-            } else if field.is("Subject") && row.subject.is_empty() {
-                row.subject = header::decode_text(field.value);
-            } else if field.is("Message-ID") && row.message_id.is_empty() {
-                row.message_id = header::decode_text(field.value);
-            }
-        }
-        row
+        let Headline { from, subject, message_id } = Headline::of(message);
+        MessageRow { from, subject, message_id, ..MessageRow::default() }
     }
 
     fn from_file(

@@ -21,6 +21,8 @@ pub(crate) struct Context<'a> {
     pub host: &'a str,
     /// How mailboxes that other programs use are locked.
     pub locks: &'a LockOptions,
+    /// Collect what a report shows of each source, which takes time for each message.
+    pub collect_details: bool,
 }
 
 /// A request to stop, made by a signal and honoured by every loop and every wait.

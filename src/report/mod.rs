@@ -14,6 +14,8 @@ mod samples;
 pub(crate) mod sizes;
 pub(crate) mod totals;
 
+pub(crate) mod findings;
+
 use serde::Serialize;
 
 #[cfg(feature = "cli")]
@@ -113,7 +115,7 @@ pub(crate) struct CountRow {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct BoundaryRow {
-    /// The row of the table in mailferry-mbox(5), and what it says.
+    /// The row of the table in mailferry-mbox(5), and what it says; 0 for what no row decided.
     pub(crate) row: u8,
     pub(crate) rule: String,
     /// Lines that it took for separators, and others.

@@ -57,6 +57,7 @@ mod proof;
 mod race;
 mod random_kills;
 mod report;
+mod reports;
 mod sandbox;
 mod screen;
 mod selection;

@@ -79,7 +79,7 @@ const TAKEN_BY: &[(&str, Jobs)] = &[
 
 /// The others: what every job takes.
 #[cfg(test)]
-const FOR_ALL: [&str; 16] = [
+const FOR_ALL: [&str; 17] = [
     "mailboxes",
     "accounts",
     "shard",
@@ -96,6 +96,7 @@ const FOR_ALL: [&str; 16] = [
     "color",
     "progress",
     "jobs",
+    "report",
 ];
 
 /// The options on the command line, as opposed to those that have their defaults.

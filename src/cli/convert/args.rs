@@ -17,6 +17,7 @@ use crate::cli::folders::FolderArgs;
 use crate::cli::identity::{self, Owner, Paths};
 use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::cli::open::{OpenArgs, Opener};
+use crate::cli::run_report::{ReportArgs, ReportFile, ReportWriter};
 use crate::cli::ui::exit;
 use crate::convert::USUAL_HOST;
 use crate::convert::export::OutputMode;
@@ -184,6 +185,8 @@ pub(crate) struct ConvertArgs {
     pub(super) fingerprint: Option<String>,
     #[command(flatten)]
     pub(super) open: OpenArgs,
+    #[command(flatten)]
+    pub(super) report: ReportArgs,
     #[command(flatten)]
     pub(super) common: CommonArgs,
 }
@@ -378,6 +381,14 @@ impl ConvertArgs {
         })
     }
 
+    /// Opens the directory of the report, and refuses a report in what the command reads or writes.
+    pub(super) fn open_report(&self, writer: ReportWriter, mailboxes: &Mailboxes) -> Result<ReportFile> {
+        let Mailboxes { sources, named, .. } = mailboxes;
+        let lists = [&self.manifest, &self.boundaries, &self.tree.files_from];
+        let lists = lists.into_iter().flatten().map(PathBuf::as_path);
+        writer.open(sources.iter().chain([named]).map(|mailbox| &*mailbox.path).chain(lists))
+    }
+
     pub(super) fn split(&self) -> Option<SplitOptions> {
         self.split.clone().map(|zone| SplitOptions { zone, base: Vec::new() })
     }
@@ -399,7 +410,7 @@ impl ConvertArgs {
         Modes { files: Some(self.mode) }
     }
 
-    fn manifest(&self) -> ManifestLocation<'_> {
+    pub(super) fn manifest(&self) -> ManifestLocation<'_> {
         match self.no_manifest {
             true => ManifestLocation::None,
             false => ManifestLocation::named(self.manifest.as_deref()),

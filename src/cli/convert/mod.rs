@@ -8,6 +8,7 @@ mod dates;
 mod inputs;
 mod job;
 mod parents;
+mod recorded;
 mod report;
 mod run;
 mod summary;
@@ -57,6 +58,10 @@ pub(crate) fn run(mut args: ConvertArgs) -> Exit {
         Ok(mailboxes) => mailboxes,
         Err(error) => return usage(&error),
     };
+    let writer = match args.report.start_writer() {
+        Ok(writer) => writer,
+        Err(error) => return ConvertReport::new(&args, None).fail(error, mailboxes.sources.len()),
+    };
     match args.take_identity(&mailboxes) {
         Ok(()) => {}
         Err(error @ Error::Usage { .. }) => return usage(&error),
@@ -64,17 +69,23 @@ pub(crate) fn run(mut args: ConvertArgs) -> Exit {
             return ConvertReport::new(&args, None).fail(error, mailboxes.sources.len());
         }
     }
+    let mut report = ConvertReport::new(&args, Some(&mailboxes));
+    match writer.map(|writer| args.open_report(writer, &mailboxes)).transpose() {
+        Ok(file) => file.into_iter().for_each(|file| report.record(file)),
+        Err(error @ Error::Usage { .. }) => return usage(&error),
+        Err(error) => return report.fail(error, mailboxes.sources.len()),
+    }
     // Just that mode, whatever the caller's mask is.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(!args.modes().dir_mode() & 0o777));
     let cancel = report_waits(signals::cancel_on_signals(), &args.common);
     let phases = &[Phase::Reading, Phase::Planning, Phase::Writing];
     let display = ProgressDisplay::new(&args.common, &cancel, phases);
     let (locks, keywords_lock) = (args.open.lock_options(args.dry_run), args.open.dotlock_options());
-    let context = context(&cancel, &display, &args.host, &locks);
+    let context =
+        Context { collect_details: report.is_recording(), ..context(&cancel, &display, &args.host, &locks) };
     let mut opener = args.open.opener(&cancel, &display, args.dry_run);
     opener.is_live = args.live;
     let stdout = Mutex::new(std::io::stdout());
-    let mut report = ConvertReport::new(&args, Some(&mailboxes.named));
     if let Some(earlier) = &args.fingerprint {
         let state = match AccountState::read(&mailboxes, args.tree.folders.follow, &cancel) {
             Ok(state) => state,

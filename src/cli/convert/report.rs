@@ -4,12 +4,14 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::ConvertArgs;
+use super::args::Mailboxes;
 use super::summary::{Summary, Written};
 use super::table::{self, FolderCounts, FolderRow};
 use super::tree::TreeReport;
 use super::unchanged::AccountState;
+use super::{ConvertArgs, recorded};
 use crate::cli::mailbox_arg::MailboxArg;
+use crate::cli::run_report::{Record, ReportFile};
 use crate::cli::ui::layout::{stderr_width, stdout_width};
 use crate::cli::ui::{Exit, Reporter, print_error};
 use crate::convert::restore::RestoreSummary;
@@ -19,12 +21,13 @@ use crate::mailbox::manifest::ByteCounts;
 use crate::mailbox::mbox::Variant;
 use crate::mailbox::text::grouped_plural;
 use crate::mailbox::{Error, Finding, Result, display_path};
+use crate::report::{ManifestRow, RunReport};
 
 pub(super) struct ConvertReport<'a> {
     args: &'a ConvertArgs,
     reporter: Reporter,
     /// None before the arguments are understood.
-    destination: Option<&'a MailboxArg>,
+    mailboxes: Option<&'a Mailboxes>,
     /// Standard output carries the mail, and standard error the report.
     to_stream: bool,
     /// The account that this is one of many of.
@@ -32,17 +35,26 @@ pub(super) struct ConvertReport<'a> {
 }
 
 impl<'a> ConvertReport<'a> {
-    pub(super) fn new(args: &'a ConvertArgs, destination: Option<&'a MailboxArg>) -> ConvertReport<'a> {
-        let to_stream = destination.is_some_and(MailboxArg::is_standard_stream);
+    pub(super) fn new(args: &'a ConvertArgs, mailboxes: Option<&'a Mailboxes>) -> ConvertReport<'a> {
+        let to_stream = mailboxes.is_some_and(|mailboxes| mailboxes.named.is_standard_stream());
         let reporter =
             if to_stream { Reporter::on_stderr(&args.common) } else { Reporter::new(&args.common) };
-        ConvertReport { args, reporter, destination, to_stream, state: None }
+        ConvertReport { args, reporter, mailboxes, to_stream, state: None }
     }
 
     /// Reports an account that is as an earlier run left it.
     pub(super) fn unchanged(mut self) -> Exit {
         self.reporter.summary("convert", Exit::Done, json!({ "unchanged": true }));
         self.reporter.finish(Exit::Done)
+    }
+
+    /// Records the run for a report in a file.
+    pub(super) fn record(&mut self, file: ReportFile) {
+        self.reporter.record(Record::new(file));
+    }
+
+    pub(super) fn is_recording(&self) -> bool {
+        self.reporter.is_recording()
     }
 
     /// Reports an error before there is anything else to report.
@@ -72,6 +84,13 @@ impl<'a> ConvertReport<'a> {
             Written::Maildir(_) if has_labels => Written::Maildir(Some(rows.len() as u64)),
             written => written,
         };
+        let recorded = self.is_recording().then(|| RunReport {
+            manifests: match written {
+                Written::Maildir(_) => self.manifest(),
+                _ => Vec::new(),
+            },
+            ..recorded::of_outcome(outcome, self.sources())
+        });
         let by_folder = outcome.folders.iter().map(|folder| (folder.name.clone(), folder.written.into()));
         let mut keys = json!({
             "folders": outcome.folders.len(),
@@ -83,7 +102,7 @@ impl<'a> ConvertReport<'a> {
         }
         self.end(
             &outcome.totals,
-            End { written, rows: &rows, keys, is_finished: outcome.error.is_none(), exit },
+            End { written, rows: &rows, keys, error: outcome.error.as_ref(), exit, recorded },
         )
     }
 
@@ -100,6 +119,7 @@ impl<'a> ConvertReport<'a> {
         } else {
             self.reporter.findings(maildir, findings);
         }
+        let mut verdict = String::new();
         let (messages, bytes, exit) = match &restored {
             Ok(None) => (0, 0, self.exit(None)),
             Ok(Some(restored)) => {
@@ -113,6 +133,7 @@ impl<'a> ConvertReport<'a> {
                     true => eprintln!("{sentence}"),
                     false => self.reporter.sentence(&sentence),
                 }
+                verdict = sentence;
                 (restored.messages, restored.bytes, Exit::Done)
             }
             Err(error) if self.to_stream && is_closed_pipe(error) => {
@@ -134,7 +155,22 @@ impl<'a> ConvertReport<'a> {
         };
         let mut object = self.counts(&totals);
         object["exact"] = true.into();
-        object["destination"] = self.destination.map(|destination| display_path(&destination.path)).into();
+        let destination = self.mailboxes.map(|mailboxes| display_path(&mailboxes.named.path));
+        object["destination"] = destination.clone().into();
+        if verdict.is_empty() {
+            verdict = restored.as_ref().err().map_or("Nothing was written.".to_owned(), not_finished);
+        }
+        let exit = self.reporter.write_record(
+            exit,
+            RunReport {
+                command: "convert".to_owned(),
+                verdict,
+                destination,
+                sources: recorded::named(self.sources()),
+                bytes: recorded::bytes(&totals),
+                ..RunReport::default()
+            },
+        );
         self.reporter.summary("convert", exit, object);
         self.reporter.finish(exit)
     }
@@ -159,9 +195,17 @@ impl<'a> ConvertReport<'a> {
         };
         let layout = converted.as_ref().ok().map(TreeReport::layout_name);
         let keys = json!({ "folders": keys.len(), "table": keys, "layout": layout });
-        let is_finished = error.is_none();
-        let end = End { written, rows: &rows, keys, is_finished, exit };
-        if let (Ok(tree), true) = (converted, is_finished) {
+        let recorded = self.is_recording().then(|| match converted {
+            Ok(tree) => RunReport {
+                manifests: self.mailboxes.map_or_else(Vec::new, |mailboxes| {
+                    recorded::tree_manifests(self.args, &mailboxes.named.path, tree)
+                }),
+                ..recorded::of_tree(tree)
+            },
+            Err(_) => RunReport { sources: recorded::named(self.sources()), ..RunReport::default() },
+        });
+        let end = End { written, rows: &rows, keys, error, exit, recorded };
+        if let (Ok(tree), None) = (converted, error) {
             tree.skipped_line(self.args.common.verbose).iter().for_each(|line| self.reporter.sentence(line));
         }
         self.end(&totals, end)
@@ -169,7 +213,8 @@ impl<'a> ConvertReport<'a> {
 
     /// Writes the table and the summary, and ends the report.
     fn end(mut self, totals: &Totals, end: End<'_>) -> Exit {
-        let End { written, rows, keys, is_finished, exit } = end;
+        let End { written, rows, keys, error, exit, recorded } = end;
+        let mut exit = exit;
         let terminal = if self.to_stream { stderr_width() } else { stdout_width() };
         if !rows.is_empty() {
             for line in table::lines(rows, self.args.dry_run, terminal) {
@@ -178,7 +223,7 @@ impl<'a> ConvertReport<'a> {
         }
         let mut object = self.counts(totals);
         merge(&mut object, keys);
-        if let Some(destination) = self.destination {
+        if let Some(Mailboxes { named: destination, .. }) = self.mailboxes {
             let summary = Summary {
                 args: self.args,
                 totals,
@@ -189,11 +234,18 @@ impl<'a> ConvertReport<'a> {
                 has_errors: self.reporter.errors > 0,
             };
             merge(&mut object, summary.json().into());
-            if is_finished {
+            if error.is_none() {
                 self.reporter.detail(&summary.byte_line());
                 summary.lines().iter().for_each(|line| self.reporter.sentence(line));
                 // A command is copied from the screen, and a line end would run half of it.
                 summary.next_line().iter().for_each(|line| self.reporter.line(line));
+            }
+            if let Some(recorded) = recorded {
+                let verdict = error.map_or_else(|| summary.sentence(), not_finished);
+                let (bytes, proof) = (recorded::bytes(totals), summary.proof().filter(|_| error.is_none()));
+                let destination = Some(display_path(&destination.path));
+                let report = RunReport { verdict, bytes, proof, destination, ..recorded };
+                exit = self.reporter.write_record(exit, report);
             }
         }
         if let Some(state) = &self.state {
@@ -212,6 +264,14 @@ impl<'a> ConvertReport<'a> {
             }
             None => Exit::finished(self.reporter.errors, self.reporter.warnings, self.args.common.strict),
         }
+    }
+
+    fn manifest(&self) -> Vec<ManifestRow> {
+        self.mailboxes.map_or_else(Vec::new, |mailboxes| recorded::manifest(self.args, &mailboxes.named.path))
+    }
+
+    fn sources(&self) -> &'a [MailboxArg] {
+        self.mailboxes.map_or(&[], |mailboxes| &mailboxes.sources)
     }
 
     fn counts(&self, totals: &Totals) -> Value {
@@ -243,9 +303,16 @@ struct End<'a> {
     rows: &'a [FolderRow],
     /// Keys of the summary in JSON.
     keys: Value,
-    /// No error ended the run.
-    is_finished: bool,
+    /// The error that ended the run.
+    error: Option<&'a Error>,
     exit: Exit,
+    /// What is known of the sources, the folders and the messages for a report in a file.
+    recorded: Option<RunReport>,
+}
+
+/// Returns the verdict on a run that an error ended.
+fn not_finished(error: &Error) -> String {
+    format!("The conversion did not finish: {error}.")
 }
 
 /// Adds the keys of one object to another.

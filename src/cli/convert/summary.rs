@@ -71,7 +71,7 @@ impl Summary<'_> {
         format!("bytes: {} = {}", grouped(self.totals.bytes_source), terms.join(" + "))
     }
 
-    fn sentence(&self) -> String {
+    pub(super) fn sentence(&self) -> String {
         let Totals { messages_found, written, already_present, duplicates, skipped, not_selected, .. } =
             *self.totals;
         let verb = if self.args.dry_run { "would be written" } else { "written" };
@@ -194,6 +194,11 @@ impl Summary<'_> {
         if self.args.dry_run {
             return Some(format!("Do it: {}", command_line(std::env::args_os(), is_dry_run)));
         }
+        self.proof().map(|command| format!("Check it any time: {command}"))
+    }
+
+    /// Returns the command that checks the conversion later.
+    pub(super) fn proof(&self) -> Option<String> {
         let destination = shell_quote(self.destination);
         let against = || {
             let sources = self.args.mailboxes.split_last()?.1;
@@ -203,7 +208,7 @@ impl Summary<'_> {
             let command = || format!("mailferry verify {} --against {destination}{split}", sources.join(" "));
             (!is_stdin).then(command)
         };
-        let verify = match self.written {
+        match self.written {
             Written::Stream(_) => None,
             // The mbox has other mail too.
             Written::Mbox(_) if self.args.append => None,
@@ -211,8 +216,7 @@ impl Summary<'_> {
                 Some(format!("mailferry verify {destination}"))
             }
             _ => against(),
-        };
-        verify.map(|command| format!("Check it any time: {command}"))
+        }
     }
 
     /// Returns the keys of the summary in JSON.

@@ -6,6 +6,7 @@ use crate::cli::ui::table::{Column, Table};
 use crate::convert::{FolderCount, Totals};
 use crate::mailbox::text::grouped;
 use crate::mailbox::{display_path, escape};
+use crate::report;
 
 /// A folder of the destination.
 #[derive(Debug, Default)]
@@ -86,6 +87,12 @@ impl FolderCounts {
             ("not_selected", not_selected),
         ];
         keys.into_iter().map(|(key, count)| (key.to_owned(), count.into())).collect()
+    }
+
+    /// Returns the row of a report.
+    pub(super) fn row(&self, folder: String) -> report::FolderRow {
+        let FolderCounts { found, written, already_present, duplicates, skipped, not_selected } = *self;
+        report::FolderRow { folder, found, written, already_present, duplicates, skipped, not_selected }
     }
 
     /// Returns the numbers that add up to those found, with their headers.

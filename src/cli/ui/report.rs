@@ -14,12 +14,15 @@ use super::finding_text::{FindingColumns, one_line};
 use super::layout;
 use super::{Exit, print_error};
 use crate::cli::args::{CommonArgs, When};
+use crate::cli::run_report::Record;
 use crate::mailbox::finding::Severity;
 use crate::mailbox::source::mapped;
 use crate::mailbox::text::grouped;
 use crate::mailbox::{Code, Error, Finding, display_path, escape};
+use crate::report::RunReport;
 use crate::transport::Failure;
 
+const VERSION: &str = env!("MAILFERRY_VERSION");
 /// Warnings with one code that are listed without `-v`.
 const MAX_LISTED: u64 = 20;
 
@@ -42,6 +45,8 @@ pub(crate) struct Reporter {
     closed: bool,
     /// Set if a part of the report could not be written.
     incomplete: bool,
+    /// The report in a file, if there is to be one.
+    record: Option<Record>,
 }
 
 /// Counts the findings about one file, listed and suppressed.
@@ -92,7 +97,17 @@ impl Reporter {
             start: SystemTime::now(),
             closed: false,
             incomplete: false,
+            record: None,
         }
+    }
+
+    /// Records what is reported for a file.
+    pub(crate) fn record(&mut self, record: Record) {
+        self.record = Some(record);
+    }
+
+    pub(crate) fn is_recording(&self) -> bool {
+        self.record.is_some()
     }
 
     pub(crate) fn is_json(&self) -> bool {
@@ -166,23 +181,41 @@ impl Reporter {
         if !self.json {
             return;
         }
-        let time = |time: SystemTime| {
-            let time = jiff::Timestamp::try_from(time).ok()?;
-            Some(time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
-        };
-        let words = std::env::args_os().map(|word| escape(word.as_bytes()));
         keys["type"] = "summary".into();
         keys["command"] = command.into();
-        keys["command_line"] = words.collect();
-        keys["version"] = env!("MAILFERRY_VERSION").into();
-        keys["host"] = rustix::system::uname().nodename().to_string_lossy().into();
-        keys["start"] = time(self.start).into();
-        keys["end"] = time(SystemTime::now()).into();
+        keys["command_line"] = command_line().collect();
+        keys["version"] = VERSION.into();
+        keys["host"] = host().into();
+        keys["start"] = timestamp(self.start).into();
+        keys["end"] = timestamp(SystemTime::now()).into();
         keys["exit"] = exit.code().into();
         keys["warnings"] = self.warnings.into();
         keys["errors"] = self.errors.into();
         keys["seconds"] = self.seconds().into();
         self.object(&keys);
+    }
+
+    /// Writes the report that goes into a file, and returns how the run ended: one that cannot be written is not a
+    /// success. Must come before [`summary`](Reporter::summary).
+    pub(crate) fn write_record(&mut self, exit: Exit, report: RunReport) -> Exit {
+        let Some(record) = self.record.take().filter(|_| exit != Exit::Usage) else { return exit };
+        let written = record.write(RunReport {
+            version: VERSION.to_owned(),
+            host: host(),
+            command_line: command_line().collect(),
+            start: timestamp(self.start).unwrap_or_default(),
+            end: timestamp(SystemTime::now()).unwrap_or_default(),
+            seconds: self.seconds(),
+            exit: exit.code(),
+            ..report
+        });
+        match written {
+            Ok(()) => exit,
+            Err(error) => {
+                self.error(&error);
+                if exit == Exit::Interrupted { exit } else { Exit::CouldNotFinish }
+            }
+        }
     }
 
     /// Returns the time since the report began, in seconds rounded to milliseconds.
@@ -224,6 +257,9 @@ impl Reporter {
             Severity::Info => {}
             Severity::Warning => self.warnings += 1,
             Severity::Error => self.errors += 1,
+        }
+        if let Some(record) = &mut self.record {
+            record.add(path, finding);
         }
         let count = counts.all.entry(finding.code).or_default();
         *count += 1;
@@ -308,6 +344,9 @@ impl Reporter {
     /// Reports an error that ended the run: as text on standard error, and as a finding in JSON.
     pub(crate) fn error(&mut self, error: &Error) {
         self.errors += 1;
+        if let Some(record) = &mut self.record {
+            record.add_error(error);
+        }
         // On a terminal, what was reported before comes first.
         if self.width.is_some() && !self.closed {
             let _ = self.out.flush();
@@ -364,4 +403,19 @@ impl Reporter {
         }
         if self.incomplete && exit != Exit::Interrupted { Exit::CouldNotFinish } else { exit }
     }
+}
+
+/// Returns the words of this process, escaped.
+fn command_line() -> impl Iterator<Item = String> {
+    std::env::args_os().map(|word| escape(word.as_bytes()))
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Formats a time by RFC 3339, in UTC.
+fn timestamp(time: SystemTime) -> Option<String> {
+    let time = jiff::Timestamp::try_from(time).ok()?;
+    Some(time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string())
 }

@@ -23,7 +23,7 @@ use std::sync::Mutex;
 use super::resume::adopt_stage;
 use crate::convert::{
     Abort, Commit, Destination, DestinationOptions, FolderCount, History, OpenDestination, OtherSplit,
-    Outcome, Report, ResumePoint, SourceList, SplitOptions, SplitSource, Totals, UidPlan,
+    Outcome, Report, ResumePoint, SourceDetails, SourceList, SplitOptions, SplitSource, Totals, UidPlan,
 };
 use crate::mailbox::fs::Dir;
 use crate::mailbox::maildir::write::KeywordFolder;
@@ -79,11 +79,21 @@ fn copy_entries(
     options: &DestinationOptions<'_>,
     context: &Context<'_>,
 ) -> Outcome {
-    let mut copy =
-        Copy { source, entries, selection, options, context, findings: Vec::new(), bytes: 0, state: None };
+    let mut copy = Copy {
+        source,
+        entries,
+        selection,
+        options,
+        context,
+        findings: Vec::new(),
+        bytes: 0,
+        state: None,
+        details: None,
+    };
     let done = copy.run().map(|totals| (totals, FolderCount::inbox(&totals)));
     let outcome = Outcome::new(done, 1, copy.bytes);
-    let report = Report { state: copy.state, ..Report::new(source, copy.findings) };
+    let Copy { state, details, findings, .. } = copy;
+    let report = Report { state, details, ..Report::new(source, findings) };
     Outcome { reports: vec![report], ..outcome }
 }
 
@@ -100,6 +110,8 @@ struct Copy<'a> {
     bytes: u64,
     /// The state of the source, if it is a folder of a tree.
     state: Option<SourceState>,
+    /// What a report shows of the source, if that is collected.
+    details: Option<Box<SourceDetails>>,
 }
 
 impl Copy<'_> {
@@ -112,6 +124,7 @@ impl Copy<'_> {
             None => SourceMaildir::open(source, context.now)?,
         };
         self.state = options.folder.map(|_| source_state(&maildir.entries));
+        self.details = SourceDetails::collect(&maildir.files, &maildir.entries, context)?;
         let name = manifest::source_name(source);
         if let Some(totals) = self.find_all_known(&maildir, &name, &destination)? {
             let text = "all of its messages were copied before: nothing to do";
@@ -305,8 +318,14 @@ mod tests {
             std::fs::rename(source.join("new/1.read"), source.join("cur/1.read:2,RS")).unwrap();
             std::fs::remove_file(source.join("cur/3.expunged:2,S")).unwrap();
         });
-        let context =
-            Context { cancel: Cancel::never(), events: &events, now: 0, host: "mailferry", locks: &locks };
+        let context = Context {
+            cancel: Cancel::never(),
+            events: &events,
+            now: 0,
+            host: "mailferry",
+            locks: &locks,
+            collect_details: false,
+        };
         let Outcome { reports, totals, error, .. } =
             copy_maildir(&source, Selection::ALL, &destination_options, &context);
         assert!(error.is_none(), "{error:?}");

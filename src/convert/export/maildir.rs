@@ -6,13 +6,13 @@ use std::path::Path;
 
 use super::maildir_uids::{MaildirUids, UidEdit};
 use super::options::{ExportOptions, ExportedMessages};
-use crate::convert::{Report, SourceList};
+use crate::convert::{Report, SourceDetails, SourceList};
 use crate::mailbox::maildir::{Entry, FoundMessage, KeywordTable, MaildirReader, list};
 use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::mbox::from_line;
 use crate::mailbox::source::Contents;
 use crate::mailbox::tree::walk::stray_mail;
-use crate::mailbox::{Code, Error, Finding, Result, escape};
+use crate::mailbox::{Code, Context, Error, Finding, Result, escape};
 
 /// A Maildir, its messages in the order in which they are written.
 pub(super) struct SourceMaildir<'a> {
@@ -44,12 +44,14 @@ impl<'a> SourceMaildir<'a> {
     pub(super) fn open(
         path: &'a Path,
         options: &ExportOptions<'a>,
-        now: i64,
+        context: &Context<'_>,
     ) -> Result<(SourceMaildir<'a>, Report)> {
         let ExportOptions { exported, selection, .. } = *options;
-        let files = MaildirReader::open(path, now)?;
+        let files = MaildirReader::open(path, context.now)?;
         let (listing, recorded) = rayon::join(|| files.list(), || read_recorded(path, options.manifest));
-        let (entries, mut findings) = (listing?.messages, Vec::new());
+        let (mut entries, mut findings) = (listing?.messages, Vec::new());
+        entries.retain(|entry| !exported.is_some_and(|exported| exported.contains(path, entry)));
+        let details = SourceDetails::collect(&files, &entries, context)?;
         let recorded = match recorded {
             Err(error @ Error::Manifest { .. }) => {
                 let message = format!("{error}; the messages are in the order of their dates");
@@ -65,9 +67,6 @@ impl<'a> SourceMaildir<'a> {
         let mut messages: Vec<(usize, SourceMessage)> = Vec::with_capacity(entries.len());
         let (mut not_selected, mut not_selected_bytes) = (0, 0);
         for entry in entries {
-            if exported.is_some_and(|exported| exported.contains(path, &entry)) {
-                continue;
-            }
             let size = files.size(&entry);
             if !files.is_selected(&entry, selection)? {
                 (not_selected, not_selected_bytes) = (not_selected + 1, not_selected_bytes + size);
@@ -82,7 +81,7 @@ impl<'a> SourceMaildir<'a> {
         // one come last.
         messages.sort_by_key(|(rank, message)| (message.uid.wrapping_sub(1), *rank));
         findings.extend(find_nested_folders(path)?);
-        let report = Report::new(path, findings);
+        let report = Report { details, ..Report::new(path, findings) };
         let messages = messages.into_iter().map(|(_, message)| message).collect();
         let keywords = KeywordTable::read(path)?;
         let maildir = SourceMaildir {

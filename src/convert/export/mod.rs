@@ -163,7 +163,7 @@ impl<'a> Export<'a> {
     fn prepare(&mut self, source: &'a ExportSource) -> Result<ReadySource<'a>> {
         match source {
             ExportSource::Maildir(path) => {
-                let (maildir, report) = SourceMaildir::open(path, self.options, self.context.now)?;
+                let (maildir, report) = SourceMaildir::open(path, self.options, self.context)?;
                 let bytes = maildir.messages.iter().map(|message| message.size).sum::<u64>();
                 self.bytes_source += bytes + maildir.not_selected_bytes;
                 self.reports.push(report);
@@ -174,6 +174,9 @@ impl<'a> Export<'a> {
                 let planned = mbox.and_then(|mbox| Ok((self.plan(input, &mbox)?, mbox)));
                 let planned = planned.map(|(mut plan, mbox)| {
                     report.findings.append(&mut plan.findings);
+                    if let Some(details) = &mut report.details {
+                        details.add_messages(&input.source, &mbox, &plan);
+                    }
                     ReadySource::Mbox { input, mbox, plan, uid_edit: UidEdit::Keep }
                 });
                 self.reports.push(report);

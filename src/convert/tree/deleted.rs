@@ -6,7 +6,7 @@ use super::{Conversion, FolderOutcome, TreeEntry};
 use crate::convert::copy::source_state;
 use crate::convert::identity::hash_source;
 use crate::convert::plan::plan;
-use crate::convert::{Dedupe, Input, NameTable, PlanOptions, PreviousMessages, Report, Totals};
+use crate::convert::{Input, NameTable, Report, SourceDetails, Totals};
 use crate::mailbox::maildir::{Entry, MaildirReader};
 use crate::mailbox::manifest::{ByteCounts, Digest, SourceState};
 use crate::mailbox::mbox::Variant;
@@ -48,6 +48,7 @@ impl Conversion<'_> {
                 let selected = |entry: &Entry| reader.is_selected(entry, self.options.import.selection);
                 let selected = entries.iter().map(selected).collect::<Result<Vec<bool>>>()?;
                 let new = selected.iter().filter(|selected| **selected).count() as u64;
+                outcome.add_details(SourceDetails::collect(&reader, &entries, context)?);
                 let bytes = entries.iter().map(|entry| reader.size(entry)).sum();
                 outcome.totals = Totals {
                     sources: 1,
@@ -78,18 +79,15 @@ impl Conversion<'_> {
         context: &Context<'_>,
         outcome: &mut FolderOutcome,
     ) -> Result<u64> {
-        let (mbox, import) = (input.read(context).0?, self.options.import);
-        let plan_options = PlanOptions {
-            render: import.render,
-            dates: import.date_rules(context.now, input.source.mtime()),
-            dedupe: Dedupe::No,
-            selection: import.selection,
-            split: None,
-            reports_assumptions: false,
-            previous: PreviousMessages::default(),
-        };
+        let (mbox, mut report) = input.read(context);
+        let (mbox, import) = (mbox?, self.options.import);
+        let plan_options = import.date_options(context.now, input.source.mtime());
         let on_progress = |_| context.cancel.check();
         let plan = plan(&input.source, &mbox, plan_options, &mut NameTable::default(), &on_progress)?;
+        if let Some(details) = &mut report.details {
+            details.add_messages(&input.source, &mbox, &plan);
+            outcome.add_details(report.details.take());
+        }
         Ok(outcome.totals.add_deleted(&mbox, plan, known))
     }
 }

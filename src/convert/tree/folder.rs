@@ -8,9 +8,11 @@ use super::{TreeEntry, TreeOptions};
 use crate::convert::copy::{copy_by_year, copy_maildir};
 use crate::convert::export::export;
 use crate::convert::import::import_mboxes;
-use crate::convert::{ExportOptions, ExportSource, ImportOptions, Input, Outcome, Report, Totals};
+use crate::convert::{
+    ExportOptions, ExportSource, ImportOptions, Input, Outcome, Report, SourceDetails, Totals,
+};
 use crate::mailbox::fs::ignore_poison;
-use crate::mailbox::manifest::SourceState;
+use crate::mailbox::manifest::{Digest, SourceState};
 use crate::mailbox::mbox::Variant;
 use crate::mailbox::tree::MailboxKind;
 use crate::mailbox::{Code, Context, Error, Events, Finding, Phase, Result};
@@ -34,6 +36,8 @@ pub(crate) struct FolderOutcome {
     pub(super) state: Option<MailboxState>,
     /// Some of it could not be converted; the findings say why.
     pub failed: bool,
+    /// What a report shows of the mailbox, if that is collected.
+    pub details: Option<Box<SourceDetails>>,
 }
 
 /// The state of the files of a mailbox.
@@ -122,6 +126,7 @@ impl FolderOutcome {
                 // The folders of a Maildir have outcomes of their own.
                 reports.iter_mut().for_each(|report| report.findings.retain(|f| f.code != Code::FoldersLeft));
                 reports.iter().filter_map(|report| report.state).for_each(|state| self.add_state(state));
+                reports.iter_mut().for_each(|report| self.add_details(report.details.take()));
                 self.reports.extend(reports);
                 let left_out = Totals { bytes_source: 0, bytes_not_reached: 0, ..totals };
                 self.totals += if error.is_some() { &left_out } else { &totals };
@@ -143,6 +148,14 @@ impl FolderOutcome {
 }
 
 impl FolderOutcome {
+    /// Adds the details of another file of the mailbox.
+    pub(super) fn add_details(&mut self, details: Option<Box<SourceDetails>>) {
+        match (&mut self.details, details) {
+            (Some(all), Some(details)) => all.add(*details),
+            (all, details) => *all = all.take().or(details),
+        }
+    }
+
     /// Adds the state of another file of the mailbox.
     pub(super) fn add_state(&mut self, state: SourceState) {
         self.state = Some(match self.state {
@@ -151,6 +164,12 @@ impl FolderOutcome {
                 MailboxState { joined: joined.join(state), files: files + 1 }
             }
         });
+    }
+
+    /// Returns the hash of the mailbox, if it is one file that was converted.
+    pub(crate) fn file_digest(&self) -> Option<Digest> {
+        let is_file = !matches!(self.entry.mailbox.kind, MailboxKind::Maildir);
+        self.state.filter(|state| is_file && state.files == 1).map(|state| state.joined.blake3)
     }
 
     /// Returns the state of all files of the folder, if all were converted and none belongs to another mailbox.

@@ -273,6 +273,7 @@ impl Conversion<'_> {
             parts: 1,
             state: None,
             failed: false,
+            details: None,
         };
         if let Some(finding) = self.fate_finding(entry) {
             outcome.reports.push(Report::new(&entry.mailbox.path, vec![finding]));

@@ -72,6 +72,11 @@ impl FolderOutcome {
                 (written, already_present, messages_found);
             self.totals = totals;
         }
+        match is_export {
+            true => self.add_details(again.details),
+            false if again.totals.written > 0 => self.details = again.details,
+            false => {}
+        }
         let is_new = |code: Code| code != Code::SourceKnown && code != Code::IndexesLeft;
         for mut report in again.reports {
             report.findings.retain(|finding| is_new(finding.code));

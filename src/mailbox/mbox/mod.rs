@@ -5,6 +5,7 @@ mod attachment;
 pub(crate) mod bare;
 pub(crate) mod boundary;
 pub(crate) mod boundary_list;
+pub(crate) mod boundary_summary;
 pub(crate) mod candidate;
 mod chunk_scan;
 mod frames;

@@ -30,7 +30,7 @@ impl Verdict {
 }
 
 /// The reason for a verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Reason {
     /// A row of the decision table, 1 to 11.
     Row(u8),

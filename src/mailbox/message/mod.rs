@@ -1,12 +1,14 @@
 //! One message: its header fields, addresses and dates.
 
 pub(crate) mod address;
+pub(crate) mod breakdown;
 mod charset;
 pub(crate) mod date;
 pub(crate) mod emlx;
 mod encoded_word;
 pub(crate) mod flags;
 pub(crate) mod header;
+mod headline;
 pub(crate) mod line_ends;
 mod policy;
 pub(crate) mod received;
@@ -17,6 +19,7 @@ pub(crate) mod uids;
 pub(crate) use date::Stamp;
 pub(crate) use flags::Flags;
 pub(crate) use header::Field;
+pub(crate) use headline::Headline;
 pub(crate) use policy::{Eol, Headers};
 pub(crate) use received::{
     DateFields, DateRules, FromLineDates, FromLineStats, Origin, OriginCheck, PackedStamp,

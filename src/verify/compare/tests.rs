@@ -91,7 +91,14 @@ static LOCKS: LockOptions =
     LockOptions { methods: Vec::new(), timeout: Duration::ZERO, pid: 1, host: String::new() };
 
 fn context(events: &dyn Events) -> Context<'_> {
-    Context { cancel: Cancel::never(), events, now: 1_800_000_000, host: "h", locks: &LOCKS }
+    Context {
+        cancel: Cancel::never(),
+        events,
+        now: 1_800_000_000,
+        host: "h",
+        locks: &LOCKS,
+        collect_details: false,
+    }
 }
 
 fn options(metadata: bool) -> CompareOptions {

@@ -1,0 +1,180 @@
+//! `--report`: a file about a run of convert or verify, to keep and to show.
+
+mod csv;
+mod fill;
+mod record;
+mod text;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use clap::builder::{PathBufValueParser, TypedValueParser};
+
+use super::identity;
+use crate::mailbox::fs::identity::IdentityThread;
+use crate::mailbox::fs::{Dir, files, parent_of};
+use crate::mailbox::{Error, Result, display_path};
+use crate::report::RunReport;
+pub(super) use fill::{add_boundaries, add_messages, hex, manifest_row};
+pub(super) use record::Record;
+
+/// It names people, so others cannot read it.
+const MODE: u32 = 0o600;
+
+/// Options for a report in a file.
+#[derive(Args, Debug, Clone, Default)]
+pub(super) struct ReportArgs {
+    /// Write a report to keep into FILE.html, .json, .csv or .txt
+    ///
+    /// It has what was found and done, the findings, and the hashes that prove it later. An existing file is replaced.
+    #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(ReportPath::new), conflicts_with = "dry_run", help_heading = "Report")]
+    report: Option<ReportPath>,
+}
+
+/// The path of a report, whose extension is that of a format.
+#[derive(Debug, Clone)]
+struct ReportPath {
+    path: PathBuf,
+    format: ReportFormat,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum ReportFormat {
+    Json,
+    Csv,
+    Text,
+}
+
+impl ReportPath {
+    fn new(path: PathBuf) -> Result<ReportPath, &'static str> {
+        let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+        let format = match extension.as_ref().and_then(|extension| extension.to_str()) {
+            Some("json") => ReportFormat::Json,
+            Some("csv") => ReportFormat::Csv,
+            Some("txt") => ReportFormat::Text,
+            _ => return Err("a file that ends in .json, .csv or .txt"),
+        };
+        Ok(ReportPath { path, format })
+    }
+}
+
+impl ReportArgs {
+    /// Starts the thread that writes the report, if there is to be one. The thread has the rights of the owner of that
+    /// path: it starts before the command takes another identity and enters the sandbox.
+    pub(super) fn start_writer(&self) -> Result<Option<ReportWriter>> {
+        let Some(ReportPath { path, format }) = &self.report else { return Ok(None) };
+        let thread = identity::start_writer(path)?;
+        Ok(Some(ReportWriter { path: path.clone(), format: *format, thread }))
+    }
+}
+
+/// The writer of a report, before the mailboxes can be looked at.
+#[derive(Debug)]
+pub(super) struct ReportWriter {
+    path: PathBuf,
+    format: ReportFormat,
+    thread: IdentityThread,
+}
+
+impl ReportWriter {
+    /// Opens the directory of the report.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a report that is one of `paths`, or in one of them, and errors about a directory that cannot
+    /// be written to.
+    pub(super) fn open<'p>(self, paths: impl Iterator<Item = &'p Path>) -> Result<ReportFile> {
+        let ReportWriter { path, format, thread } = self;
+        let open = {
+            let path = path.clone();
+            move || open_directory(&path)
+        };
+        let (dir, real) = thread.run(open)?;
+        for other in paths.filter(|path| path.as_os_str() != "-") {
+            if real_path(other).is_some_and(|other| real.starts_with(other)) {
+                let verb = if path == other { "is" } else { "is in" };
+                let (path, other) = (display_path(&path), display_path(other));
+                let reason = format!("{path} {verb} {other}, which this command uses; name a file elsewhere");
+                return Err(Error::usage("--report", reason));
+            }
+        }
+        let name = path.file_name().map(OsString::from).unwrap_or_default();
+        Ok(ReportFile { path, dir, name, format, thread })
+    }
+}
+
+/// Opens the directory of a file that is to be written, and returns the path without links.
+fn open_directory(path: &Path) -> Result<(Dir, PathBuf)> {
+    let parent = parent_of(path);
+    let dir = Dir::open(parent).map_err(|error| match error.is(std::io::ErrorKind::NotFound) {
+        true => Error::destination(parent, "no such directory for the report; create it"),
+        false => error,
+    })?;
+    dir.check_writable()?;
+    if files::is_dir(path) {
+        return Err(Error::destination(path, "is a directory; name a file for the report"));
+    }
+    // An existing link is replaced, and its target stays.
+    let real = files::canonicalize(parent).map_err(Error::io("look up", parent))?;
+    Ok((dir, real.join(path.file_name().unwrap_or_default())))
+}
+
+/// Returns a path without links, as far as it exists.
+fn real_path(path: &Path) -> Option<PathBuf> {
+    path.ancestors().find_map(|existing| {
+        let above = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
+        let rest = path.strip_prefix(existing).unwrap_or(Path::new(""));
+        let real = files::canonicalize(above).ok()?;
+        Some(if rest.as_os_str().is_empty() { real } else { real.join(rest) })
+    })
+}
+
+/// The file of a report.
+#[derive(Debug)]
+pub(super) struct ReportFile {
+    path: PathBuf,
+    dir: Dir,
+    name: OsString,
+    format: ReportFormat,
+    thread: IdentityThread,
+}
+
+impl ReportFile {
+    /// Writes the report. An existing file is replaced at once.
+    fn write(self, report: RunReport) -> Result<()> {
+        let ReportFile { path, dir, name, format, thread } = self;
+        let bytes = match format {
+            ReportFormat::Json => json(&report),
+            ReportFormat::Csv => csv::write(&report.folders).into_bytes(),
+            ReportFormat::Text => text::write(&report).into_bytes(),
+        };
+        let write = move || dir.write_atomic(&dir, &name, &bytes, MODE).and_then(|()| dir.sync());
+        thread.run(write).map_err(|error| match error {
+            // The name of the temporary file is of no use.
+            Error::Io { source, .. } => Error::io("write the report", &path)(source),
+            error => error,
+        })
+    }
+}
+
+fn json(report: &RunReport) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec(report).unwrap_or_else(|_| unreachable!("all keys are strings"));
+    bytes.push(b'\n');
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_extension_decides_the_format() {
+        let is_known = |path: &str| ReportPath::new(path.into()).is_ok();
+        for path in ["r.json", "a/b.CSV", "x.y.txt"] {
+            assert!(is_known(path), "{path}");
+        }
+        for path in ["", "r", "r.", ".json", "r.xml", "r.html/", "json", "r.json.gz"] {
+            assert!(!is_known(path), "{path}");
+        }
+    }
+}
