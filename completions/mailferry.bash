@@ -105,7 +105,7 @@ _mailferry() {
             return 0
             ;;
         mailferry__subcmd__convert)
-            opts="-n -p -0 -q -v -j -h -V --dry-run --fsync --eol --labels --deleted --headers --date --from-zone --since --before --split --host --info-sep --boundaries --dedupe --new-source --manifest --no-manifest --exact --source --force --append --uids --uid-format --owner --mode --parents --live --layout --into --map --follow --files-from --null --accounts --shard --results --max-failures --fingerprint --lock --lock-timeout --spool-dir --spool-limit --report --json --quiet --verbose --strict --color --progress --jobs --help --version"
+            opts="-n -p -0 -q -v -j -h -V --dry-run --fsync --eol --labels --deleted --headers --date --from-zone --since --before --split --host --info-sep --boundaries --dedupe --new-source --manifest --no-manifest --exact --source --force --append --uids --uid-format --owner --mode --parents --live --layout --into --map --follow --files-from --null --accounts --shard --results --max-failures --fingerprint --lock --lock-timeout --spool-dir --spool-limit --report --redact --json --quiet --verbose --strict --color --progress --jobs --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

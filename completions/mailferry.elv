@@ -84,6 +84,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand --follow 'Follow symbolic links inside a tree, never out of it'
             cand -0 'Names in that file end with a NUL, as find -print0 writes them'
             cand --null 'Names in that file end with a NUL, as find -print0 writes them'
+            cand --redact 'Leave names, addresses and subjects out of that report'
             cand --json 'Report in JSON Lines: findings, then one summary'
             cand -q 'Print errors only'
             cand --quiet 'Print errors only'

@@ -107,6 +107,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s p -l par
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l live -d 'Hold the locks of mboxes in use only while each is opened'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l follow -d 'Follow symbolic links inside a tree, never out of it'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s 0 -l null -d 'Names in that file end with a NUL, as find -print0 writes them'
+complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l redact -d 'Leave names, addresses and subjects out of that report'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -l json -d 'Report in JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s q -l quiet -d 'Print errors only'
 complete -c mailferry -n "__fish_mailferry_using_subcommand convert" -s v -l verbose -d 'List every finding, including infos'

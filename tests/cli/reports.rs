@@ -255,3 +255,106 @@ fn a_run_that_fails_leaves_its_report() {
     scene.run("convert --report r.txt missing.mbox Maildir").exits(3);
     assert!(scene.text("r.txt").contains("missing.mbox"));
 }
+
+#[test]
+fn a_page_in_html_has_no_script_and_loads_nothing() {
+    let scene = Scene::new();
+    scene.run("convert --report r.html broken.mbox Maildir").exits(1);
+    let page = scene.text("r.html");
+    assert!(page.starts_with("<!DOCTYPE html>"), "{}", &page[..100.min(page.len())]);
+    for word in ["mbox-from-in-body", "From here on only prose follows"] {
+        assert!(page.contains(word), "{word}");
+    }
+    for word in ["<script", "http://", "https://", "<img", "<link", "javascript:"] {
+        assert!(!page.to_lowercase().contains(word), "{word}");
+    }
+}
+
+/// A message whose sender, subject and lines try to leave their place on a page.
+fn hostile_mail(n: u32) -> String {
+    format!(
+        "From <script>@example.org Mon Mar  2 08:15:00 1998\n\
+         From: \"</td><script>alert({n})</script>\" <x@example.org>\n\
+         Subject: <img src=x onerror=alert({n})> \u{202e}gnp.exe\u{202c} \u{1b}[2J \u{0}\n\
+         \n\
+         body\n\
+         \n\
+         From <b>\u{202e}</b> & \u{7} prose <iframe>\n\
+         Note: <script>\n\
+         \n"
+    )
+}
+
+#[test]
+fn what_strangers_wrote_is_inert_in_every_format() {
+    let scene = Scene::new();
+    fs::create_dir(scene.path("tree")).unwrap();
+    let name = "<script>alert(1)<\u{202e}script>\u{1b}[31m,\"=x";
+    fs::write(scene.path("tree").join(name), hostile_mail(1) + &hostile_mail(2)).unwrap();
+    fs::write(scene.path("tree/=HYPERLINK(1)"), mail(1)).unwrap();
+    for extension in ["html", "json", "csv", "txt"] {
+        scene.run(&format!("convert --report r.{extension} tree Maildir-{extension}")).exits(0);
+        let text = scene.text(&format!("r.{extension}"));
+        let is_harmful =
+            |c: char| c.is_control() && !"\n\r".contains(c) || ('\u{202a}'..='\u{202e}').contains(&c);
+        assert_eq!(text.chars().find(|c| is_harmful(*c)), None, "{extension}");
+        match extension {
+            "html" => {
+                for tag in ["<script", "<img", "<iframe", "<b>"] {
+                    assert!(!text.contains(tag), "{tag}");
+                }
+                assert!(text.contains("&lt;script&gt;"));
+            }
+            "csv" => assert!(text.lines().all(|line| !line.starts_with(['=', '+', '@'])), "{text}"),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_redacted_report_names_nobody_and_quotes_nothing() {
+    let scene = Scene::new();
+    for extension in ["html", "json", "csv", "txt"] {
+        for (n, words) in ["broken.mbox", "thunderbird", "takeout.mbox inbox.mbox"].iter().enumerate() {
+            let report = format!("r{n}.{extension}");
+            let maildir = format!("M{n}-{extension}");
+            scene.run(&format!("convert --redact --report {report} {words} {maildir}"));
+            let text = scene.text(&report);
+            for word in [
+                "example.org",
+                "lindqvist",
+                "ada",
+                "bertil",
+                "brandt",
+                "carmen",
+                "ruiz",
+                "dilip",
+                "rao",
+                "eeva",
+                "korhonen",
+                "library",
+                "catalogue",
+                "envelope",
+                "blank line before me",
+                "prose",
+                "travel",
+                "thunderbird",
+                "takeout",
+                "inbox.mbox",
+                "broken.mbox",
+                &maildir.to_lowercase(),
+                "mailferry-test",
+            ] {
+                let has_word = text
+                    .to_lowercase()
+                    .split(|c: char| !c.is_alphanumeric() && !"-. ".contains(c))
+                    .any(|part| part == word || word.len() > 4 && part.contains(word));
+                assert!(!has_word, "{report}: {word}\n{text}");
+            }
+        }
+    }
+    // What remains still adds up.
+    let report = scene.json("r1.json");
+    assert_eq!(sum(&report, "folders", "found"), sum(&report, "years", "messages"));
+    scene.run("convert --redact inbox.mbox X").exits(2);
+}

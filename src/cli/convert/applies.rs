@@ -79,7 +79,7 @@ const TAKEN_BY: &[(&str, Jobs)] = &[
 
 /// The others: what every job takes.
 #[cfg(test)]
-const FOR_ALL: [&str; 17] = [
+const FOR_ALL: [&str; 18] = [
     "mailboxes",
     "accounts",
     "shard",
@@ -97,6 +97,7 @@ const FOR_ALL: [&str; 17] = [
     "progress",
     "jobs",
     "report",
+    "redact",
 ];
 
 /// The options on the command line, as opposed to those that have their defaults.

@@ -9,13 +9,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use clap::builder::{PathBufValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::identity;
 use crate::mailbox::fs::identity::IdentityThread;
 use crate::mailbox::fs::{Dir, files, parent_of};
 use crate::mailbox::{Error, Result, display_path};
-use crate::report::RunReport;
+use crate::report::{RunReport, run_page};
 pub(super) use fill::{add_boundaries, add_messages, hex, manifest_row};
 pub(super) use record::Record;
 
@@ -28,8 +28,11 @@ pub(super) struct ReportArgs {
     /// Write a report to keep into FILE.html, .json, .csv or .txt
     ///
     /// It has what was found and done, the findings, and the hashes that prove it later. An existing file is replaced.
-    #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(ReportPath::new), conflicts_with = "dry_run", help_heading = "Report")]
+    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(|path| ReportPath::new(path.into())), conflicts_with = "dry_run", help_heading = "Report")]
     report: Option<ReportPath>,
+    /// Leave names, addresses and subjects out of that report
+    #[arg(long, requires = "report", hide_short_help = true, help_heading = "Report")]
+    redact: bool,
 }
 
 /// The path of a report, whose extension is that of a format.
@@ -41,6 +44,7 @@ struct ReportPath {
 
 #[derive(Debug, Clone, Copy)]
 enum ReportFormat {
+    Html,
     Json,
     Csv,
     Text,
@@ -50,10 +54,11 @@ impl ReportPath {
     fn new(path: PathBuf) -> Result<ReportPath, &'static str> {
         let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
         let format = match extension.as_ref().and_then(|extension| extension.to_str()) {
+            Some("html") => ReportFormat::Html,
             Some("json") => ReportFormat::Json,
             Some("csv") => ReportFormat::Csv,
             Some("txt") => ReportFormat::Text,
-            _ => return Err("a file that ends in .json, .csv or .txt"),
+            _ => return Err("a file that ends in .html, .json, .csv or .txt"),
         };
         Ok(ReportPath { path, format })
     }
@@ -65,7 +70,7 @@ impl ReportArgs {
     pub(super) fn start_writer(&self) -> Result<Option<ReportWriter>> {
         let Some(ReportPath { path, format }) = &self.report else { return Ok(None) };
         let thread = identity::start_writer(path)?;
-        Ok(Some(ReportWriter { path: path.clone(), format: *format, thread }))
+        Ok(Some(ReportWriter { path: path.clone(), format: *format, redact: self.redact, thread }))
     }
 }
 
@@ -74,6 +79,7 @@ impl ReportArgs {
 pub(super) struct ReportWriter {
     path: PathBuf,
     format: ReportFormat,
+    redact: bool,
     thread: IdentityThread,
 }
 
@@ -84,7 +90,7 @@ impl ReportWriter {
     /// [`Error::Usage`] for a report that is one of `paths`, or in one of them, and errors about a directory that cannot
     /// be written to.
     pub(super) fn open<'p>(self, paths: impl Iterator<Item = &'p Path>) -> Result<ReportFile> {
-        let ReportWriter { path, format, thread } = self;
+        let ReportWriter { path, format, redact, thread } = self;
         let open = {
             let path = path.clone();
             move || open_directory(&path)
@@ -99,7 +105,7 @@ impl ReportWriter {
             }
         }
         let name = path.file_name().map(OsString::from).unwrap_or_default();
-        Ok(ReportFile { path, dir, name, format, thread })
+        Ok(ReportFile { path, dir, name, format, redact, thread })
     }
 }
 
@@ -136,14 +142,19 @@ pub(super) struct ReportFile {
     dir: Dir,
     name: OsString,
     format: ReportFormat,
+    redact: bool,
     thread: IdentityThread,
 }
 
 impl ReportFile {
     /// Writes the report. An existing file is replaced at once.
-    fn write(self, report: RunReport) -> Result<()> {
-        let ReportFile { path, dir, name, format, thread } = self;
+    fn write(self, mut report: RunReport) -> Result<()> {
+        let ReportFile { path, dir, name, format, redact, thread } = self;
+        if redact {
+            report.redact();
+        }
         let bytes = match format {
+            ReportFormat::Html => run_page(&report).into_bytes(),
             ReportFormat::Json => json(&report),
             ReportFormat::Csv => csv::write(&report.folders).into_bytes(),
             ReportFormat::Text => text::write(&report).into_bytes(),
@@ -170,10 +181,10 @@ mod tests {
     #[test]
     fn the_extension_decides_the_format() {
         let is_known = |path: &str| ReportPath::new(path.into()).is_ok();
-        for path in ["r.json", "a/b.CSV", "x.y.txt"] {
+        for path in ["r.html", "r.json", "a/b.CSV", "x.y.txt"] {
             assert!(is_known(path), "{path}");
         }
-        for path in ["", "r", "r.", ".json", "r.xml", "r.html/", "json", "r.json.gz"] {
+        for path in ["", "r", "r.", ".json", "r.xml", "json", "r.json.gz"] {
             assert!(!is_known(path), "{path}");
         }
     }

@@ -19,7 +19,11 @@ const LISTED: usize = 1000;
 pub(super) fn write(report: &RunReport) -> String {
     let mut page = Page::default();
     page.line(&format!("mailferry {}: {}", report.command, outcome(report.exit)));
-    page.line(&report.verdict);
+    if report.redacted {
+        page.line("Names, addresses, subjects and lines of mail are left out.");
+    } else {
+        page.line(&report.verdict);
+    }
     page.facts(report);
     page.sources(&report.sources);
     page.bytes(&report.bytes);
@@ -104,9 +108,9 @@ impl Page {
         let command = command_line.join(" ");
         let time = format!("{start} to {end} ({seconds} s)");
         for (name, value) in [
-            ("command", Some(&command)),
+            ("command", Some(&command).filter(|_| !report.redacted)),
             ("version", Some(version)),
-            ("host", Some(host)),
+            ("host", Some(host).filter(|_| !report.redacted)),
             ("time", Some(&time)),
             ("destination", destination.as_ref()),
             ("check it any time", proof.as_ref()),
@@ -199,8 +203,11 @@ impl Page {
             let at = offset.map(|offset| format!(", byte {offset}")).unwrap_or_default();
             let date = received.map(|received| format!(", {}", day(received))).unwrap_or_default();
             self.indented(INDENT, &format!("{}{date}: {path}{at}", grouped_plural(*bytes, "byte")));
-            self.indented("    ", &format!("From: {from}"));
-            self.indented("    ", &format!("Subject: {subject}"));
+            for (name, value) in [("From", from), ("Subject", subject)] {
+                if !value.is_empty() {
+                    self.indented("    ", &format!("{name}: {value}"));
+                }
+            }
         }
     }
 
@@ -226,7 +233,9 @@ impl Page {
             let row = if *row == 0 { String::new() } else { format!(" (row {row})") };
             self.indented(INDENT, &format!("{path}, byte {offset}: {verdict}{row}"));
             before.iter().for_each(|line| self.indented("    | ", line));
-            self.indented("    > ", line);
+            if !line.is_empty() {
+                self.indented("    > ", line);
+            }
             after.iter().for_each(|line| self.indented("    | ", line));
         }
         if report.doubtful_left_out > 0 {
@@ -249,8 +258,9 @@ impl Page {
                 let line = line.map(|line| format!(", line {line}")).unwrap_or_default();
                 let path = path.as_deref().unwrap_or_default();
                 let place = format!("{path}{offset}{line}");
-                let place = if place.is_empty() { place } else { format!("{place}: ") };
-                self.indented("    ", &format!("{place}{message}"));
+                let parts = [&place, message].into_iter().filter(|part| !part.is_empty());
+                let parts: Vec<&str> = parts.map(String::as_str).collect();
+                self.indented("    ", &parts.join(": "));
             }
             let left_out = count.saturating_sub(examples.len() as u64);
             if left_out > 0 {
