@@ -64,7 +64,7 @@ The manual: mailferry man ~/.local/share/man, then man mailferry";
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    Convert(convert::ConvertArgs),
+    Convert(Box<convert::ConvertArgs>),
     Verify(verify::VerifyArgs),
     Deliver(deliver::DeliverArgs),
     Inject(inject::InjectArgs),
@@ -153,7 +153,7 @@ fn run() -> Exit {
     };
     signals::catch_bus_error();
     match command {
-        Command::Convert(args) => convert::run(args),
+        Command::Convert(args) => convert::run(*args),
         Command::Verify(args) => verify::run(args),
         Command::Deliver(args) => deliver::run(args),
         Command::Inject(args) => inject::run(args),
