@@ -168,7 +168,7 @@ pub(super) fn accounts(text: &str) -> AccountsReport {
         interrupted: 4,
         missing: 15,
         unreadable: 1,
-        not_listed: 0,
+        not_listed: 3,
         messages_found: 9_000_100,
         in_place: 9_000_000,
         duplicates: 60,
@@ -183,7 +183,7 @@ pub(super) fn accounts(text: &str) -> AccountsReport {
         account_seconds: 88_000.0,
         bytes_per_second: Some(4_200_000.0),
         bytes_left: Some(8_000_000_000),
-        sizes_unknown: 0,
+        sizes_unknown: 2,
         seconds_left: Some(1904.0),
         hosts: vec![host("node1", 1000), host("node2", 999)],
         not_done: (1..=120).map(|n| row(n, if n % 8 == 0 { "missing" } else { "failed" })).collect(),
@@ -195,7 +195,7 @@ pub(super) fn accounts(text: &str) -> AccountsReport {
             .map(|row| FindingRow { examples: Vec::new(), ..row })
             .collect(),
         exit: 1,
-        verdict: "1,880 of 2,000 accounts are done.".to_owned(),
+        verdict: format!("1,880 of 2,000 accounts are done{text}."),
         redacted: false,
     }
 }

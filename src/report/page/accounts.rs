@@ -5,8 +5,8 @@ use maud::{Markup, html};
 use super::chart::Part;
 use super::document::{Figure, Head, Header, Section, Table, Tone, capped, left_out, number, page, table};
 use super::shared::{Breakdown, breakdown, conservation, findings};
-use super::text::{Shown, duration, time};
-use crate::mailbox::text::{grouped, grouped_plural, human_size};
+use super::text::{Shown, time};
+use crate::mailbox::text::{duration, grouped, grouped_plural, human_size, rough_duration};
 use crate::report::{AccountRow, AccountsReport, HostRow};
 
 /// Accounts that are not done, and hosts, that are shown.
@@ -58,21 +58,6 @@ pub(crate) fn accounts_page(report: &AccountsReport) -> String {
 }
 
 fn head(report: &AccountsReport) -> Head {
-    let not_done = report.accounts.saturating_sub(report.done);
-    let verdict = match (not_done, report.accounts) {
-        (_, 0) => "There are no accounts.".to_owned(),
-        (0, 1) => "The account is done.".to_owned(),
-        (0, all) => format!("All {} accounts are done.", grouped(all)),
-        (1, all) => {
-            format!("{} of {} are done; 1 is not.", grouped(report.done), grouped_plural(all, "account"))
-        }
-        (left, all) => format!(
-            "{} of {} are done; {} are not.",
-            grouped(report.done),
-            grouped_plural(all, "account"),
-            grouped(left)
-        ),
-    };
     let mut figures = vec![
         Figure { name: "Accounts", value: grouped(report.accounts) },
         Figure { name: "Messages in place", value: grouped(report.in_place) },
@@ -81,12 +66,12 @@ fn head(report: &AccountsReport) -> Head {
         Figure { name: "Warnings", value: grouped(report.warnings) },
     ];
     if let Some(seconds) = report.seconds_left {
-        figures.push(Figure { name: "Time left", value: duration(seconds) });
+        figures.push(Figure { name: "Time left", value: rough_duration(seconds) });
     }
     Head {
         title: "Accounts report",
         tone: Tone::of_exit(report.exit),
-        verdict: html! { p { strong { (verdict) } } },
+        verdict: html! { p { strong { (Shown(&report.verdict)) } } },
         exit: format!("Exit code {}: {}.", report.exit, exit_meaning(report.exit)),
         figures,
         is_redacted: report.redacted,
@@ -126,6 +111,10 @@ fn outcomes(report: &AccountsReport) -> Markup {
                 " of " (grouped(report.failed)) "."
             }
             dt { "Missing" } dd { "In the list, without a result." }
+            @if report.not_listed > 0 {
+                dt { "Not in the list" }
+                dd { (grouped_plural(report.not_listed, "result")) ", which no number here contains." }
+            }
         }
     }
 }
@@ -162,16 +151,21 @@ fn times(report: &AccountsReport) -> Markup {
         dl {
             @if let Some(start) = &report.start { dt { "Start of the first" } dd { (time(start)) } }
             @if let Some(end) = &report.end { dt { "End of the last" } dd { (time(end)) } }
-            dt { "Time between them" } dd { (duration(report.seconds)) }
+            dt { "Time with accounts in progress" } dd { (duration(report.seconds)) }
             dt { "Sum over all accounts" } dd { (duration(report.account_seconds)) }
             @if let Some(bytes) = report.bytes_per_second { dt { "Throughput" } dd { (speed(bytes)) } }
             @if let Some(bytes) = report.bytes_left {
                 dt { "Left" }
-                dd { (grouped_plural(bytes, "byte")) " in the sources of missing accounts" }
+                dd {
+                    (grouped_plural(bytes, "byte")) " in the sources of missing accounts"
+                    @if report.sizes_unknown > 0 {
+                        ", without " (grouped_plural(report.sizes_unknown, "account")) " of unknown size"
+                    }
+                }
             }
             @if let Some(seconds) = report.seconds_left {
                 dt { "Time left" }
-                dd { (duration(seconds)) ", at the throughput so far" }
+                dd { (rough_duration(seconds)) ", at the throughput so far" }
             }
         }
     }
@@ -192,7 +186,7 @@ fn hosts(rows: &[HostRow]) -> Markup {
         }
     };
     html! {
-        (table(Table { caption: "Accounts by host; the time is the sum over its accounts", headers: &headers, rows: body, foot: None }))
+        (table(Table { caption: "Accounts by host; the time is that with accounts in progress", headers: &headers, rows: body, foot: None }))
         (left_out(shown.left_out, ALL_ROWS))
     }
 }

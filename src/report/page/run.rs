@@ -5,8 +5,8 @@ use maud::{Markup, html};
 use super::chart::{Column, Names, Part, columns};
 use super::document::{Figure, Head, Header, Section, Table, Tone, capped, left_out, number, page, table};
 use super::shared::{Breakdown, breakdown, conservation, findings};
-use super::text::{Shown, command, command_line, day, duration, share, time};
-use crate::mailbox::text::{grouped, grouped_plural, human_size};
+use super::text::{Shown, command, command_line, day, share, time};
+use crate::mailbox::text::{duration, grouped, grouped_plural, human_size};
 use crate::report::{
     CountRow, DoubtfulLine, FolderRow, LargeMessage, ManifestRow, RunReport, SizeRow, SourceRow, YearRow,
 };

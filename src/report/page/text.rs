@@ -84,19 +84,6 @@ pub(super) fn share(part: u64, whole: u64) -> String {
     }
 }
 
-/// Formats seconds, as `3.2 s` or `2 h 13 min`.
-pub(super) fn duration(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match whole {
-        0 if seconds < 0.05 => "less than 0.1 s".to_owned(),
-        0..10 => format!("{seconds:.1} s"),
-        10..120 => format!("{whole} s"),
-        120..7200 => format!("{} min {} s", whole / 60, whole % 60),
-        7200..172_800 => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
-        _ => format!("{} days {} h", whole / 86_400, whole % 86_400 / 3600),
-    }
-}
-
 /// Shows a time of RFC 3339 in UTC. Other text is shown unchanged.
 pub(super) fn time(text: &str) -> Markup {
     match text.parse::<Timestamp>() {
@@ -158,10 +145,6 @@ mod tests {
         );
         assert_eq!(time("<now>").into_string(), "<bdi>&lt;now&gt;</bdi>");
         assert_eq!([0, -1].map(day), ["1970-01-01", "1969-12-31"]);
-        assert_eq!(
-            [0.0, 3.24, 61.0, 7201.0, 200_000.0].map(duration),
-            ["less than 0.1 s", "3.2 s", "61 s", "2 h 0 min", "2 days 7 h"]
-        );
         let words = ["convert", "--since=2001", "Old Mail", "it's", ""].map(str::to_owned);
         assert_eq!(command_line(&words), r"convert --since=2001 'Old Mail' 'it'\''s' ''");
     }
