@@ -234,7 +234,7 @@ mod tests {
     fn interrupting_stops_what_runs_and_what_starts_later() {
         let processes = Processes::default();
         processes.interrupt();
-        let words = ["-c", "sleep 1000"].map(OsString::from);
+        let words = ["-c", "exec sleep 1000"].map(OsString::from);
         let conversion = Conversion { program: Path::new("/bin/sh"), words: &words, claim: None };
         assert_eq!(processes.run(conversion).unwrap().signal, Some(15));
     }

@@ -12,7 +12,7 @@ use clap::builder::NonEmptyStringValueParser;
 use super::applies::GivenOptions;
 use super::{dates, parents};
 use crate::accounts::shard::Shard;
-use crate::cli::args::CommonArgs;
+use crate::cli::args::{CommonArgs, number};
 use crate::cli::folders::FolderArgs;
 use crate::cli::identity::{self, Owner, Paths};
 use crate::cli::mailbox_arg::{Format, MailboxArg};
@@ -325,7 +325,7 @@ pub(super) struct AccountArgs {
     )]
     pub(super) results: Option<PathBuf>,
     /// Start no more accounts after more than N have failed
-    #[arg(long, value_name = "N", requires = "accounts", hide_short_help = true, help_heading = "Accounts")]
+    #[arg(long, value_name = "N", requires = "accounts", value_parser = number(0..=1_000_000_000_u64), hide_short_help = true, help_heading = "Accounts")]
     pub(super) max_failures: Option<u64>,
 }
 
