@@ -81,7 +81,15 @@ fn a_fault_while_uids_are_kept_is_harmless() {
     let more = Conversion::new("with UIDs into a Maildir with some", mail, MESSAGES, a_numbered_maildir());
     let staged = new.continued("with UIDs into a stage", killed_midway(&new, "renameat2"));
     let begun = more.continued("with UIDs after a kill", killed_midway(&more, "renameat2"));
-    every_fault_in(&[&new, &first, &more, &staged, &begun]);
+    let both = Conversion::with(
+        "with both lists of UIDs",
+        &["--uid-format=both"],
+        numbered(MESSAGES as u32, 11),
+        MESSAGES,
+        a_numbered_maildir(),
+    );
+    let rest = both.continued("with both lists of UIDs after a kill", killed_midway(&both, "renameat2"));
+    every_fault_in(&[&new, &first, &more, &staged, &begun, &both, &rest]);
 }
 
 fn every_fault_in(conversions: &[&Conversion]) {

@@ -4,7 +4,7 @@
 
 use crate::random_kills::RandomKills;
 use crate::support::*;
-use crate::trial::{Conversion, a_maildir, labelled, mixed, nothing};
+use crate::trial::{Conversion, a_maildir, a_numbered_maildir, labelled, mixed, nothing, numbered};
 
 #[test]
 fn a_killed_conversion_is_completed_by_the_same_command() {
@@ -13,6 +13,7 @@ fn a_killed_conversion_is_completed_by_the_same_command() {
     for (what, options, mail, before) in [
         ("into a new Maildir", &[][..], mixed(messages), nothing()),
         ("into an existing Maildir", &[], mixed(messages), a_maildir()),
+        ("into a Maildir with UIDs", &["--uid-format=both"], numbered(messages, 11), a_numbered_maildir()),
         ("into the folders of a new Maildir", by_labels, labelled(messages), nothing()),
         ("into the folders of an existing Maildir", by_labels, labelled(messages), a_maildir()),
     ] {

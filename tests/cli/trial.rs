@@ -15,7 +15,7 @@ use crate::support::*;
 
 const MANIFEST: &str = "mailferry.manifest";
 const KEYWORDS: &str = "dovecot-keywords";
-const UIDS: &str = "dovecot-uidlist";
+const UID_LISTS: [&str; 2] = ["dovecot-uidlist", "courierimapuiddb"];
 
 type Tree = BTreeMap<PathBuf, FileState>;
 
@@ -216,8 +216,8 @@ impl Trial<'_> {
     /// Returns the destination in a form that can be compared between runs.
     fn states(&self) -> Tree {
         let mut tree = tree_alike(&self.dest());
-        for (_, state) in tree.iter_mut().filter(|(path, _)| path.ends_with(KEYWORDS) || path.ends_with(UIDS))
-        {
+        let is_list = |path: &Path| [KEYWORDS].iter().chain(&UID_LISTS).any(|list| path.ends_with(list));
+        for (_, state) in tree.iter_mut().filter(|(path, _)| is_list(path)) {
             state.mtime = (0, 0);
         }
         for (path, state) in tree.iter_mut().filter(|(path, _)| path.ends_with(MANIFEST)) {
@@ -269,13 +269,14 @@ impl Trial<'_> {
         assert!(leftovers.is_empty(), "left over: {leftovers:?}");
     }
 
-    /// Asserts that a run that published nothing rolled back the manifest and the list of UIDs, unless an earlier run
+    /// Asserts that a run that published nothing rolled back the manifest and the lists of UIDs, unless an earlier run
     /// had left a section open.
     #[track_caller]
     pub(crate) fn rolls_back_manifest(&self) {
-        let list = Path::new("Maildir").join(UIDS);
-        let (before, now) = (self.conversion.before.path().join(&list), self.dest().join(&list));
-        assert!(fs::read(before).ok() == fs::read(now).ok(), "the list of UIDs was changed");
+        for list in UID_LISTS.map(|list| Path::new("Maildir").join(list)) {
+            let (before, now) = (self.conversion.before.path().join(&list), self.dest().join(&list));
+            assert!(fs::read(before).ok() == fs::read(now).ok(), "{} was changed", list.display());
+        }
         let manifest = Path::new("Maildir").join(MANIFEST);
         let Ok(before) = fs::read(self.conversion.before.path().join(&manifest)) else { return };
         if closed_sections(&before) == before {
@@ -283,8 +284,8 @@ impl Trial<'_> {
         }
     }
 
-    /// Asserts that only complete messages are visible, and that existing files are unchanged. Returns the
-    /// number of new messages.
+    /// Asserts that only complete messages are visible, that existing files are unchanged, and that a list of UIDs is
+    /// the one before the run or the one after it. Returns the number of new messages.
     #[track_caller]
     pub(crate) fn is_harmless(&self) -> u64 {
         let now = tree(&self.dest());
@@ -294,6 +295,11 @@ impl Trial<'_> {
         if let Ok(before) = fs::read(self.conversion.before.path().join("Maildir").join(KEYWORDS)) {
             let now = fs::read(self.maildir().join(KEYWORDS)).unwrap();
             assert!(now.starts_with(&before), "a letter was given another name");
+        }
+        for list in UID_LISTS.map(|list| Path::new("Maildir").join(list)) {
+            let digest = |tree: &Tree| tree.get(&list).map(|state| state.digest.clone());
+            let is_after = digest(&now) == digest(&self.conversion.after);
+            assert!(is_after || digest(&now) == digest(&self.before), "{} is another", list.display());
         }
         let manifest = Path::new("Maildir").join(MANIFEST);
         if self.before.contains_key(&manifest) {
@@ -336,7 +342,8 @@ fn is_protected(path: &Path) -> bool {
         && !path.starts_with("Maildir/tmp")
         && path != Path::new("Maildir").join(MANIFEST)
         && !path.ends_with(KEYWORDS)
-        && !path.as_os_str().as_bytes().starts_with(b"Maildir/dovecot-uidlist")
+        && UID_LISTS.iter().all(|list| path != Path::new("Maildir").join(list))
+        && path != Path::new("Maildir/dovecot-uidlist.lock")
 }
 
 fn is_visible(path: &Path) -> bool {
