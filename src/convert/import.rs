@@ -309,10 +309,9 @@ impl<'a> Import<'a> {
         history: &History<'_>,
     ) -> Result<UidPlan> {
         let Import { options: ImportOptions { destination: options, .. }, context, .. } = *self;
-        let first = planned.iter().position(|planned| planned.plan.uids.is_some());
-        let Some(first) = first.filter(|_| options.uids.policy != UidPolicy::New) else {
+        if options.uids.policy == UidPolicy::New {
             return Ok(UidPlan::default());
-        };
+        }
         for ((source, IdentifiedPlan { plan, .. }), report) in
             sources.iter().zip(planned).zip(&mut self.reports)
         {
@@ -321,6 +320,9 @@ impl<'a> Import<'a> {
                 report.findings.push(loss);
             }
         }
+        let Some(first) = planned.iter().position(|planned| planned.plan.uids.is_some()) else {
+            return Ok(UidPlan::without_list(planned.iter().flat_map(|planned| &planned.plan.messages)));
+        };
         let mut builder = ListBuilder::open(options.path, &destination.state, history, options.uids)?;
         // The source whose UIDs the folder gets comes first.
         let has_its_uids = |planned: &IdentifiedPlan| {
@@ -336,10 +338,8 @@ impl<'a> Import<'a> {
             };
             let (inside, elsewhere): (Vec<_>, Vec<_>) =
                 messages.iter().filter(is_placed).partition(|message| message.folders().contains(&0));
-            if uids.is_some() {
-                let lost = elsewhere.iter().filter(|message| message.disposition == Disposition::Write);
-                builder.elsewhere += lost.count() as u64;
-            }
+            let written = elsewhere.iter().filter(|message| message.disposition == Disposition::Write);
+            written.for_each(|message| builder.add_elsewhere(message.uid_origin));
             let numbered = inside.iter().map(|message| NumberedMessage {
                 name: if message.has_name() { message.base_name(context.host) } else { Vec::new() },
                 uid: message.uid,

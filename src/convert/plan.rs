@@ -181,9 +181,17 @@ fn number_messages(mbox: &Mbox<'_>, messages: &mut [PlannedMessage]) -> Option<S
     let base = mbox.uid_base()?;
     let is_uw = mbox.pseudo_message().is_some();
     let mut sequence = UidSequence::new(1, base.last);
-    for message in messages.iter_mut().filter(|message| message.disposition != Disposition::Pseudo) {
+    for n in 0..messages.len() {
+        let message = &mut messages[n];
+        if message.disposition == Disposition::Pseudo {
+            continue;
+        }
         let wanted = Some(message.uid).filter(|&uid| uid > 0);
-        message.uid = sequence.take(wanted)?;
+        let Some(uid) = sequence.take(wanted) else {
+            lose_uids(messages, n);
+            return None;
+        };
+        message.uid = uid;
         message.uid_origin = match wanted {
             None => UidOrigin::New,
             Some(uid) if uid == message.uid => UidOrigin::Kept,
@@ -191,6 +199,14 @@ fn number_messages(mbox: &Mbox<'_>, messages: &mut [PlannedMessage]) -> Option<S
         };
     }
     Some(SourceUids { validity: base.validity, next: sequence.next(), fields: Vec::new(), is_uw })
+}
+
+/// Records that no message keeps its UID, since none is left for message `n`: a server would begin anew.
+fn lose_uids(messages: &mut [PlannedMessage], n: usize) {
+    for (at, message) in messages.iter_mut().enumerate() {
+        let had_uid = if at < n { message.uid_origin != UidOrigin::New } else { message.uid > 0 };
+        message.uid_origin = if had_uid { UidOrigin::Renumbered } else { UidOrigin::New };
+    }
 }
 
 /// The folders of the years of a source.

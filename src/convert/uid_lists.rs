@@ -46,7 +46,7 @@ pub(crate) struct ListBuilder {
     /// Messages for which no UID is left.
     unnumbered: u64,
     /// Messages outside of the Maildir itself.
-    pub(crate) elsewhere: u64,
+    elsewhere: u64,
 }
 
 /// The lists that a run writes, and what it reports about them.
@@ -123,6 +123,12 @@ impl ListBuilder {
         self.lists.iter_mut().for_each(NumberedList::end_source);
     }
 
+    /// Adds a message that is written into another folder than the Maildir itself.
+    pub(crate) fn add_elsewhere(&mut self, origin: UidOrigin) {
+        self.counts.changed += u64::from(origin != UidOrigin::New);
+        self.elsewhere += u64::from(origin == UidOrigin::Kept);
+    }
+
     fn add_message(&mut self, source: Option<&SourceUids>, message: &NumberedMessage) {
         let (mut is_kept, mut is_numbered) = (message.origin == UidOrigin::Kept, true);
         for numbered in &mut self.lists {
@@ -130,7 +136,7 @@ impl ListBuilder {
             is_kept &= kept == Some(true);
             is_numbered &= kept.is_some();
         }
-        if source.is_none() || message.origin == UidOrigin::New || !message.is_written {
+        if message.origin == UidOrigin::New || !message.is_written {
             return;
         }
         if is_kept && !self.lists.is_empty() {
@@ -153,8 +159,6 @@ impl ListBuilder {
     /// [`Error::UidsNotKept`](crate::mailbox::Error::UidsNotKept) if a message cannot keep its UID and `options` require it.
     pub(crate) fn finish(mut self, path: &Path, options: UidOptions) -> Result<UidPlan> {
         self.lists.iter_mut().for_each(|numbered| add_guid(&mut numbered.list, path));
-        let mut counts = self.counts;
-        counts.changed += self.elsewhere;
         let findings: Vec<Finding> = self.losses(path).collect();
         findings.iter().try_for_each(|loss| options.policy.refuse(loss, path))?;
         let change = |name: &'static str| {
@@ -165,7 +169,7 @@ impl ListBuilder {
             Some(UidListChange { name, before: self.before[name].clone(), after })
         };
         let changes = self.format.file_names().iter().filter_map(|name| change(name)).collect();
-        Ok(UidPlan { changes, counts, findings })
+        Ok(UidPlan { changes, counts: self.counts, findings })
     }
 
     fn losses(&self, path: &Path) -> impl Iterator<Item = Finding> {
@@ -209,6 +213,12 @@ fn existing_list(text: Option<&[u8]>, own: &[Digest]) -> ExistingList {
 }
 
 impl UidPlan {
+    /// Writes no list, since no source has UIDs that a server would keep.
+    pub(crate) fn without_list<'a>(messages: impl Iterator<Item = &'a PlannedMessage>) -> UidPlan {
+        let changed = messages.filter(|message| loses_uid(message)).count() as u64;
+        UidPlan { counts: UidCounts { kept: 0, changed }, ..UidPlan::default() }
+    }
+
     /// Returns the hashes of the lists after the run.
     pub(crate) fn digests(&self) -> BTreeMap<String, Digest> {
         self.changes.iter().map(|change| (change.name.to_owned(), Digest::of(&change.after))).collect()
@@ -259,16 +269,20 @@ pub(crate) fn damaged_list_finding(path: &Path, problem: &UidListProblem) -> Fin
 
 /// Returns the finding about messages of an mbox whose UIDs no server would keep.
 pub(crate) fn renumbered_finding(plan: &Plan, mbox: &Mbox<'_>) -> Option<Finding> {
-    let is_lost = |message: &PlannedMessage| {
-        message.uid_origin == UidOrigin::Renumbered && message.disposition == Disposition::Write
-    };
-    let mut lost = plan.messages.iter().zip(mbox.messages()).filter(|(message, _)| is_lost(message));
+    let mut lost = plan.messages.iter().zip(mbox.messages()).filter(|(message, _)| loses_uid(message));
     let (_, first) = lost.next()?;
-    let text = format!(
-        "{} without the UIDs of the source: X-UID occurs twice or does not rise",
-        grouped_plural(1 + lost.count() as u64, "message")
-    );
+    let why = match plan.uids {
+        Some(_) => "X-UID occurs twice or does not rise",
+        None => "all UIDs are used up",
+    };
+    let messages = grouped_plural(1 + lost.count() as u64, "message");
+    let text = format!("{messages} without the UIDs of the source: {why}");
     Some(Finding::at(Code::UidsNotKept, first.at, text))
+}
+
+/// Reports whether a message is written, and no server would keep its UID.
+fn loses_uid(message: &PlannedMessage) -> bool {
+    message.uid_origin == UidOrigin::Renumbered && message.disposition == Disposition::Write
 }
 
 #[cfg(test)]

@@ -130,6 +130,20 @@ fn a_uid_that_occurs_twice_is_neither_kept_nor_accepted_where_uids_are_required(
 }
 
 #[test]
+fn a_mailbox_whose_uids_are_used_up_is_reported() {
+    for given in [&["1", ""], &["4294967294", ""]] {
+        let setup = Setup::new();
+        let source = setup.file("inbox", mbox("1104746400 4294967294", given));
+        let run = setup.try_convert(&["--uids=require"], &[&source]).exits(1);
+        assert_eq!((run.complaints(), setup.maildir().exists()), (vec!["uids-not-kept".into()], false));
+        let run = setup.try_convert(&[], &[&source]).exits(0);
+        assert_eq!(losses(&run), ["1 message without the UIDs of the source: all UIDs are used up"]);
+        assert_eq!(["uids_kept", "uids_changed"].map(|key| count(&run.summary(), key)), [0, 1]);
+        assert_eq!(read_list(&setup.maildir()), None);
+    }
+}
+
+#[test]
 fn a_source_without_uids_gets_no_list() {
     for text in [mbox("", &["1", "2"]), mbox("0 5", &["1"]), mbox("x", &["1"]), mbox("", &["", ""])] {
         let setup = Setup::new();
@@ -355,12 +369,15 @@ fn the_first_source_with_uids_keeps_them_and_the_others_follow() {
 fn with_folders_of_labels_the_maildir_itself_keeps_the_uids() {
     let setup = Setup::new();
     let text =
-        mbox("1104746400 9", &["1", "2", "3"]).replace("Subject: 1", "X-Gmail-Labels: Work\nSubject: 1");
+        mbox("1104746400 9", &["1", "2", "3", ""]).replace("Subject: 1", "X-Gmail-Labels: Work\nSubject: 1");
+    let text = text.replace("Subject: 3", "X-Gmail-Labels: Work\nSubject: 3");
     let text = text.replace("Subject: 2", "X-Gmail-Labels: Inbox,Work\nSubject: 2");
     let run = setup.try_convert(&["--labels=folders"], &[&setup.file("inbox", text)]).exits(0);
     assert_eq!(uids(&setup.maildir()), ["1", "3"]);
     assert_eq!(read_list(&setup.maildir().join(".Work")), None);
-    assert_eq!(losses(&run).len(), 1, "{run:?}");
+    let why = "1 message without the UIDs of the source: they are in other folders than the source";
+    assert_eq!(losses(&run), [why]);
+    assert_eq!(["uids_kept", "uids_changed"].map(|key| count(&run.summary(), key)), [2, 1]);
 }
 
 /// A Maildir of Dovecot, with gaps, fields, an expunged message and one that is not listed yet.

@@ -125,12 +125,12 @@ fn count_messages(source: &ReadySource<'_>, origin: UidOrigin) -> u64 {
         ReadySource::Maildir(maildir) if origin == UidOrigin::Kept => {
             maildir.messages.iter().filter(|message| message.uid > 0).count() as u64
         }
-        ReadySource::Mbox { plan, .. } if plan.uids.is_some() => {
+        ReadySource::Mbox { plan, .. } => {
             let is_written = |message: &&PlannedMessage| message.disposition == Disposition::Write;
             let messages = plan.messages.iter().filter(is_written);
             messages.filter(|message| message.uid_origin == origin).count() as u64
         }
-        ReadySource::Mbox { .. } | ReadySource::Maildir(_) => 0,
+        ReadySource::Maildir(_) => 0,
     }
 }
 
