@@ -51,6 +51,7 @@ mod metadata;
 mod model;
 mod mta;
 mod null_client;
+mod page;
 mod peers;
 mod power;
 mod proof;
