@@ -579,3 +579,23 @@ fn the_printed_command_checks_what_was_split() {
         }
     }
 }
+
+#[test]
+fn no_mbox_of_a_year_appears_before_all_are_written() {
+    let setup = Setup::new();
+    let (source, maildir) = (setup.file("in", mbox(&DATES)), maildir_of(&setup, "source"));
+    let out = setup.path("out");
+    let to = PathBuf::from(format!("mbox:{}/", out.display()));
+    // The mbox of the last year cannot be created.
+    let obstacle = out.join(".2015.mailferry-partial");
+    fs::create_dir_all(&obstacle).unwrap();
+    for source in [&source, &maildir] {
+        convert_in("UTC", &["--split=year"], &[source, &to]).exits(1);
+        assert_eq!(names(&out), [".2015.mailferry-partial"]);
+    }
+    fs::remove_dir(obstacle).unwrap();
+    fs::write(out.join("2014"), "another program's\n").unwrap();
+    fs::create_dir(out.join(".2015.mailferry-partial")).unwrap();
+    convert_in("UTC", &["--split=year", "--force"], &[&source, &to]).exits(1);
+    assert_eq!(fs::read_to_string(out.join("2014")).unwrap(), "another program's\n");
+}

@@ -33,7 +33,8 @@ use uids::ExportUids;
 pub(crate) use maildir::find_nested_folders;
 pub(crate) use options::{ExportOptions, ExportSource, ExportedMessages, OutputMode};
 
-/// Exports all sources into one mbox, and returns the variant it has. On an error the destination is unchanged.
+/// Exports all sources, and returns the variant that an mbox has. On an error no mbox is new or changed, unless another
+/// program puts a file in the place of a year's. Files of one message each that are complete stay.
 pub(crate) fn export(
     sources: &[ExportSource],
     options: &ExportOptions<'_>,
@@ -66,6 +67,15 @@ struct Export<'a> {
     variant: Variant,
 }
 
+/// A destination that was written.
+struct Written<'a> {
+    /// The counts of each source.
+    tallies: Vec<Tally>,
+    bytes_needed: u64,
+    /// The mbox, which has not appeared yet.
+    output: Option<Output<'a>>,
+}
+
 impl<'a> Export<'a> {
     fn inputs(&self) -> impl Iterator<Item = &'a Input> + use<'a> {
         self.sources.iter().filter_map(|source| match source {
@@ -90,7 +100,11 @@ impl<'a> Export<'a> {
         let mut folders = Vec::new();
         let (tallies, bytes_needed) = match options.split {
             Some(_) => self.write_years(&work, &mut folders)?,
-            None => self.write(&work, &mut uids)?,
+            None => {
+                let Written { tallies, bytes_needed, output } = self.write(&work, &mut uids)?;
+                output.map_or(Ok(()), |output| self.finish(output, options))?;
+                (tallies, bytes_needed)
+            }
         };
         let mut total = Totals { bytes_needed, ..Totals::default() };
         for ((ready, tally), report) in ready.iter_mut().zip(tallies).zip(&mut self.reports) {
@@ -113,11 +127,14 @@ impl<'a> Export<'a> {
         check_free_space(options, work.chunks)?;
         years::create_directory(options)?;
         let mut tallies: Vec<Tally> = sources.iter().map(|_| Tally::default()).collect();
-        let mut bytes_needed = 0;
-        for year in &years {
-            let options = ExportOptions { destination: &year.path, ..options.clone() };
-            let work = Work { chunks: &year.chunks, options: &options, ..*work };
-            let (of_year, bytes) = self.write(&work, &mut ExportUids::default())?;
+        let (mut bytes_needed, mut outputs) = (0, Vec::new());
+        let options_of_years: Vec<ExportOptions<'_>> =
+            years.iter().map(|year| ExportOptions { destination: &year.path, ..options.clone() }).collect();
+        for (year, options) in years.iter().zip(&options_of_years) {
+            let work = Work { chunks: &year.chunks, options, ..*work };
+            let Written { tallies: of_year, bytes_needed: bytes, output } =
+                self.write(&work, &mut ExportUids::default())?;
+            outputs.extend(output.map(|output| (options, output)));
             let written: u64 = of_year.iter().map(|tally| tally.messages).sum();
             let already_present: u64 = of_year.iter().map(|tally| tally.present.len() as u64).sum();
             let (name, found) = (year.name.clone(), written + already_present);
@@ -125,22 +142,30 @@ impl<'a> Export<'a> {
             bytes_needed += bytes;
             tallies.iter_mut().zip(of_year).for_each(|(tally, of_year)| *tally += of_year);
         }
+        // None appears before all are complete.
+        outputs.into_iter().try_for_each(|(options, output)| self.finish(output, options))?;
         Ok((tallies, bytes_needed))
     }
 
-    /// Writes the destination, and returns the counts of each source and the bytes that it takes.
-    fn write(&mut self, work: &Work<'_>, uids: &mut ExportUids) -> Result<(Vec<Tally>, u64)> {
+    /// Lets an mbox appear.
+    fn finish(&self, output: Output<'_>, options: &ExportOptions<'_>) -> Result<()> {
+        self.context.events.begin(Phase::Flushing, 0);
+        output.finish(options)
+    }
+
+    /// Writes the destination.
+    fn write<'o>(&mut self, work: &Work<'o>, uids: &mut ExportUids) -> Result<Written<'o>> {
         let Work { chunks, options, context, .. } = *work;
         if !matches!(options.output, OutputMode::Files) {
             return self.write_mbox(work, uids);
         }
         let bytes_needed = check_free_space(options, chunks)?;
         context.events.begin(Phase::Writing, chunks.iter().map(|chunk| chunk.part.size).sum());
-        Ok((message_files::write(work)?, bytes_needed))
+        Ok(Written { tallies: message_files::write(work)?, bytes_needed, output: None })
     }
 
-    /// Writes the mbox, and returns the counts of each source and the bytes that it takes.
-    fn write_mbox(&mut self, work: &Work<'_>, uids: &mut ExportUids) -> Result<(Vec<Tally>, u64)> {
+    /// Writes the mbox, which does not appear yet.
+    fn write_mbox<'o>(&mut self, work: &Work<'o>, uids: &mut ExportUids) -> Result<Written<'o>> {
         let Work { chunks, options, context, .. } = *work;
         let mut output = Output::open(options, context)?;
         self.reports.iter_mut().take(1).for_each(|report| report.findings.append(&mut output.findings));
@@ -154,9 +179,7 @@ impl<'a> Export<'a> {
         let messages = tallies.iter().map(|tally| tally.messages).sum();
         let differing = output.read_back(options, messages)?;
         self.reports.iter_mut().take(1).for_each(|report| report.findings.extend_from_slice(&differing));
-        context.events.begin(Phase::Flushing, 0);
-        output.finish(options)?;
-        Ok((tallies, bytes_needed))
+        Ok(Written { tallies, bytes_needed, output: Some(output) })
     }
 
     /// Reads a source, and reports on it.
