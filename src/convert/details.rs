@@ -28,7 +28,7 @@ impl SourceDetails {
             extent.end - extent.start - u64::from(message.quotes)
         };
         let received = |message: &PlannedMessage| {
-            let is_dated = message.origin.is_of_message() && message.disposition != Disposition::Pseudo;
+            let is_dated = message.origin.is_real(false) && message.disposition != Disposition::Pseudo;
             is_dated.then_some(message.epoch)
         };
         let all = || plan.messages.iter().zip(mbox.messages());

@@ -59,6 +59,6 @@ pub(crate) use report::{Input, Outcome, Report};
 pub(crate) use resume::{ResumePoint, SectionProgress};
 pub(crate) use section::{CheckedChunk, SectionSource, StagedFile};
 pub(crate) use source_list::SourceList;
-pub(crate) use split::{SplitOptions, YearFolders, YearSplit, is_year};
+pub(crate) use split::{SplitOptions, YearDirectories, YearSplit, is_year};
 pub(crate) use uid_lists::{ListBuilder, UidPlan, renumbered_finding};
 pub(crate) use uid_options::{SourceUids, UidCounts, UidFormat, UidOptions, UidPolicy};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::YearFolders;
+use super::YearDirectories;
 use crate::mailbox::manifest::{self, ManifestLocation, SectionHeader};
 use crate::mailbox::{Error, Result, display_path};
 
@@ -12,7 +12,7 @@ pub(crate) struct OtherSplit<'a> {
     is_split: bool,
     /// The sections in the manifest of the Maildir itself, if they may be those of folders of years.
     sections: Vec<SectionHeader>,
-    years: YearFolders,
+    years: YearDirectories,
 }
 
 /// A source, and the folder that it becomes.
@@ -27,7 +27,7 @@ pub(crate) struct SplitSource<'a> {
 impl OtherSplit<'_> {
     /// Reads what a Maildir with folders has. `is_split` says whether this run splits.
     pub(crate) fn read(root: &Path, is_split: bool) -> Result<OtherSplit<'_>> {
-        let years = YearFolders::list(root)?;
+        let years = YearDirectories::list(root)?;
         let sections = if is_split || years.is_empty() { Vec::new() } else { read_sections(root) };
         Ok(OtherSplit { root, is_split, sections, years })
     }

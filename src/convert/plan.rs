@@ -222,15 +222,15 @@ impl YearFolders {
         YearFolders { years: YearSplit::new(split.zone.clone()), split, folders: Vec::new() }
     }
 
-    /// Returns the folder of a message. The date of the source is not the date of a message, unless the user says so.
+    /// Returns the folder of a message.
     fn folder(
         &mut self,
         planned: &PlannedMessage,
         rules: &DateRules,
         folders: &mut LabelFolders,
     ) -> FolderIndex {
-        let has_date = planned.origin.is_of_message() || rules.first == Some(planned.origin);
-        let number = self.years.number(has_date.then_some(planned.epoch));
+        let counts_mtime = rules.first == Some(Origin::Mtime);
+        let number = self.years.number(planned.epoch, planned.origin, counts_mtime);
         if number == self.folders.len() {
             self.folders.push(folders.intern(self.split.levels(self.years.name(number))));
         }

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 
 use crate::mailbox::Result;
 use crate::mailbox::fs::{Dir, files};
-use crate::mailbox::message::Selection;
+use crate::mailbox::message::{Origin, Selection};
 
 /// The name of the part for messages without a real date.
 const UNDATED: &str = "undated";
@@ -63,8 +63,13 @@ impl YearSplit {
         YearSplit { zone, years: Vec::new(), last: 0 }
     }
 
-    /// Returns the number of the year of a message with this received date.
-    pub(crate) fn number(&mut self, date: Option<i64>) -> usize {
+    /// Returns the number of the year of a message. [`Origin::is_real`] has `counts_mtime`.
+    pub(crate) fn number(&mut self, epoch: i64, origin: Origin, counts_mtime: bool) -> usize {
+        self.find(origin.is_real(counts_mtime).then_some(epoch))
+    }
+
+    /// Returns the number of the year of a date.
+    fn find(&mut self, date: Option<i64>) -> usize {
         let is_in = |year: &Year| year.contains(date);
         if !self.years.get(self.last).is_some_and(is_in) {
             self.last = self.years.iter().position(is_in).unwrap_or_else(|| {
@@ -103,17 +108,17 @@ impl YearSplit {
 
 /// The folders of years in a Maildir, by the directory of the folder that was split.
 #[derive(Debug, Default)]
-pub(crate) struct YearFolders(HashMap<PathBuf, Vec<(String, PathBuf)>>);
+pub(crate) struct YearDirectories(HashMap<PathBuf, Vec<(String, PathBuf)>>);
 
-impl YearFolders {
+impl YearDirectories {
     /// Lists them. A Maildir that is missing has none.
-    pub(crate) fn list(maildir: &Path) -> Result<YearFolders> {
+    pub(crate) fn list(maildir: &Path) -> Result<YearDirectories> {
         if !files::is_dir(maildir) {
-            return Ok(YearFolders::default());
+            return Ok(YearDirectories::default());
         }
         let mut names = Dir::open(maildir)?.names()?;
         names.sort();
-        let mut folders = YearFolders::default();
+        let mut folders = YearDirectories::default();
         for name in names {
             let directory = PathBuf::from(&name);
             let Some((base, year)) = directory.to_str().and_then(|name| name.rsplit_once('.')) else {
@@ -155,7 +160,7 @@ mod tests {
         ] {
             let mut split = YearSplit::new(TimeZone::get(zone).unwrap());
             let dates = [new_year - 1, new_year, new_year + 5 * 3600];
-            let numbers = dates.map(|date| split.number(Some(date)));
+            let numbers = dates.map(|date| split.find(Some(date)));
             assert_eq!(numbers.map(|number| split.name(number).to_owned()), names, "{zone}");
         }
     }
@@ -164,7 +169,7 @@ mod tests {
     fn each_year_has_one_number() {
         let mut split = YearSplit::new(TimeZone::UTC);
         let numbers = [Some(0), Some(1_420_070_400), None, Some(31_535_999), Some(31_536_000), None];
-        assert_eq!(numbers.map(|date| split.number(date)), [0, 1, 2, 0, 3, 2]);
+        assert_eq!(numbers.map(|date| split.find(date)), [0, 1, 2, 0, 3, 2]);
         assert_eq!(["1970", "2015", "undated", "1971"], [0, 1, 2, 3].map(|n| split.name(n).to_owned())[..]);
         assert_eq!(split.count(), 4);
     }

@@ -432,9 +432,13 @@ fn a_copy_has_a_folder_for_each_year() {
     assert!(!setup.maildir().exists());
     assert_eq!(counts(convert_in("UTC", &["--split=year", "--since=2015"], &paths)), [3, 0, 3]);
     assert_eq!(by_folder(&setup.maildir()), expected(&[(".2015", &[3, 4, 5])]));
+    assert!(!setup.maildir().join(".2014").exists(), "nothing of it is selected");
     assert_eq!(counts(convert_in("UTC", &["--split=year"], &paths)), [3, 3, 0]);
     assert_eq!(by_folder(&setup.maildir()), expected(&[(".2014", &[0, 1, 2]), (".2015", &[3, 4, 5])]));
     let before = tree(&setup.maildir());
+    // What was copied before is there, whatever is selected.
+    assert_eq!(counts(convert_in("UTC", &["--split=year", "--since=2015-01-01"], &paths)), [0, 6, 0]);
+    assert_eq!(counts(convert_in("UTC", &["--split=year", "--since=2016"], &paths)), [0, 6, 0]);
     let run = convert_in("UTC", &["--split=year"], &paths);
     let known = run.findings().iter().filter(|found| found["code"] == "source-known").count();
     assert_eq!((counts(run), known), ([0, 6, 0], 1));
@@ -598,4 +602,36 @@ fn no_mbox_of_a_year_appears_before_all_are_written() {
     fs::create_dir(out.join(".2015.mailferry-partial")).unwrap();
     convert_in("UTC", &["--split=year", "--force"], &[&source, &to]).exits(1);
     assert_eq!(fs::read_to_string(out.join("2014")).unwrap(), "another program's\n");
+}
+
+#[test]
+fn a_split_has_the_same_years_and_counts_whatever_the_source_is() {
+    let setup = Setup::new();
+    let source = setup.file("in", mbox(&DATES));
+    let maildir = maildir_of(&setup, "source");
+    fs::write(maildir.join("dovecot-acl"), "owner lrw\n").unwrap();
+    fs::write(maildir.join("dovecot.index"), "").unwrap();
+    let table = |source: &Path, to: &str, args: &[&str]| {
+        let run = convert_in("UTC", &[&["--split=year"], args].concat(), &[source, Path::new(to)]).exits(0);
+        let codes = ["acls-left", "indexes-left", "source-known"];
+        let found = run.findings().into_iter().map(|f| f["code"].as_str().unwrap().to_owned());
+        let mut found: Vec<String> = found.filter(|code| codes.contains(&&**code)).collect();
+        found.sort_unstable();
+        let row = |row: &Value| {
+            let counts = ["messages_found", "written", "already_present", "not_selected"];
+            (row["folder"].as_str().unwrap().to_owned(), counts.map(|key| count(row, key)))
+        };
+        (run.summary()["table"].as_array().unwrap().iter().map(row).collect::<Vec<_>>(), found)
+    };
+    let of = |year: &str, counts| (year.to_owned(), counts);
+    for (n, source) in [&source, &maildir].into_iter().enumerate() {
+        let to = format!("maildir:{}", setup.path(&format!("to-{n}")).display());
+        let first = [of("2014", [3, 0, 0, 3]), of("2015", [3, 3, 0, 0])];
+        let (rows, found) = table(source, &to, &["--since=2015"]);
+        assert_eq!(rows, first);
+        assert_eq!(found, ["acls-left", "indexes-left"][..n * 2], "once");
+        let second = [of("2014", [3, 0, 0, 3]), of("2015", [3, 0, 3, 0])];
+        let (rows, found) = table(source, &to, &["--since=2015-01-02"]);
+        assert_eq!((rows, found), (second.to_vec(), vec!["source-known".to_owned()]));
+    }
 }

@@ -81,7 +81,9 @@ impl<'a> ConvertReport<'a> {
         let labels = outcome.folders.iter().filter(|_| has_labels && outcome.error.is_none());
         let rows: Vec<FolderRow> = labels.map(FolderRow::of_label).collect();
         let written = match written {
-            Written::Maildir(_) if has_labels => Written::Maildir(Some(rows.len() as u64)),
+            Written::Maildir(_) if has_labels => {
+                Written::Maildir(Some(rows.iter().filter(|row| row.has_mail()).count() as u64))
+            }
             written => written,
         };
         let recorded = self.is_recording().then(|| RunReport {

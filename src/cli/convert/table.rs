@@ -64,6 +64,11 @@ impl FolderRow {
         }
     }
 
+    /// Reports whether the folder has messages after the run.
+    pub(super) fn has_mail(&self) -> bool {
+        self.counts.written + self.counts.already_present > 0
+    }
+
     /// Returns the row as JSON.
     pub(super) fn json(&self) -> Value {
         let mut row = json!({ "folder": self.folder, "directory": self.directory });

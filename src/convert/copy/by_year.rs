@@ -1,5 +1,6 @@
 //! A copy of a Maildir into a folder for each year. Each folder is a copy of its own, of the messages of that year.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::copy_entries;
@@ -9,7 +10,6 @@ use crate::convert::{
 };
 use crate::mailbox::fs::files;
 use crate::mailbox::maildir::{Entry, create};
-use crate::mailbox::manifest::ByteCounts;
 use crate::mailbox::message::Selection;
 use crate::mailbox::tree::folder::maildirpp_directory;
 use crate::mailbox::{Code, Context, Error, Finding, NoEvents, Result};
@@ -19,6 +19,8 @@ struct YearOfMaildir {
     entries: Vec<Entry>,
     /// The year, as far as it is selected.
     selection: Selection,
+    /// A message is selected.
+    is_selected: bool,
 }
 
 /// The messages of a Maildir by year.
@@ -54,36 +56,36 @@ pub(crate) fn copy_by_year(
     };
     let DividedMaildir { years, split: numbers, others: mut totals, findings } = divided;
     let (mut report, mut folders) = (Report::new(source, findings), Vec::new());
-    let mut order: Vec<usize> = (0..years.len()).filter(|&n| !years[n].entries.is_empty()).collect();
+    let mut order: Vec<usize> = (0..years.len()).collect();
     order.sort_by_key(|&n| numbers.name(n));
     let mut error = None;
     for n in order {
-        let YearOfMaildir { entries, selection } = &years[n];
+        let YearOfMaildir { entries, selection, is_selected } = &years[n];
         let levels = split.levels(numbers.name(n));
         let directory = options.path.join(maildirpp_directory(&levels));
-        let is_missing = options.dry_run && !files::is_dir(options.path);
+        // A year of which nothing is selected is only counted.
+        let dry_run = options.dry_run || !is_selected;
+        let is_missing = dry_run && !files::is_dir(options.path);
         let path = if is_missing { options.path } else { &directory };
-        let options = DestinationOptions { path, ..options.clone() };
+        let options = DestinationOptions { path, dry_run, ..options.clone() };
         let copied = copy_entries(source, Some(entries.clone()), *selection, &options, context);
         totals += &Totals { sources: 0, ..copied.totals };
-        report.findings.extend(copied.reports.into_iter().flat_map(|report| report.findings));
-        let Totals { messages_found: found, written, already_present, skipped, .. } = copied.totals;
-        let name = levels.join("/");
-        folders.push(FolderCount {
-            name,
-            found,
-            written,
-            already_present,
-            skipped,
-            ..FolderCount::default()
-        });
+        let found = copied.reports.into_iter().flat_map(|report| report.findings);
+        report.findings.extend(found.filter(|found| *is_selected || found.code == Code::SourceKnown));
+        let of_year = FolderCount::inbox(&copied.totals).into_iter();
+        folders.extend(of_year.map(|count| FolderCount { name: levels.join("/"), ..count }));
         error = copied.error;
         if error.is_some() {
             break;
         }
     }
-    keep_one(&mut report.findings, Code::SourceKnown, folders.iter().all(|folder| folder.written == 0));
-    keep_one(&mut report.findings, Code::IndexesLeft, true);
+    // Each year has those that are about the source.
+    let nothing_new = folders.iter().all(|folder| folder.written == 0);
+    report.findings.retain(|finding| finding.code != Code::SourceKnown || nothing_new);
+    let mut seen = HashSet::new();
+    report
+        .findings
+        .retain(|finding| seen.insert((finding.code, finding.path.clone(), finding.message.clone())));
     Outcome { reports: vec![report], totals, folders, error }
 }
 
@@ -110,11 +112,6 @@ fn refuse_lost_uids(
     }
 }
 
-/// Keeps one finding of a kind, or none. Each year has one, and they are about the Maildir.
-fn keep_one(findings: &mut Vec<Finding>, code: Code, mut is_kept: bool) {
-    findings.retain(|finding| finding.code != code || std::mem::take(&mut is_kept));
-}
-
 /// Divides the messages of a Maildir by their years.
 fn divide(
     source: &Path,
@@ -131,8 +128,8 @@ fn divide(
     };
     for entry in entries {
         context.cancel.check()?;
-        let date = match files.find_date(&entry)? {
-            Ok((date, _)) => date,
+        let (epoch, origin) = match files.find_date(&entry)? {
+            Ok(date) => date,
             Err(none) => {
                 let finding = none.finding(files.path(&entry));
                 let is_found = finding.code != Code::MessageExpunged;
@@ -142,23 +139,12 @@ fn divide(
                 continue;
             }
         };
-        if !selection.contains(date) {
-            let size = files.size(&entry);
-            divided.others += &Totals {
-                messages_found: 1,
-                not_selected: 1,
-                bytes_source: size,
-                bytes: ByteCounts { messages: size, ..ByteCounts::default() },
-                ..Totals::default()
-            };
-            continue;
-        }
-        // A date that is not real is 0.
-        let number = divided.split.number((date != 0).then_some(date));
+        let number = divided.split.number(epoch, origin, true);
         if number == divided.years.len() {
             let selection = selection.intersection(divided.split.selection(number));
-            divided.years.push(YearOfMaildir { entries: Vec::new(), selection });
+            divided.years.push(YearOfMaildir { entries: Vec::new(), selection, is_selected: false });
         }
+        divided.years[number].is_selected |= selection.contains(epoch);
         divided.years[number].entries.push(entry);
     }
     Ok(divided)

@@ -10,7 +10,6 @@ use crate::convert::{Input, Plan, PlannedMessage, Totals, YearSplit};
 use crate::mailbox::Result;
 use crate::mailbox::manifest::ByteCounts;
 use crate::mailbox::mbox::{Extent, Mbox};
-use crate::mailbox::message::Origin;
 
 /// A source that is ready to be written.
 pub(super) enum ReadySource<'a> {
@@ -33,16 +32,16 @@ impl ReadySource<'_> {
         match self {
             ReadySource::Mbox { plan, .. } => {
                 let number = |message: &PlannedMessage| {
-                    let date = message.origin.is_of_message().then_some(message.epoch);
-                    (message.disposition == Disposition::Write).then(|| years.number(date))
+                    let is_written = message.disposition == Disposition::Write;
+                    is_written.then(|| years.number(message.epoch, message.origin, false))
                 };
                 Ok(plan.messages.iter().map(number).collect())
             }
             ReadySource::Maildir(maildir) => {
                 let number = |message: &maildir::SourceMessage| {
-                    let date = maildir.files.find_date(&message.entry)?.ok();
-                    let date = date.filter(|(_, origin)| *origin != Origin::None).map(|(date, _)| date);
-                    Ok(Some(years.number(date)))
+                    let date = maildir.files.find_date(&message.entry)?;
+                    let (epoch, origin) = date.unwrap_or_default();
+                    Ok(Some(years.number(epoch, origin, true)))
                 };
                 maildir.messages.iter().map(number).collect()
             }

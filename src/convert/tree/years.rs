@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{Conversion, TreeEntry};
 use crate::convert::labels::parse_directory;
-use crate::convert::{OtherSplit, SplitOptions, SplitSource, YearFolders};
+use crate::convert::{OtherSplit, SplitOptions, SplitSource, YearDirectories};
 use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::tree::{Folder, Layout, MailboxKind};
 use crate::mailbox::{Error, Result};
@@ -58,10 +58,10 @@ impl Conversion<'_> {
     }
 
     /// Lists the folders of years in the root, if there are to be any.
-    pub(super) fn year_folders(&self) -> Result<YearFolders> {
+    pub(super) fn year_folders(&self) -> Result<YearDirectories> {
         match self.has_year_folders() {
-            true => YearFolders::list(self.destination.path),
-            false => Ok(YearFolders::default()),
+            true => YearDirectories::list(self.destination.path),
+            false => Ok(YearDirectories::default()),
         }
     }
 
@@ -70,7 +70,7 @@ impl Conversion<'_> {
         &self,
         entry: &TreeEntry,
         folder: &Folder,
-        years: &YearFolders,
+        years: &YearDirectories,
     ) -> Vec<(PathBuf, Folder)> {
         let directory = &entry.name.directory;
         // INBOX is there without mail, too.

@@ -34,9 +34,14 @@ pub(crate) enum Origin {
 }
 
 impl Origin {
-    /// Reports whether the date is one of the message: not of the mbox that it is in, and not a missing one.
-    pub(crate) fn is_of_message(self) -> bool {
-        !matches!(self, Origin::Mtime | Origin::None)
+    /// Reports whether the date is real: not a missing one. The modification time counts if the file is the message, and
+    /// not an mbox, or if the user says so.
+    pub(crate) fn is_real(self, counts_mtime: bool) -> bool {
+        match self {
+            Origin::None => false,
+            Origin::Mtime => counts_mtime,
+            Origin::FromLine | Origin::Received | Origin::Header | Origin::Name => true,
+        }
     }
 
     /// Returns the word of reports and JSON.
