@@ -54,7 +54,9 @@ pub(crate) struct AccountRecord {
     pub(super) bytes: ByteRow,
     pub(super) warnings: u64,
     pub(super) errors: u64,
-    pub(super) findings: Box<[(FindingName, u64)]>,
+    findings: Box<[(Code, u32)]>,
+    /// Findings of a newer version, and counts without end.
+    other_findings: Vec<(String, u64)>,
     /// The first error.
     pub(crate) reason: Option<Box<str>>,
 }
@@ -68,22 +70,11 @@ pub(super) struct MessageCounts {
     pub(super) not_selected: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum FindingName {
-    Known(Code),
-    /// Of a newer version.
-    Other(Box<str>),
-}
-
-impl FindingName {
-    fn of(name: &str) -> FindingName {
-        static CODES: LazyLock<HashMap<&str, Code>> =
-            LazyLock::new(|| Code::ALL.iter().map(|code| (code.name(), *code)).collect());
-        CODES.get(name).map_or_else(
-            || FindingName::Other(escape(name.as_bytes()).into()),
-            |&code| FindingName::Known(code),
-        )
-    }
+/// Returns the code with a name, unless it is of a newer version.
+pub(super) fn code(name: &str) -> Option<Code> {
+    static CODES: LazyLock<HashMap<&str, Code>> =
+        LazyLock::new(|| Code::ALL.iter().map(|code| (code.name(), *code)).collect());
+    CODES.get(name).copied()
 }
 
 impl AccountRecord {
@@ -111,7 +102,13 @@ impl AccountRecord {
             Outcome::Failed => Status::Failed,
             Outcome::Interrupted => Status::Interrupted,
         };
-        let findings = result.findings.iter().map(|(name, &count)| (FindingName::of(name), count));
+        let (mut findings, mut other_findings) = (Vec::new(), Vec::new());
+        for (name, &count) in &result.findings {
+            match (code(name), u32::try_from(count)) {
+                (Some(code), Ok(count)) => findings.push((code, count)),
+                _ => other_findings.push((escape(name.as_bytes()), count)),
+            }
+        }
         AccountRecord {
             status,
             exit: result.exit,
@@ -124,7 +121,8 @@ impl AccountRecord {
             bytes,
             warnings: count("warnings"),
             errors: count("errors"),
-            findings: findings.collect(),
+            findings: findings.into(),
+            other_findings,
             reason: reason(result, status),
             ..AccountRecord::without_result(&result.user, status)
         }
@@ -157,6 +155,7 @@ impl AccountRecord {
             warnings: 0,
             errors: 0,
             findings: Box::default(),
+            other_findings: Vec::new(),
             reason: None,
         }
     }
@@ -191,6 +190,13 @@ impl AccountRecord {
     pub(super) fn compare_age(&self, other: &AccountRecord) -> Ordering {
         let key = |record: &AccountRecord| (record.status == Status::Unreadable, record.end);
         key(self).cmp(&key(other)).then_with(|| self.cmp(other))
+    }
+
+    /// Returns how many findings there are of each name.
+    pub(super) fn findings(&self) -> impl Iterator<Item = (&str, u64)> {
+        let known = self.findings.iter().map(|(code, count)| (code.name(), u64::from(*count)));
+        let others = self.other_findings.iter().map(|(name, count)| (&**name, *count));
+        known.chain(others)
     }
 
     pub(super) fn interval(&self) -> Option<(i64, i64)> {

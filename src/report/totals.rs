@@ -4,8 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::record::{AccountRecord, FindingName, Status, time};
+use super::record::{AccountRecord, Status, code, time};
 use super::{AccountRow, AccountsReport, ByteRow, FindingRow, HostRow};
+use crate::mailbox::Code;
 use crate::mailbox::finding::Severity;
 use crate::mailbox::text::{grouped, grouped_plural, is_or_are, rough_duration};
 
@@ -185,35 +186,27 @@ impl Accounts {
     }
 
     fn findings(&self) -> Vec<FindingRow> {
-        let mut counts: BTreeMap<&FindingName, u64> = BTreeMap::new();
-        for (name, count) in self.records.iter().flat_map(|record| &record.findings) {
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for (name, count) in self.records.iter().flat_map(AccountRecord::findings) {
             let sum = counts.entry(name).or_default();
-            *sum = sum.saturating_add(*count);
+            *sum = sum.saturating_add(count);
         }
-        let mut counts: Vec<(&FindingName, u64)> = counts.into_iter().collect();
-        counts.sort_by_key(|(name, count)| (Reverse(severity(name)), Reverse(*count)));
-        let row = |(name, count): (&FindingName, u64)| FindingRow {
-            code: match name {
-                FindingName::Known(code) => code.name().to_owned(),
-                FindingName::Other(name) => name.to_string(),
-            },
-            severity: severity(name).name().to_owned(),
-            count,
-            remedy: match name {
-                FindingName::Known(code) => code.advice().hint(),
-                FindingName::Other(_) => None,
-            },
-            examples: Vec::new(),
+        let row = |(name, count): (&str, u64)| {
+            let code = code(name);
+            // One that this version does not have may be of any severity.
+            let severity = code.map_or(Severity::Warning, Code::severity);
+            let row = FindingRow {
+                code: name.to_owned(),
+                severity: severity.name().to_owned(),
+                count,
+                remedy: code.and_then(|code| code.advice().hint()),
+                examples: Vec::new(),
+            };
+            (severity, row)
         };
-        counts.into_iter().map(row).collect()
-    }
-}
-
-/// Returns the severity of a finding. One that this version does not have may be of any.
-fn severity(name: &FindingName) -> Severity {
-    match name {
-        FindingName::Known(code) => code.severity(),
-        FindingName::Other(_) => Severity::Warning,
+        let mut rows: Vec<(Severity, FindingRow)> = counts.into_iter().map(row).collect();
+        rows.sort_by_key(|(severity, row)| (Reverse(*severity), Reverse(row.count)));
+        rows.into_iter().map(|(_, row)| row).collect()
     }
 }
 

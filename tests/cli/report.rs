@@ -346,3 +346,19 @@ fn results_of_convert_add_up_to_what_verify_finds() {
     let sizes = sources.map(|source| fs::metadata(fixture(source)).unwrap().len());
     assert_eq!(count(&summary, "bytes_source"), sizes.iter().sum::<u64>());
 }
+
+#[test]
+fn the_results_of_100000_accounts_take_less_than_64_mib() {
+    let scratch = scratch();
+    let peak = |accounts: u64| {
+        let directory = scratch.path().join(accounts.to_string());
+        for n in 0..accounts {
+            let outcome = if n.is_multiple_of(20) { "failed" } else { "done" };
+            write(&directory, &result(&format!("user{n:05}@example.org"), outcome, 5, 7));
+        }
+        peak_memory(&["report", directory.to_str().unwrap()], Path::new("/dev/null")).1 * 1024
+    };
+    let (few, many) = (peak(5_000), peak(25_000));
+    let of_100_000 = few + (many - few) / 20_000 * 95_000;
+    assert!(of_100_000 < 64 << 20, "{few} and {many} bytes");
+}
