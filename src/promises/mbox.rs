@@ -1,17 +1,18 @@
 //! Properties of mboxes.
 
+use std::ops::Range;
 use std::path::Path;
 
 use super::are_slices_in_order;
 use crate::convert::render::{RenderOptions, render};
-use crate::mailbox::finding::{self, Finding};
+use crate::mailbox::finding::{self, Code, Finding};
 use crate::mailbox::mbox::bare;
 use crate::mailbox::mbox::boundary_list;
 use crate::mailbox::mbox::from_line::{self, LineClass};
 use crate::mailbox::mbox::quote::{self, Quoting};
 use crate::mailbox::mbox::read::{self, Mbox, ReadOptions};
 use crate::mailbox::mbox::scan_hooks::ScanHooks;
-use crate::mailbox::mbox::single::SingleMessage;
+use crate::mailbox::mbox::single::{SingleMessage, looks_like_emlx};
 use crate::mailbox::mbox::variant::Variant;
 use crate::mailbox::mbox::verdict::{Extent, Overrides, Reason};
 use crate::mailbox::mbox::write::{
@@ -48,8 +49,7 @@ pub fn reader(text: &[u8]) {
 fn divided(mbox: &Mbox<'_>) {
     mbox.check_conservation().unwrap();
     let text = mbox.text();
-    // What is around the message of an .emlx belongs to its form.
-    let is_framed = mbox.variant == Variant::Rfc822 && SingleMessage::locate(text).is_framed;
+    let is_emlx = mbox.variant == Variant::Rfc822 && looks_like_emlx(text);
     let (mut accounted, mut gaps) = (0, Vec::new());
     for extent in mbox.messages() {
         let lines = extent.separator_lines(text).split_inclusive(|&b| b == b'\n');
@@ -59,16 +59,40 @@ fn divided(mbox: &Mbox<'_>) {
         message(mbox, extent);
     }
     gaps.push(accounted..text.len() as u64);
-    if !is_framed {
-        gaps.into_iter().for_each(|gap| separated(mbox, gap));
+    match &gaps[..] {
+        [before, after] if is_emlx => framed(mbox, before, after),
+        _ => gaps.into_iter().for_each(|gap| separated(mbox, gap)),
     }
     let mut findings: Vec<Finding> = mbox.findings.clone();
     finding::number_lines(&mut findings, text, &|_| ());
     assert!(findings.iter().all(|f| f.offset.is_none_or(|at| at < text.len() as u64)));
 }
 
+/// Around the message of an .emlx there are a number and a property list. What follows the list is junk.
+fn framed(mbox: &Mbox<'_>, before: &Range<u64>, after: &Range<u64>) {
+    const END: &[u8] = b"</plist>";
+    let text = |range: &Range<u64>| mbox.text()[range.start as usize..range.end as usize].trim_ascii();
+    assert!(text(before).iter().all(u8::is_ascii_digit), "bytes before the message are nowhere");
+    let end = match &mbox.boundaries.junk[..] {
+        [] => after.end,
+        [junk] if junk.end == after.end => junk.start,
+        junk => panic!("{junk:?} is not after the property list"),
+    };
+    let list = text(&(after.start..end));
+    let is_begun =
+        [&b"<?xml"[..], b"<!DOCTYPE plist", b"<plist", b"bplist0"].iter().any(|s| list.starts_with(s));
+    let is_damaged = mbox.findings.iter().any(|finding| finding.code == Code::EmlxPlist);
+    assert!(list.is_empty() || is_begun, "bytes before the property list are nowhere");
+    // Its end may be cut off.
+    let is_cut = || list.ends_with(b">") || (1..END.len()).any(|n| list.ends_with(&END[..n]));
+    assert!(
+        list.ends_with(END) || is_damaged && end == after.end || is_cut(),
+        "bytes of the list are nowhere"
+    );
+}
+
 /// Outside of messages there are only blank lines, frames, and reported junk.
-fn separated(mbox: &Mbox<'_>, gap: std::ops::Range<u64>) {
+fn separated(mbox: &Mbox<'_>, gap: Range<u64>) {
     let junk = &mbox.boundaries.junk;
     for at in gap {
         let byte = mbox.text()[at as usize];
@@ -379,7 +403,7 @@ pub fn one_message(text: &[u8]) {
     assert!(from_lines.all(|line| line.starts_with(b"From ")), "{at} {start}");
     assert!(at == 0 || bare::looks_like_message(&text[at..]), "{at}");
     let single = SingleMessage::locate(text);
-    assert!(single.is_framed || single.extent.start == start as u64);
+    assert!(looks_like_emlx(text) || single.extent.start == start as u64);
     assert!(single.extent.at <= single.extent.start && single.extent.end <= text.len() as u64);
     emlx::missing_parts(single.extent.message(text));
     let first = &text[..text.len().min(FORMAT_HEAD)];
@@ -388,5 +412,5 @@ pub fn one_message(text: &[u8]) {
     let options = ReadOptions { variant: Some(Variant::Rfc822), ..ReadOptions::default() };
     let mbox = read::read(text, &options, ScanHooks::none()).expect("any bytes are one message");
     assert_eq!(mbox.messages().len(), usize::from(!text.is_empty()));
-    mbox.check_conservation().expect("the sums balance");
+    divided(&mbox);
 }

@@ -295,6 +295,25 @@ fn damage_is_reported_with_the_file_and_the_mail_is_kept() {
 }
 
 #[test]
+fn bytes_after_the_property_list_are_not_lost_silently() {
+    let scratch = scratch();
+    let (file, maildir) = (scratch.path().join("7.emlx"), scratch.path().join("Maildir"));
+    let good = emlx(&message("first"), 1, 0);
+    for more in [emlx(&message("second"), 1, 0), "more\n".to_owned()] {
+        write(&file, format!("{good}{more}"));
+        let run = run(convert_command([&file, &maildir])).exits(1);
+        assert_eq!((run.complaints(), count(&run.summary(), "written")), (vec!["mbox-junk".to_owned()], 1));
+        assert_eq!(count(&run.summary(), "bytes_junk"), more.len() as u64);
+        run_on(&["verify"], &file).exits(1);
+        let out = scratch.path().join("out");
+        run_on(&["convert", "--exact", maildir.to_str().unwrap()], &out).exits(0);
+        assert_eq!(fs::read_to_string(&out).unwrap(), format!("{good}{more}"));
+        fs::remove_dir_all(&maildir).unwrap();
+        fs::remove_file(&out).unwrap();
+    }
+}
+
+#[test]
 fn an_archive_of_the_tree_gives_the_same_mail() {
     let (scratch, tree) = account();
     let tar = scratch.path().join("mail.tar");

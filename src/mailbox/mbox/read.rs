@@ -1,5 +1,6 @@
 //! Reading an mbox: recognizes the format, finds the messages and judges the variant. A message is a slice.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -266,21 +267,15 @@ impl<'a> Mbox<'a> {
 }
 
 fn single_message<'a>(text: &'a [u8], hooks: ScanHooks<'_>) -> Mbox<'a> {
-    let SingleMessage { extent, evidence, outer, mut findings, is_framed } = SingleMessage::locate(text);
-    let Extent { at, start, .. } = extent;
-    let (mut messages, mut junk) = (Vec::new(), Vec::new());
-    if !text.is_empty() {
-        messages.push(extent);
-    }
-    if at > 0 && !is_framed {
-        junk.push(0..at);
-    }
+    let SingleMessage { extent, junk, evidence, outer, mut findings } = SingleMessage::locate(text);
+    let messages = if text.is_empty() { Vec::new() } else { vec![extent] };
+    let junk: Vec<Range<u64>> = junk.into_iter().collect();
     findings.extend(boundary::about_junk(text, &junk));
     findings.extend(find_unusual_bytes(text, &scan::scan(text, hooks)));
     let message = extent.message(text);
     // A message without a body is common. It ends with a complete line.
     if !message.is_empty() && !message.ends_with(b"\n") && !header::split(message).closed {
-        findings.push(boundary::header_cut(start, message));
+        findings.push(boundary::header_cut(extent.start, message));
     }
     Mbox {
         text,

@@ -1,5 +1,6 @@
 //! The message in a file with one message, in each form in which programs keep such files.
 
+use std::ops::Range;
 use std::path::Path;
 
 use super::bare::{self, BareMessage, looks_like_message};
@@ -13,37 +14,37 @@ use crate::mailbox::message::status::OuterState;
 /// The one message of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SingleMessage {
-    /// What precedes it is junk, unless it is the first line of an `.emlx`.
     pub extent: Extent,
+    /// The bytes that belong neither to it nor to its form.
+    pub junk: Option<Range<u64>>,
     /// A phrase.
     pub evidence: &'static str,
     pub outer: OuterState,
     /// Damage of the form.
     pub findings: Vec<Finding>,
-    /// The bytes around the message are of its form.
-    pub is_framed: bool,
 }
 
 impl SingleMessage {
     /// Finds the message in the text of a file.
     pub(crate) fn locate(text: &[u8]) -> SingleMessage {
-        if let Some(Emlx { message, state, findings }) = find_emlx(text) {
+        if let Some(Emlx { message, end, state, findings }) = find_emlx(text) {
             let start = message.start as u64;
+            let more = text[end..].trim_ascii_start().len();
             return SingleMessage {
                 extent: Extent { at: start, start, end: message.end as u64 },
+                junk: (more > 0).then_some((text.len() - more) as u64..text.len() as u64),
                 evidence: "its first line counts its bytes, as in Apple Mail",
                 outer: OuterState { store: state, ..OuterState::default() },
                 findings,
-                is_framed: true,
             };
         }
         let BareMessage { at, start } = bare::locate(text);
         SingleMessage {
             extent: Extent { at: at as u64, start: start as u64, end: text.len() as u64 },
+            junk: (at > 0).then_some(0..at as u64),
             evidence: "named by the user",
             outer: OuterState::default(),
             findings: Vec::new(),
-            is_framed: false,
         }
     }
 

@@ -18,6 +18,8 @@ pub(crate) use self::parts::{MissingPart, PartEncoding, missing_parts};
 pub(crate) struct Emlx {
     /// The message in the file.
     pub message: Range<usize>,
+    /// The end of the property list.
+    pub end: usize,
     pub state: StoreState,
     pub findings: Vec<Finding>,
 }
@@ -145,7 +147,7 @@ pub(crate) fn parse(text: &[u8]) -> Option<Emlx> {
     });
     let rest = &text[end..];
     let plist_at = end + (rest.len() - rest.trim_ascii_start().len());
-    let Plist { flags, received, fault } = Plist::parse(&text[plist_at..]);
+    let Plist { flags, received, fault, end: list_end } = Plist::parse(&text[plist_at..]);
     if let Some(PlistFault { at, reason }) = fault {
         let unknown = match (flags, received) {
             (None, None) => ": its flags and received date are not known",
@@ -157,7 +159,8 @@ pub(crate) fn parse(text: &[u8]) -> Option<Emlx> {
         let offset = (plist_at + at).min(text.len().saturating_sub(1)) as u64;
         findings.push(Finding::at(Code::EmlxPlist, offset, format!("{reason}{unknown}")));
     }
-    Some(Emlx { message: count.end..end, state: StoreState { bits: flags, received }, findings })
+    let state = StoreState { bits: flags, received };
+    Some(Emlx { message: count.end..end, end: plist_at + list_end, state, findings })
 }
 
 #[cfg(test)]
@@ -181,7 +184,7 @@ mod tests {
 
     /// Returns the message, the state, and the codes of the findings.
     fn parsed(text: &str) -> (&str, StoreState, Vec<&'static str>) {
-        let Emlx { message, state, findings } = parse(text.as_bytes()).unwrap();
+        let Emlx { message, state, findings, .. } = parse(text.as_bytes()).unwrap();
         (&text[message], state, findings.iter().map(|finding| finding.code.name()).collect())
     }
 

@@ -10,6 +10,8 @@ pub(super) struct Plist {
     /// Seconds since 1970.
     pub received: Option<i64>,
     pub fault: Option<PlistFault>,
+    /// Its end in the text; where it has none, that of the text.
+    pub end: usize,
 }
 
 /// The reason that a property list cannot be read.
@@ -58,15 +60,20 @@ struct Tokens<'a> {
 impl Plist {
     /// Reads a property list in XML.
     pub(super) fn parse(text: &[u8]) -> Plist {
-        let mut plist = Plist::default();
-        if let Err(fault) = plist.read(text) {
-            plist.fault.get_or_insert(fault);
-        }
+        const END: &[u8] = b"</plist>";
+        let (mut plist, mut tokens) = (Plist::default(), Tokens { text, at: 0 });
+        let is_read = plist.read(&mut tokens).map_err(|fault| plist.fault.get_or_insert(fault)).is_ok();
+        plist.end = match memmem::find(tokens.rest(), END) {
+            Some(at) => tokens.at + at + END.len(),
+            // Only the end itself may be cut off.
+            None if is_read && !END.starts_with(tokens.rest().trim_ascii()) => tokens.at,
+            None => text.len(),
+        };
         plist
     }
 
-    fn read(&mut self, text: &[u8]) -> Result<(), PlistFault> {
-        let mut tokens = Tokens { text, at: 0 };
+    fn read(&mut self, tokens: &mut Tokens<'_>) -> Result<(), PlistFault> {
+        let text = tokens.text;
         if text.trim_ascii().is_empty() {
             return Err(tokens.fault("there is no property list after the message"));
         }
@@ -224,7 +231,7 @@ mod tests {
         let text = format!(
             "<?xml version=\"1.0\"?>\n<!DOCTYPE plist>\n<plist version=\"1.0\"><dict>{dict}</dict></plist>"
         );
-        let Plist { flags, received, fault } = Plist::parse(text.as_bytes());
+        let Plist { flags, received, fault, .. } = Plist::parse(text.as_bytes());
         fault.map_or(Ok((flags, received)), |fault| Err(fault.reason))
     }
 
@@ -270,8 +277,14 @@ mod tests {
         let end = text.len() - b"</plist>".len();
         let known = text.len() - b"</dict></plist>".len();
         for length in 0..text.len() {
-            let Plist { flags, fault, .. } = Plist::parse(&text[..length]);
+            let Plist { flags, fault, end: list_end, .. } = Plist::parse(&text[..length]);
             assert_eq!((flags.is_some(), fault.is_none()), (length >= known, length >= end), "{length}");
+            assert_eq!(list_end, length);
+        }
+        for (more, has_end) in [("", true), ("more", true), ("12\nSubject: x\n", true), ("more", false)] {
+            let list = if has_end { &text[..] } else { &text[..end] };
+            let found = Plist::parse(&[list, more.as_bytes()].concat());
+            assert_eq!((found.end, found.fault), (list.len(), None), "{more}");
         }
     }
 }
