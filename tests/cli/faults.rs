@@ -258,8 +258,8 @@ impl Case<'_> {
         let name = operand.rsplit('/').next().unwrap_or_default();
         let is_optional = ["mailferry.manifest", "cur", "new"].contains(&name);
         let needed = calls.contains(&&call[..]) || (call == "openat" && !is_optional);
-        // A lock file can also be created without a link, and its holder need not be known.
-        let is_lock = ["linkat", "openat"].contains(&&call[..]) && operand.ends_with(".lock");
+        // A lock file can also be created without a link.
+        let is_lock = call == "linkat" && operand.ends_with(".lock");
         self.fault != Fault::Error("EINTR") && needed && !is_attempt && !is_lock
     }
 

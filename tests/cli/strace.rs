@@ -86,7 +86,8 @@ pub(crate) struct Call {
     pub takes_space: bool,
     /// A check by the standard library in a debug build.
     pub is_check: bool,
-    /// It only looks a name up, or it creates a file without a name: the program continues without it.
+    /// It only looks a name up, reads who holds a lock, or creates a file without a name: the program continues without
+    /// it.
     pub is_attempt: bool,
 }
 
@@ -140,7 +141,8 @@ impl Call {
         let anywhere = |operand: String| operand.replace(destination.to_str().unwrap(), ANYWHERE);
         let operands = strings(arguments, !has_data).into_iter().map(anywhere).collect();
         let takes_space = arguments.contains("O_CREAT") || ["mkdirat", "write", "writev"].contains(&name);
-        let is_attempt = ["O_TMPFILE", "O_PATH"].iter().any(|flag| arguments.contains(flag));
+        let reads_lock = name == "openat" && arguments.contains(".lock\"") && !arguments.contains("O_CREAT");
+        let is_attempt = reads_lock || ["O_TMPFILE", "O_PATH"].iter().any(|flag| arguments.contains(flag));
         Some(Call { thread: thread.into(), name: name.into(), operands, takes_space, is_check, is_attempt })
     }
 
