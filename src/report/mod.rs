@@ -1,7 +1,6 @@
 //! Reports to keep and to show: of one run, and of the results of many accounts.
 //!
 //! The library fills in what it knows, and `cli/` adds the time, the host and the command line.
-#![allow(dead_code, unused_imports)]
 
 #[cfg(feature = "cli")]
 mod page;
