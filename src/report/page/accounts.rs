@@ -65,7 +65,7 @@ fn head(report: &AccountsReport) -> Head {
         Figure { name: "Errors", value: grouped(report.errors) },
         Figure { name: "Warnings", value: grouped(report.warnings) },
     ];
-    if let Some(seconds) = report.seconds_left {
+    if let Some(seconds) = seconds_left(report) {
         figures.push(Figure { name: "Time left", value: rough_duration(seconds) });
     }
     Head {
@@ -145,6 +145,11 @@ fn not_done(rows: &[AccountRow]) -> Markup {
     }
 }
 
+/// Returns the time that is left, if accounts are missing.
+fn seconds_left(report: &AccountsReport) -> Option<f64> {
+    report.seconds_left.filter(|_| report.missing > 0)
+}
+
 fn times(report: &AccountsReport) -> Markup {
     let speed = |bytes: f64| format!("{}/s", human_size(bytes.max(0.0) as u64));
     html! {
@@ -154,7 +159,7 @@ fn times(report: &AccountsReport) -> Markup {
             dt { "Time with accounts in progress" } dd { (duration(report.seconds)) }
             dt { "Sum over all accounts" } dd { (duration(report.account_seconds)) }
             @if let Some(bytes) = report.bytes_per_second { dt { "Throughput" } dd { (speed(bytes)) } }
-            @if let Some(bytes) = report.bytes_left {
+            @if let Some(bytes) = report.bytes_left.filter(|_| report.missing > 0) {
                 dt { "Left" }
                 dd {
                     (grouped_plural(bytes, "byte")) " in the sources of missing accounts"
@@ -163,7 +168,7 @@ fn times(report: &AccountsReport) -> Markup {
                     }
                 }
             }
-            @if let Some(seconds) = report.seconds_left {
+            @if let Some(seconds) = seconds_left(report) {
                 dt { "Time left" }
                 dd { (rough_duration(seconds)) ", at the throughput so far" }
             }

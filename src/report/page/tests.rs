@@ -251,6 +251,15 @@ fn a_redacted_report_has_nothing_of_its_users() {
     );
 }
 
+#[test]
+fn time_is_left_only_while_accounts_are_missing() {
+    let mut report = samples::accounts("");
+    assert!(accounts_page(&report).contains("<dt>Time left</dt><dd>about 32 min</dd>"));
+    report.missing = 0;
+    let page = accounts_page(&report);
+    assert!(!page.contains("Time left") && !page.contains("missing accounts"));
+}
+
 /// Returns the relative luminance of a colour, as WCAG 2 defines it.
 fn luminance(colour: &str) -> f64 {
     let value = u32::from_str_radix(colour.trim_start_matches('#'), 16).expect("a colour of six digits");
