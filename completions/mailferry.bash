@@ -681,7 +681,7 @@ _mailferry() {
             return 0
             ;;
         mailferry__subcmd__verify)
-            opts="-n -q -v -j -h -V --quick --against --metadata --labels --deleted --split --manifest --source --repair --dry-run --into --map --follow --lock --lock-timeout --spool-dir --spool-limit --no-sandbox --json --quiet --verbose --strict --color --progress --jobs --help --version"
+            opts="-n -q -v -j -h -V --quick --against --metadata --labels --deleted --split --manifest --source --repair --dry-run --into --map --follow --lock --lock-timeout --spool-dir --spool-limit --no-sandbox --report --redact --json --quiet --verbose --strict --color --progress --jobs --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -732,6 +732,10 @@ _mailferry() {
                     return 0
                     ;;
                 --spool-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --report)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -131,6 +131,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l lock -d '
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l lock-timeout -d 'Time limit for locks, in seconds' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l spool-dir -d 'Directory to unpack compressed sources in [default: $TMPDIR, or /tmp]' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l spool-limit -d 'Limit on the bytes unpacked there [default: free space less 64 MiB]' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l report -d 'Write a report to keep into FILE.html, .json, .csv or .txt' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l color -d 'Colour the report' -r -f -a "auto\t'If there is a terminal'
 always\t'Always'
 never\t'Never'"
@@ -144,6 +145,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l repair -d
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s n -l dry-run -d 'Write nothing; with --repair, report what would be done'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l follow -d 'Follow symbolic links inside a tree, never out of it'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l no-sandbox -d 'Run without the sandbox, to see whether it causes an error'
+complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l redact -d 'Leave names, addresses and subjects out of that report'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -l json -d 'Report in JSON Lines: findings, then one summary'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s q -l quiet -d 'Print errors only'
 complete -c mailferry -n "__fish_mailferry_using_subcommand verify" -s v -l verbose -d 'List every finding, including infos'

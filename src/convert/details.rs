@@ -53,7 +53,7 @@ impl SourceDetails {
     }
 
     /// Looks at messages of a Maildir. Those that are gone meanwhile have no date.
-    pub(super) fn of_maildir(
+    pub(crate) fn of_maildir(
         reader: &MaildirReader,
         entries: &[Entry],
         context: &Context<'_>,

@@ -13,6 +13,7 @@ use super::repair::{REPAIR_COMMAND, repair_remedy};
 use super::report::{FolderSummary, VerifyReport, raise_damage};
 use crate::mailbox::fs::{archived, files};
 use crate::mailbox::maildir::{Entry, FolderVersion, KeywordTable, MaildirReader, NoMessage};
+use crate::mailbox::mbox::boundary_summary::BoundarySummary;
 use crate::mailbox::{Code, Context, Error, Finding, Phase, Result};
 
 /// Listings of all folders in search of a message, while messages move between folders.
@@ -324,7 +325,14 @@ impl Maildir {
             steps.clear();
         }
         let folders = summarize(&folders[own.clone()], own.start, messages);
-        Ok(VerifyReport { path, folders, findings, steps, sources: checked.sources })
+        Ok(VerifyReport {
+            path,
+            folders,
+            findings,
+            steps,
+            sources: checked.sources,
+            boundaries: BoundarySummary::default(),
+        })
     }
 }
 

@@ -10,6 +10,7 @@ use super::options::Depth;
 use super::repair::{self, RepairStep, repair_remedy};
 use super::report::{FolderSummary, VerifyReport, raise_damage};
 use crate::mailbox::fs::archived;
+use crate::mailbox::mbox::boundary_summary::BoundarySummary;
 use crate::mailbox::mbox::{Extent, Mbox, NextLine, ReadOptions, Reason, Variant, Verdict};
 use crate::mailbox::source::Source;
 use crate::mailbox::{Code, Context, Finding, Phase, Result, finding};
@@ -34,6 +35,10 @@ pub(crate) fn verify(
     let path = source.path().to_owned();
     let mut mbox = Mbox::read(source, read_options, context)?;
     mbox.check_conservation().unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+    let boundaries = match context.collect_details {
+        true => BoundarySummary::of(&mbox, &path),
+        false => BoundarySummary::default(),
+    };
     findings.append(&mut mbox.findings);
     if source.is_cr_only() {
         findings.push(Finding::new(Code::MboxCrOnly, "every line ends in CR, as on a classic Mac"));
@@ -61,7 +66,7 @@ pub(crate) fn verify(
         bytes: text.len() as u64,
         variant: Some(mbox.variant),
     };
-    Ok(VerifyReport { path, folders: vec![folder], findings, steps, sources: Vec::new() })
+    Ok(VerifyReport { path, folders: vec![folder], findings, steps, sources: Vec::new(), boundaries })
 }
 
 /// Checks that the file ends with a blank line, and returns the repair. Frames and bare messages need none.

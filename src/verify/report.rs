@@ -6,6 +6,7 @@ use super::options::Depth;
 use super::repair::RepairStep;
 use crate::mailbox::finding::Severity;
 use crate::mailbox::mbox::Variant;
+use crate::mailbox::mbox::boundary_summary::BoundarySummary;
 use crate::mailbox::{Code, Error, Finding};
 
 /// Everything found in one mailbox.
@@ -20,6 +21,8 @@ pub(crate) struct VerifyReport {
     pub steps: Vec<RepairStep>,
     /// One entry per source that a manifest names.
     pub sources: Vec<SourceStatus>,
+    /// The decisions about the lines of an mbox, if details are collected.
+    pub boundaries: BoundarySummary,
 }
 
 impl VerifyReport {
@@ -36,7 +39,14 @@ impl VerifyReport {
             findings.extend(kept.map(|finding| finding.in_file(&report.path)));
             steps.extend(report.steps);
         }
-        VerifyReport { path, folders: vec![folder], findings, steps, sources: Vec::new() }
+        VerifyReport {
+            path,
+            folders: vec![folder],
+            findings,
+            steps,
+            sources: Vec::new(),
+            boundaries: BoundarySummary::default(),
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! `--report`: what a file about a run has, and where it is written.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
+use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -357,4 +359,129 @@ fn a_redacted_report_names_nobody_and_quotes_nothing() {
     let report = scene.json("r1.json");
     assert_eq!(sum(&report, "folders", "found"), sum(&report, "years", "messages"));
     scene.run("convert --redact inbox.mbox X").exits(2);
+}
+
+#[test]
+fn verify_writes_its_verdict_and_findings() {
+    let scene = Scene::new();
+    scene.run("convert -q inbox.mbox Maildir").exits(0);
+    scene.run("convert -q thunderbird Tree").exits(0);
+    for (words, code) in [
+        ("Maildir", 0),
+        ("Tree", 0),
+        ("broken.mbox", 1),
+        ("thunderbird", 0),
+        ("inbox.mbox glued.mbox", 1),
+        ("--against inbox.mbox Maildir", 0),
+        ("--against glued.mbox Maildir", 1),
+        ("missing", 3),
+    ] {
+        let run = scene.run(&format!("verify --json --report r.json {words}")).exits(code);
+        let (report, summary) = (scene.json("r.json"), run.json().pop().unwrap());
+        for key in ["command", "verdict", "exit", "host", "version", "command_line"] {
+            assert_eq!(report[key], summary[key], "{words}: {key}");
+        }
+        for severity in ["error", "warning"] {
+            let rows = report["findings"].as_array().unwrap().iter();
+            let counts = rows.filter(|row| row["severity"] == severity).map(|row| count(row, "count"));
+            assert_eq!(counts.sum::<u64>(), count(&summary, &format!("{severity}s")), "{words}: {severity}");
+        }
+        if !words.starts_with("--against") && code != 3 {
+            assert_eq!(sum(&report, "sources", "messages"), count(&summary, "messages_found"), "{words}");
+            assert_eq!(sum(&report, "folders", "found"), count(&summary, "messages_found"), "{words}");
+        }
+        if words == "Maildir" {
+            let manifest = fs::read(scene.path("Maildir/mailferry.manifest")).unwrap();
+            assert_eq!(report["manifests"][0]["blake3"], blake3::hash(&manifest).to_hex().to_string());
+            assert_eq!(sum(&report, "years", "messages"), 8);
+        }
+        if words == "broken.mbox" {
+            assert!(!report["doubtful"].as_array().unwrap().is_empty(), "{report}");
+        }
+    }
+    for extension in ["html", "csv", "txt"] {
+        scene.run(&format!("verify --report r.{extension} Maildir")).exits(0);
+        assert!(scene.text(&format!("r.{extension}")).contains("Maildir"), "{extension}");
+    }
+    scene.run("verify --report Maildir/r.txt Maildir").exits(2).complains(&["--report: "]);
+    scene.run("verify -n --repair --report r.txt Maildir").exits(2);
+}
+
+#[test]
+fn forty_megabytes_of_findings_make_a_small_page() {
+    let scene = Scene::new();
+    let message = "From ada@example.org Mon Mar  2 08:14:00 1998\nSubject: x\n\nbody\n";
+    // Each separator without a blank line is a finding.
+    fs::write(scene.path("many.mbox"), message.repeat(190_000)).unwrap();
+    let run = scene.run("verify --json --report r.html many.mbox").exits(0);
+    assert!(run.stdout.len() > 40 << 20, "{}", run.stdout.len());
+    let page = scene.text("r.html");
+    assert!(page.len() < 2 << 20, "{}", page.len());
+    assert!(page.contains("189,999"), "the page does not say how many there are");
+    for extension in ["json", "txt"] {
+        scene.run(&format!("verify -q --report r.{extension} many.mbox")).exits(0);
+        assert!(scene.text(&format!("r.{extension}")).len() < 2 << 20, "{extension}");
+    }
+}
+
+#[test]
+fn an_interrupted_run_leaves_its_report() {
+    let scene = Scene::new();
+    let mut command = mailferry(["convert", "--report", "r.json", "-", "Maildir"]);
+    command.current_dir(scene.0.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // It waits for the mail, which does not come.
+    let mut child = command.spawn().unwrap();
+    let stdin = child.stdin.take();
+    wait_for("it to catch the signal", || catches(&child, Signal::TERM));
+    send(&child, Signal::TERM);
+    Run::of(child.wait_with_output().unwrap()).exits(4);
+    drop(stdin);
+    let report = scene.json("r.json");
+    assert_eq!(report["exit"], 4);
+    assert_eq!(report["sources"][0]["path"], "-");
+    assert!(report["verdict"].as_str().unwrap().contains("interrupted"), "{report}");
+}
+
+/// The user whose mailboxes root works on.
+const JOE: u32 = 24011;
+
+#[test]
+fn root_writes_a_report_of_a_users_mailbox_into_a_directory_of_roots() {
+    if !rustix::process::geteuid().is_root() {
+        skip!("only root can work in the tree of another user");
+    }
+    let scene = Scene::new();
+    fs::create_dir_all(scene.path("home")).unwrap();
+    fs::create_dir_all(scene.path("reports")).unwrap();
+    fs::set_permissions(scene.path("reports"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::copy(fixture("inbox.mbox"), scene.path("home/inbox")).unwrap();
+    for path in ["home", "home/inbox"] {
+        chown(scene.path(path), Some(JOE), Some(JOE)).unwrap();
+    }
+    for command in [
+        "convert --report reports/r.json home/inbox home/Maildir",
+        "verify --report reports/r.json home/Maildir",
+    ] {
+        scene.run(command).exits(0);
+        let meta = fs::metadata(scene.path("reports/r.json")).unwrap();
+        assert_eq!((meta.uid(), meta.mode() & 0o777), (0, 0o600), "{command}");
+        assert_eq!(count(&scene.json("reports/r.json"), "exit"), 0);
+        assert_eq!(fs::metadata(scene.path("home/Maildir")).unwrap().uid(), JOE);
+        fs::remove_file(scene.path("reports/r.json")).unwrap();
+    }
+    // In the user's own directory the report is the user's, and a link of the user's leads nowhere.
+    scene.run("verify --report home/r.json home/Maildir").exits(0);
+    assert_eq!(fs::metadata(scene.path("home/r.json")).unwrap().uid(), JOE);
+    fs::write(scene.path("reports/secret.json"), "secret").unwrap();
+    symlink(scene.path("reports/secret.json"), scene.path("home/link.json")).unwrap();
+    symlink(scene.path("reports"), scene.path("home/reports")).unwrap();
+    for path in ["home/link.json", "home/reports"] {
+        lchown(scene.path(path), Some(JOE), Some(JOE)).unwrap();
+    }
+    for report in ["home/link.json", "home/reports/secret.json", "home/reports/new.json"] {
+        let run = scene.run(&format!("verify --report {report} home/Maildir"));
+        assert_eq!(run.code, Some(3), "{report}: {}", run.stderr);
+    }
+    assert_eq!(scene.text("reports/secret.json"), "secret");
+    assert_eq!(names(&scene.path("reports")), ["secret.json"]);
 }

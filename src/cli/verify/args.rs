@@ -11,6 +11,7 @@ use crate::cli::folders::FolderArgs;
 use crate::cli::identity::{self, Paths};
 use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::cli::open::{OpenArgs, Opener};
+use crate::cli::run_report::{ReportArgs, ReportFile, ReportWriter};
 use crate::cli::sandbox::{SandboxArgs, SandboxPaths};
 use crate::cli::ui::{ProgressDisplay, exit};
 use crate::mailbox::fs::files;
@@ -63,6 +64,8 @@ pub(crate) struct VerifyArgs {
     pub(super) open: OpenArgs,
     #[command(flatten)]
     sandbox: SandboxArgs,
+    #[command(flatten)]
+    pub(super) report: ReportArgs,
     #[command(flatten)]
     pub(super) common: CommonArgs,
 }
@@ -130,6 +133,14 @@ impl VerifyArgs {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Opens the directory of the report, and refuses a report in what the command reads.
+    pub(super) fn open_report(&self, writer: ReportWriter) -> Result<ReportFile> {
+        let mut mailboxes = self.mailboxes()?;
+        mailboxes.extend(self.against.as_deref().map(MailboxArg::parse).transpose()?);
+        let named = [&self.manifest, &self.source].into_iter().flatten().map(PathBuf::as_path);
+        writer.open(mailboxes.iter().map(|mailbox| &*mailbox.path).chain(named))
     }
 
     /// Enters the sandbox, and starts the workers in it.

@@ -1,6 +1,7 @@
 //! `mailferry verify`.
 
 mod args;
+mod recorded;
 mod verdict;
 
 use std::collections::HashMap;
@@ -13,16 +14,20 @@ use super::folders::{refuse_empty, report_skipped};
 use super::mailbox_arg::{Format, MailboxArg};
 use super::open::{Opener, context};
 use super::{compare, signals};
+use crate::cli::run_report::Record;
 use crate::cli::ui::{Exit, ProgressDisplay, Reporter, report_waits};
 use crate::mailbox::fs::files;
+use crate::mailbox::manifest::ManifestLocation;
 use crate::mailbox::mbox::{ReadOptions, Variant};
 use crate::mailbox::text::grouped_plural;
 use crate::mailbox::tree::MailboxKind;
 use crate::mailbox::{Code, Context, Error, Finding, Phase, Result, display_path};
+use crate::report::{RunReport, SourceRow};
 use crate::verify::compare::unread_clause;
 use crate::verify::repair::{RepairOptions, repair};
 use crate::verify::report::FolderSummary;
 use crate::verify::{self, Depth, MaildirOutcome, SourceStatus, VerifyOptions, VerifyReport};
+use recorded::Recorded;
 use verdict::{FaultCounts, MailboxCounts, mailbox_verdict, source_sentence};
 
 /// The most sources of a Maildir that have a sentence each, even if they are one intact message.
@@ -73,10 +78,11 @@ pub(super) fn run(args: VerifyArgs) -> Exit {
         reporter: Reporter::new(&args.common),
         totals: Totals::default(),
         verdict: String::new(),
+        recorded: Recorded::default(),
         args: &args,
         context,
     };
-    let done = args.check().and_then(|()| args.set_up()).and_then(|()| match &args.against {
+    let done = run.prepare().and_then(|()| match &args.against {
         Some(other) => run.compare(other),
         None => run.verify_all(),
     });
@@ -89,6 +95,8 @@ pub(super) fn run(args: VerifyArgs) -> Exit {
         }
         exit
     });
+    let report = std::mem::take(&mut run.recorded).into_report();
+    let exit = run.reporter.write_record(exit, RunReport { verdict: run.verdict.clone(), ..report });
     run.reporter.summary("verify", exit, run.summary());
     run.reporter.finish(exit)
 }
@@ -107,9 +115,22 @@ struct Run<'a> {
     totals: Totals,
     /// The last sentence of the report.
     verdict: String,
+    /// The mailboxes, for a report in a file.
+    recorded: Recorded,
 }
 
 impl Run<'_> {
+    /// Checks the arguments, takes the identity for the mailboxes and enters the sandbox.
+    fn prepare(&mut self) -> Result<()> {
+        let writer = self.args.report.start_writer()?;
+        self.args.check()?;
+        if let Some(writer) = writer {
+            self.reporter.record(Record::new(self.args.open_report(writer)?));
+            self.context.collect_details = true;
+        }
+        self.args.set_up()
+    }
+
     fn exit(&self) -> Exit {
         let Reporter { errors, warnings, .. } = self.reporter;
         self.totals.unfinished.unwrap_or(Exit::finished(errors, warnings, self.args.common.strict))
@@ -149,6 +170,17 @@ impl Run<'_> {
         self.totals.folders = compared.totals.folders;
         self.totals.messages = compared.totals.here;
         self.totals.bytes = compared.totals.bytes;
+        let one = (mailboxes.len() == 1).then_some(compared.totals.here);
+        let named =
+            mailboxes.iter().map(|mailbox| (mailbox, one)).chain([(job.other, Some(compared.totals.there))]);
+        for (mailbox, messages) in named {
+            self.recorded.add_source(SourceRow {
+                path: display_path(&mailbox.path),
+                format: "compared".to_owned(),
+                messages: messages.unwrap_or(0),
+                ..SourceRow::default()
+            });
+        }
         let is_same = compared.totals.is_complete() && compared.is_finished();
         self.totals.sound = if is_same { mailboxes.len() as u64 } else { 0 };
         self.reporter.sentence(&compared.sentence);
@@ -430,6 +462,12 @@ impl Run<'_> {
             report.sources.iter().for_each(|source| all.add(source));
             verdict = source_sentence(&format!("{} sources", report.sources.len()), &all, others);
             reporter.sentence(&verdict);
+        }
+        if self.reporter.is_recording() {
+            let is_maildir =
+                matches!(target, Target::Mailbox(_)) && report.folders.iter().all(|f| f.variant.is_none());
+            let manifest = is_maildir.then(|| ManifestLocation::named(self.args.manifest.as_deref()));
+            self.recorded.add(format, report, manifest, &self.context);
         }
         self.totals.folders += report.folders.len() as u64;
         self.totals.messages += messages;

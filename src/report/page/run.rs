@@ -82,6 +82,8 @@ fn head(report: &RunReport) -> Head {
         rows.fold(0u64, |sum, row| sum.saturating_add(row.count))
     };
     let total = total(&report.folders);
+    // verify does not count bytes by kind.
+    let size = report.sources.iter().fold(0u64, |sum, source| sum.saturating_add(source.bytes));
     let messages = match report.folders.is_empty() {
         true => report.sources.iter().fold(0u64, |sum, source| sum.saturating_add(source.messages)),
         false => total.found,
@@ -91,7 +93,7 @@ fn head(report: &RunReport) -> Head {
         figures.push(Figure { name: "Written", value: grouped(total.written) });
     }
     figures.extend([
-        Figure { name: "Source size", value: human_size(report.bytes.source) },
+        Figure { name: "Source size", value: human_size(size) },
         Figure { name: "Errors", value: grouped(count("error")) },
         Figure { name: "Warnings", value: grouped(count("warning")) },
         Figure { name: "Time taken", value: duration(report.seconds) },
