@@ -28,6 +28,7 @@ mod dot_qmail;
 mod dovecot_tree;
 mod eml;
 mod failures;
+mod farm;
 mod faults;
 mod flags;
 mod folder_list;

@@ -9,6 +9,6 @@ mod others;
 mod people;
 mod pipe;
 pub(crate) mod postfix;
-mod recipes;
-mod sandbox;
+pub(crate) mod recipes;
+pub(crate) mod sandbox;
 mod sending;

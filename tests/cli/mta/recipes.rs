@@ -1,4 +1,4 @@
-//! The recipes in docs/deliver.md and docs/send.md: a heading, and the code blocks below it that begin with a path.
+//! The recipes in docs/: a heading, and the code blocks below it. Some begin with the path of a file.
 
 use std::path::Path;
 
@@ -16,14 +16,18 @@ pub(super) fn files(heading: &str) -> Vec<(String, String)> {
 }
 
 /// Returns all code blocks of the recipe under this heading.
-pub(super) fn blocks(heading: &str) -> Vec<String> {
+pub(crate) fn blocks(heading: &str) -> Vec<String> {
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
-    let guides = ["deliver.md", "send.md"].map(|name| std::fs::read_to_string(docs.join(name)).unwrap());
-    let (_, section) = guides
-        .iter()
-        .find_map(|guide| guide.split_once(&format!("\n## {heading}\n")))
-        .unwrap_or_else(|| panic!("docs/deliver.md and docs/send.md have no recipe {heading:?}"));
-    let section = section.split("\n## ").next().expect("one part at least");
+    let guides =
+        ["admin.md", "deliver.md", "send.md"].map(|name| std::fs::read_to_string(docs.join(name)).unwrap());
+    let section = |level: &str| {
+        let title = format!("\n{level} {heading}\n");
+        let (_, rest) = guides.iter().find_map(|guide| guide.split_once(&title))?;
+        let rest = if level == "###" { rest.split("\n### ").next()? } else { rest };
+        rest.split("\n## ").next()
+    };
+    let section = section("##").or_else(|| section("###"));
+    let section = section.unwrap_or_else(|| panic!("docs/ has no recipe {heading:?}"));
     let blocks = section.split("```").skip(1).step_by(2);
     blocks.map(|block| block.split_once('\n').expect("the line with the language").1.to_owned()).collect()
 }

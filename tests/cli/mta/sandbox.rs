@@ -1,4 +1,4 @@
-//! Namespaces for programs that need a whole machine. `/etc`, `/home`, `/run` and `/var` belong to the test,
+//! Namespaces for programs that need a whole machine. `/etc`, `/home`, `/run`, `/srv` and `/var` belong to the test,
 //! with accounts of its own and the binary as `/usr/local/bin/mailferry`. The processes see only each other,
 //! and their only network is the loopback device. So a recipe runs unchanged, and the machine is not touched.
 
@@ -10,21 +10,31 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
 use tempfile::TempDir;
 
 use crate::support::*;
 
 /// User ids in the range of a distribution's user accounts.
 pub(super) const JOE: u32 = 61_001;
-pub(super) const VMAIL: u32 = 61_002;
+pub(crate) const VMAIL: u32 = 61_002;
 const EXIM: u32 = 61_003;
 
 const ACCOUNTS: [(&str, u32, &str); 3] =
     [("joe", JOE, "/home/joe"), ("vmail", VMAIL, "/var/vmail"), ("Debian-exim", EXIM, "/var/spool/exim4")];
 
 /// Files of /etc that programs and the C library need.
-const COPIED: [&str; 8] =
-    ["passwd", "group", "nsswitch.conf", "services", "protocols", "ld.so.cache", "ld.so.conf", "postfix"];
+const COPIED: [&str; 9] = [
+    "alternatives",
+    "passwd",
+    "group",
+    "nsswitch.conf",
+    "services",
+    "protocols",
+    "ld.so.cache",
+    "ld.so.conf",
+    "postfix",
+];
 
 const NAMESPACES: [&str; 5] = ["--mount", "--pid", "--net", "--ipc", "--uts"];
 
@@ -41,7 +51,7 @@ read -r me rest </proc/self/stat
 mount -t proc proc /proc
 ip link set lo up
 hostname mx.example.org
-for place in etc home run var; do
+for place in etc home run srv var; do
     mount --bind "$root/$place" "/$place"
 done
 mount --bind "$root/bin" /usr/local/bin
@@ -55,7 +65,9 @@ echo "$me"
 # Nothing is to hold what the test has to remove.
 cd /
 exec 3<&0 </dev/null
-exec cat <&3 >/dev/null
+# The shell reaps the processes whose parents have ended: a zombie looks alive.
+cat <&3 >/dev/null
+exit
 "#;
 
 pub(crate) struct Sandbox {
@@ -149,6 +161,19 @@ impl Sandbox {
         run(self.command(["/bin/sh", "-e", "-c", script])).exits(0).text()
     }
 
+    /// Returns the processes that run a program of this name, by their ids outside.
+    pub(crate) fn processes(&self, program: &str) -> Vec<Pid> {
+        let namespace = |process: &Path| fs::read_link(process.join("ns/pid")).ok();
+        let here = namespace(&Path::new("/proc").join(self.number.to_string()));
+        let entries = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+        let all = entries.filter(|process| {
+            let runs = fs::read_link(process.join("exe")).is_ok_and(|exe| exe.ends_with(program));
+            runs && namespace(process) == here
+        });
+        let numbers = all.filter_map(|process| process.file_name()?.to_str()?.parse().ok());
+        numbers.filter_map(Pid::from_raw).collect()
+    }
+
     /// Mounts the binary again.
     pub(crate) fn mount_binary(&self) {
         let mut mount = Command::new("nsenter");
@@ -185,6 +210,7 @@ fn furnish(root: &Path) {
         "etc/exim4",
         "home/joe",
         "run",
+        "srv",
         "var/spool/postfix",
         "var/spool/exim4",
         "var/lib/postfix",
