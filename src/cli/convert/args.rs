@@ -90,7 +90,7 @@ pub(crate) struct ConvertArgs {
     /// Time zone of From_ lines without one
     ///
     /// For example Europe/Berlin or +0100. The default is the zone that the Received fields show, or else UTC.
-    #[arg(long, value_name = "ZONE", value_parser = parse_zone, help_heading = MESSAGES)]
+    #[arg(long, value_name = "ZONE", value_parser = parse_zone, hide_short_help = true, help_heading = MESSAGES)]
     pub(super) from_zone: Option<jiff::tz::TimeZone>,
     /// Only messages received on this day or later
     ///
@@ -306,7 +306,7 @@ pub(super) struct AccountArgs {
     /// A line has a user, a source, a destination and an owner, with tabs between them, or is a JSON object with these
     /// keys. What a line does not have comes from the command line, where %u is the user and %h the home. - is standard
     /// input.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["exact", "source", "boundaries", "manifest", "files_from", "report"], help_heading = "Accounts")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["exact", "source", "boundaries", "manifest", "files_from", "report"], hide_short_help = true, help_heading = "Accounts")]
     pub(super) accounts: Option<PathBuf>,
     /// Convert only the accounts of this share: 3/16, or auto in a job array
     ///

@@ -28,7 +28,7 @@ pub(super) struct ReportArgs {
     /// Write a report to keep into FILE.html, .json, .csv or .txt
     ///
     /// It has what was found and done, the findings, and the hashes that prove it later. An existing file is replaced.
-    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(|path| ReportPath::new(path.into())), conflicts_with = "dry_run", help_heading = "Report")]
+    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(|path| ReportPath::new(path.into())), conflicts_with = "dry_run", hide_short_help = true, help_heading = "Report")]
     report: Option<ReportPath>,
     /// Leave names, addresses and subjects out of that report
     #[arg(long, requires = "report", hide_short_help = true, help_heading = "Report")]
