@@ -102,6 +102,9 @@ pub(crate) fn take(paths: &Paths<'_>) -> Result<()> {
         let path = place.path.clone();
         let is_read = n >= paths.written.len();
         let reader = if is_out_of_reach(&place) { Actor::Root } else { place.actor };
+        if is_read && main != Actor::Root && reader.uid() != main.uid() {
+            refuse_further_names(&place)?;
+        }
         let thread = match is_read && reader.uid() != main.uid() {
             true => Some(threads.get(reader, &path)?),
             false => None,
@@ -205,6 +208,23 @@ fn is_out_of_reach(place: &Place) -> bool {
             && stat.st_nlink == 1
     });
     is_file && place.below.len() == 1 && place.base_stat.st_mode & ENTER == 0
+}
+
+/// Refuses a file with several names where others may create names: one of them may have put it there from elsewhere, to
+/// get what another user's rights read.
+fn refuse_further_names(place: &Place) -> Result<()> {
+    let is_linked = place.first.as_ref().is_some_and(|OpenedName { stat, .. }| {
+        rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile
+            && stat.st_nlink > 1
+    });
+    match is_linked && place.below.len() == 1 && place.is_open_to_all() {
+        true => {
+            let reason =
+                "has several names (hard links), and another user may have put it there; copy it".into();
+            Err(Error::Unsupported { path: place.path.clone(), reason })
+        }
+        false => Ok(()),
+    }
 }
 
 /// Looks up the credentials of a user. `gid` is the group of the user's directory.

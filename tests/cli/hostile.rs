@@ -3,6 +3,7 @@
 //! of the user's tree is read for the user, changed or created; honest work next to it succeeds.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
@@ -577,6 +578,37 @@ fn one_system_user_for_all_mailboxes() {
     assert!(run.text().contains("250 2.0.0"), "{}", run.text());
     assert_eq!(messages(&scene.at("vmail/h.example/joe")).len(), 2);
     assert!(everything(&scene.at("vmail")).iter().all(|path| fs::metadata(path).unwrap().uid() == JOE));
+}
+
+/// A user gives a file of another user, or of root, a name in a directory in which all may create names.
+#[test]
+fn a_file_with_several_names_is_not_read_for_another_user() {
+    if !is_possible() {
+        return;
+    }
+    let scene = Scene::new();
+    fs::create_dir(scene.at("spool")).unwrap();
+    mode(&scene.at("spool"), 0o1777);
+    for (from, name) in [("roots/mbox", "joe"), ("anns/mbox", "old")] {
+        let (from, link, new) = (scene.at(from), scene.at("spool").join(name), scene.at("home/New"));
+        fs::hard_link(&from, &link).unwrap();
+        let convert =
+            || run(mailferry([OsStr::new("convert"), "-q".as_ref(), link.as_os_str(), new.as_os_str()]));
+        convert().exits(3).complains(&["has several names"]);
+        assert!(!new.exists());
+        // The same file with one name is the administrator's choice.
+        fs::remove_file(&link).unwrap();
+        fs::copy(&from, &link).unwrap();
+        let uid = fs::metadata(&from).unwrap().uid();
+        lchown(&link, Some(uid), Some(uid)).unwrap();
+        convert().exits(0);
+        fs::remove_dir_all(&new).unwrap();
+    }
+    // Nobody else can create a name here, as in a backup with hard links.
+    fs::hard_link(scene.at("roots/backup"), scene.at("roots/again")).unwrap();
+    let words = ["convert", "-q"].map(str::to_owned).into_iter();
+    let paths = ["roots/again", "home/New"].map(|path| scene.at(path).display().to_string());
+    run(mailferry(words.chain(paths))).exits(0);
 }
 
 #[test]
