@@ -126,6 +126,23 @@ fn each_account_is_converted_and_a_rerun_takes_only_what_is_left() {
 }
 
 #[test]
+fn an_account_with_damaged_mail_stays_flawed() {
+    let site = Site::new(&[("ann", 3)]);
+    fs::write(site.mbox("ann"), [b"junk\n\n".to_vec(), many(3)].concat()).unwrap();
+    for written in [3, 0] {
+        let run =
+            site.convert(&[]).exits(1).complains(&["ann: finished with errors", "belong to no message"]);
+        assert_eq!(counts(&run, ["done", "flawed", "written"]), [0, 1, written]);
+        assert_eq!(site.result("ann")["findings"]["mbox-junk"], 1);
+    }
+    // A kill between the conversion and its result.
+    fs::remove_file(site.at("results/ann.json")).unwrap();
+    let run = site.convert(&[]).exits(1).complains(&["ann: finished with errors", "belong to no message"]);
+    assert_eq!(counts(&run, ["done", "flawed", "already_present"]), [0, 1, 3]);
+    assert_eq!(site.result("ann")["outcome"], "flawed");
+}
+
+#[test]
 fn the_list_names_sources_destinations_and_homes() {
     let site = Site::new(&[("ann", 3), ("joe", 4), ("eve", 5)]);
     let at = |name: &str| site.at(name).to_str().unwrap().to_owned();

@@ -48,6 +48,11 @@ impl AccountTotals {
         self.unchanged += 1;
     }
 
+    /// Adds an account that an earlier run has finished with errors, and that has not changed.
+    pub(super) fn add_still_flawed(&mut self) {
+        self.flawed += 1;
+    }
+
     pub(super) fn add(&mut self, result: &AccountResult) {
         match result.outcome {
             Outcome::Done => self.done += 1,

@@ -68,7 +68,7 @@ struct Run<'a> {
 enum Ended {
     /// Another run is converting it.
     Claimed(ListedAccount),
-    /// It is done, and has not changed since.
+    /// An earlier run has finished it, and nothing has changed since.
     Unchanged(AccountResult),
     Result(AccountResult),
 }
@@ -230,7 +230,8 @@ impl<'a> Run<'a> {
         self.describe(&account, &mut result);
         let earlier = claim.as_ref().and_then(Claim::earlier);
         let is_same = |earlier: &AccountResult| {
-            earlier.outcome == Outcome::Done && earlier.command_hash == result.command_hash
+            let is_finished = matches!(earlier.outcome, Outcome::Done | Outcome::Flawed);
+            is_finished && earlier.command_hash == result.command_hash
         };
         let earlier = earlier.filter(is_same);
         let fingerprint = earlier.as_ref().and_then(|earlier| earlier.fingerprint.clone());
@@ -335,14 +336,20 @@ impl<'a> Run<'a> {
         let mut totals = ignore_poison(totals.lock());
         let (reporter, totals) = &mut *totals;
         let result = match ended {
-            Ended::Unchanged(result) => {
+            Ended::Unchanged(result) if result.outcome == Outcome::Done => {
                 totals.add_unchanged();
                 return reporter.detail(&format!("{}: done before, and unchanged", result.user));
             }
-            Ended::Result(result) => result,
+            Ended::Unchanged(result) => {
+                totals.add_still_flawed();
+                result
+            }
+            Ended::Result(result) => {
+                totals.add(result);
+                result
+            }
             Ended::Claimed(_) => return,
         };
-        totals.add(result);
         reporter.object(result);
         match result.outcome {
             Outcome::Done => reporter.detail(&format!("{}: done", result.user)),
@@ -409,6 +416,12 @@ fn complete(result: &mut AccountResult, report: Report) {
         let text = |key: &str| value[key].as_str().map(str::to_owned);
         Some(ManifestHash { path: text("path")?, blake3: text("blake3")? })
     });
+    // A later run does not read a source again, and a kill may have lost the result of the run that did.
+    let junk = summary.as_ref().and_then(|summary| summary.get("bytes_junk")?.as_u64()).unwrap_or(0);
+    if result.outcome == Outcome::Done && junk > 0 {
+        result.outcome = Outcome::Flawed;
+        result.errors.push(format!("{} of its sources belong to no message", grouped_plural(junk, "byte")));
+    }
     result.summary = summary;
 }
 
