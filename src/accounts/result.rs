@@ -42,7 +42,7 @@ pub(crate) struct AccountResult {
     pub(crate) start: String,
     pub(crate) end: String,
     pub(crate) seconds: f64,
-    /// BLAKE3 of the account's sources, destination, owner and options.
+    /// BLAKE3 of the account's sources, destination and owner, and of the options that decide what is written.
     pub(crate) command_hash: String,
     /// BLAKE3 of the names, sizes and times of the sources' files, before they were read.
     pub(crate) fingerprint: Option<String>,

@@ -115,6 +115,8 @@ fn each_account_is_converted_and_a_rerun_takes_only_what_is_left() {
     site.has("eve", 2);
     assert_eq!(counts(&site.convert(&[]).exits(0), ["done", "unchanged"]), [0, 3]);
 
+    // How the locks are held makes no difference afterwards.
+    assert_eq!(counts(&site.convert(&["--live"]).exits(0), ["done", "unchanged"]), [0, 3]);
     // Neither a missing destination nor other options are "unchanged".
     fs::remove_dir_all(site.maildir("ann")).unwrap();
     assert_eq!(counts(&site.convert(&[]).exits(0), ["done", "unchanged"]), [1, 2]);

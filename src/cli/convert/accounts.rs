@@ -33,6 +33,9 @@ const PROGRAM: &str = "/proc/self/exe";
 /// How often a request to stop is looked for.
 const CANCEL_INTERVAL: Duration = Duration::from_millis(50);
 
+/// Options by which a done account does not become another one, such as those of the passes before a move.
+const TEMPORARY: [&str; 5] = ["live", "lock", "lock_timeout", "spool_dir", "spool_limit"];
+
 /// Converts the accounts of a list.
 pub(super) fn run(args: &ConvertArgs) -> Exit {
     let mut reporter = Reporter::new(&args.common);
@@ -58,6 +61,8 @@ struct Run<'a> {
     processes: Processes,
     /// The words of all conversions: options of this command.
     options: Vec<OsString>,
+    /// Those that decide what is written.
+    lasting_options: Vec<OsString>,
     jobs: usize,
     failed: AtomicU64,
     /// No more accounts are started.
@@ -92,6 +97,8 @@ impl<'a> Run<'a> {
         let mut options: Vec<OsString> = vec!["convert".into(), "--json".into()];
         options.extend(["--progress=never".into(), format!("--jobs={threads}").into()]);
         options.extend(args.given.words(&command, is_taken));
+        let is_lasting = |id: &str| is_taken(id) && !TEMPORARY.contains(&id);
+        let lasting_options = args.given.words(&command, is_lasting);
         Ok(Run {
             args,
             list,
@@ -101,6 +108,7 @@ impl<'a> Run<'a> {
             cancel: report_waits(signals::cancel_on_signals(), &args.common),
             processes: Processes::default(),
             options,
+            lasting_options,
             jobs,
             failed: AtomicU64::new(0),
             is_full: AtomicBool::new(false),
@@ -298,10 +306,7 @@ impl<'a> Run<'a> {
         result.destination = text(&account.destination);
         result.owner = account.owner.as_ref().map(text);
         let mut hasher = blake3::Hasher::new();
-        // The number of threads changes nothing.
-        let is_thread_option = |word: &&OsString| word.as_bytes().starts_with(b"--jobs=");
-        let options = self.options.iter().filter(|word| !is_thread_option(word));
-        for word in options.chain(self.account_words(account).iter()) {
+        for word in self.lasting_options.iter().chain(self.account_words(account).iter()) {
             hasher.update(word.as_bytes());
             hasher.update(&[0]);
         }
