@@ -62,7 +62,7 @@ impl AccountList {
             }
         }
         match seen.len() {
-            0 => Err(usage(format!("{name} has no account"))),
+            0 => Err(usage(format!("there is no account in the list {name}"))),
             len => Ok(AccountList { text, len }),
         }
     }
@@ -149,7 +149,7 @@ fn check_user(user: &OsStr) -> Result<(), String> {
         b"" => Err("the user is empty".to_owned()),
         b"." | b".." => Err("the user is a name of a directory".to_owned()),
         _ if bytes.iter().any(|b| matches!(b, b'/' | 0)) => {
-            Err(format!("the user {} has a slash or a NUL", escape(bytes)))
+            Err(format!("the user {} has a slash or a NUL; fields have tabs between them", escape(bytes)))
         }
         _ => Ok(()),
     }
@@ -199,7 +199,7 @@ mod tests {
             ("{\"user\":\"joe\"", two, "not such an object"),
             ("{\"user\":\"joe\",\"source\":\"-\"}", &["/h/%u"], "standard input"),
             ("joe\t/m\t-\n", &[], "standard output"),
-            ("# none\n\n", two, "list has no account"),
+            ("# none\n\n", two, "there is no account in the list list"),
         ] {
             let error = list(text, templates).unwrap_err();
             assert!(error.contains(words), "{text:?}: {error}");

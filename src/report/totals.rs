@@ -193,8 +193,13 @@ impl Accounts {
         }
         let row = |(name, count): (&str, u64)| {
             let code = code(name);
-            // One that this version does not have may be of any severity.
-            let severity = code.map_or(Severity::Warning, Code::severity);
+            let severity = match code {
+                // A conversion leaves junk out, which is an error there.
+                Some(Code::MboxJunk) => Severity::Error,
+                Some(code) => code.severity(),
+                // One that this version does not have may be of any severity.
+                None => Severity::Warning,
+            };
             let row = FindingRow {
                 code: name.to_owned(),
                 severity: severity.name().to_owned(),

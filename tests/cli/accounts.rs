@@ -182,7 +182,7 @@ fn a_wrong_list_or_option_is_refused_before_anything_is_written() {
         ("ann\n../etc\n", "list, line 2: the user ../etc has a slash"),
         ("ann\nann\n", "line 2: the account ann is also in line 1"),
         ("ann\ta\tb\tc\td\n", "more than four fields"),
-        ("", "has no account"),
+        ("", "there is no account in the list"),
     ] {
         fs::write(&list, text).unwrap();
         site.convert(&[]).exits(2).complains(&[words]);

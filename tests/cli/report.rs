@@ -112,7 +112,7 @@ fn the_report_names_what_is_not_done_and_adds_up() {
         hal       missing            yes
 
         finding       severity  count
-        mbox-junk     warning       6
+        mbox-junk     error         6
         mbox-variant  info          2
 
         slowest  messages    bytes  time

@@ -77,7 +77,8 @@ impl AccountTotals {
 
     /// Returns the sentences of the summary.
     pub(super) fn lines(&self, seconds: f64, dry_run: bool) -> Vec<String> {
-        let mut line = format!("{}: {} done", grouped_plural(self.accounts, "account"), grouped(self.done));
+        let done = if dry_run { "would be done" } else { "done" };
+        let mut line = format!("{}: {} {done}", grouped_plural(self.accounts, "account"), grouped(self.done));
         let not_started = self.not_done() - self.flawed - self.failed - self.interrupted;
         for (count, what) in [
             (self.unchanged, "done before"),

@@ -360,10 +360,8 @@ impl<'a> Run<'a> {
             Outcome::Done => reporter.detail(&format!("{}: done", result.user)),
             _ => {
                 reporter.errors += 1;
-                let why = result
-                    .errors
-                    .first()
-                    .map_or_else(|| how(result), |first| format!("{}: {first}", how(result)));
+                let first = result.errors.first().filter(|_| result.outcome != Outcome::Interrupted);
+                let why = first.map_or_else(|| how(result), |first| format!("{}: {first}", how(result)));
                 print_error(&format!("{}: {why}", result.user), None);
             }
         }

@@ -80,7 +80,7 @@ fn not_done(rows: &[AccountRow]) -> Table {
             row.reason.clone().unwrap_or_default(),
         ]
     };
-    let columns = [Column::Text, Column::Text, Column::Number, Column::Text, Column::Text];
+    let columns = [Column::Text, Column::Text, Column::Number, Column::Text, Column::Sentence];
     table(columns, ["not done", "outcome", "exit", "retry", "reason"], rows.iter().map(row).collect())
 }
 

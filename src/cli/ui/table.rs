@@ -1,6 +1,6 @@
 //! Tables of text, with columns that align whatever the width of the characters.
 
-use console::measure_text_width;
+use console::{measure_text_width, truncate_str};
 
 /// Blanks between two columns.
 const GAP: usize = 2;
@@ -12,6 +12,8 @@ const MIN_TEXT: usize = 12;
 pub(crate) enum Column {
     /// Text that starts at the left, and is shortened where the terminal is too narrow.
     Text,
+    /// A sentence, whose beginning stays where it is shortened.
+    Sentence,
     /// Numbers, which end at the right.
     Number,
 }
@@ -38,7 +40,7 @@ impl Table {
     fn fit(&self, widths: &mut [usize], terminal: usize) {
         let gaps = GAP * widths.len().saturating_sub(1);
         while widths.iter().sum::<usize>() + gaps > terminal {
-            let texts = (0..widths.len()).filter(|&n| self.columns[n] == Column::Text);
+            let texts = (0..widths.len()).filter(|&n| self.columns[n] != Column::Number);
             match texts.max_by_key(|&n| widths[n]) {
                 Some(widest) if widths[widest] > MIN_TEXT => widths[widest] -= 1,
                 _ => return,
@@ -48,10 +50,13 @@ impl Table {
 
     fn line(&self, row: &[String], widths: &[usize]) -> String {
         let cell = |((text, &width), column): ((&String, &usize), &Column)| {
-            let text = shorten(text, width);
+            let text = match column {
+                Column::Sentence => truncate_str(text, width, "…").into_owned(),
+                Column::Text | Column::Number => shorten(text, width),
+            };
             let padding = " ".repeat(width.saturating_sub(measure_text_width(&text)));
             match column {
-                Column::Text => text + &padding,
+                Column::Text | Column::Sentence => text + &padding,
                 Column::Number => padding + &text,
             }
         };

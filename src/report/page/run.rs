@@ -102,7 +102,10 @@ fn head(report: &RunReport) -> Head {
         title: if is_conversion { "Conversion report" } else { "Verification report" },
         tone: Tone::of_exit(report.exit),
         verdict: html! { @if !report.verdict.is_empty() { p { strong { (Shown(&report.verdict)) } } } },
-        exit: format!("Exit code {}: {}.", report.exit, exit_meaning(report.exit)),
+        exit: match (report.exit, count("warning")) {
+            (0, 1..) => "Exit code 0: done; nothing is lost. The warnings say what is unusual.".to_owned(),
+            (exit, _) => format!("Exit code {exit}: {}.", exit_meaning(exit)),
+        },
         figures,
         is_redacted: report.redacted,
     }

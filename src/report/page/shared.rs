@@ -80,11 +80,12 @@ pub(super) fn breakdown(names: &Breakdown<'_>, parts: &[Part]) -> Markup {
 /// Shows findings by code. `place` has those that are left out.
 pub(super) fn findings(rows: &[FindingRow], place: &str) -> Markup {
     let codes = capped(rows, MAX_CODES);
+    let has_examples = rows.iter().any(|row| !row.examples.is_empty());
     let headers = [
         Header::Text("Severity"),
         Header::Text("Code"),
         Header::Number("Count"),
-        Header::Text("What to do, and the first of them"),
+        Header::Text(if has_examples { "What to do, and the first of them" } else { "What to do" }),
     ];
     let body = html! { @for row in codes.shown { (finding(row, place)) } };
     html! {

@@ -5,4 +5,4 @@ pub(super) const STYLE: &str = include_str!("style.css");
 
 /// The Content-Security-Policy. The hash is the SHA-256 of [`STYLE`] in base64; a test computes it.
 pub(super) const POLICY: &str = "default-src 'none'; style-src \
-    'sha256-G7XvyRZbZ/96+NmEprhyW/9mqNpxVcgCLz0vjt8yt9M='; base-uri 'none'; form-action 'none'";
+    'sha256-+Ch3JUwyLveHMA/ajtFXNLS7zHKHBdaAsiy9FLInXBg='; base-uri 'none'; form-action 'none'";
