@@ -44,18 +44,26 @@ impl AccountList {
     /// Checks a list before anything is started. Empty lines, and those that begin with `#`, are left out.
     ///
     /// # Errors
-    /// [`Error::Usage`] with the line, for one that is no account, that `check` refuses, or that names a user for the
-    /// second time. `name` is that of the file.
+    /// [`Error::Usage`] with the line, for one that is no account, that `check` refuses, that names a user for the
+    /// second time, or that has the destination of another account: their mail would be mixed, or replaced. `check`
+    /// returns a destination that is known. `name` is that of the file.
     pub(crate) fn new(
         text: Vec<u8>,
         name: &str,
-        check: impl Fn(&ListedAccount) -> Result<(), String>,
+        check: impl Fn(&ListedAccount) -> Result<Option<OsString>, String>,
     ) -> Result<AccountList> {
-        let mut seen: HashMap<[u8; 16], usize> = HashMap::new();
+        if text.starts_with("\u{feff}".as_bytes()) {
+            return Err(usage(format!("{name} begins with a byte order mark; remove it")));
+        }
+        let (mut seen, mut destinations) = (HashMap::new(), HashMap::new());
         for (number, line) in lines(&text) {
             let refuse = |reason: String| usage(format!("{name}, line {number}: {reason}"));
             let account = parse(line).map_err(&refuse)?;
-            check(&account).map_err(&refuse)?;
+            if let Some(destination) = check(&account).map_err(&refuse)?
+                && let Some(first) = destinations.insert(key(&destination), number)
+            {
+                return Err(refuse(format!("its destination is also that of line {first}")));
+            }
             if let Some(first) = seen.insert(key(&account.user), number) {
                 let user = escape(account.user.as_bytes());
                 return Err(refuse(format!("the account {user} is also in line {first}")));
@@ -76,9 +84,9 @@ fn usage(reason: String) -> Error {
     Error::usage("--accounts", reason)
 }
 
-/// The hash of a user: a list of 100,000 has no room for their names.
-fn key(user: &OsStr) -> [u8; 16] {
-    let hash = blake3::hash(user.as_bytes());
+/// The hash of a name: a list of 100,000 accounts has no room for the names.
+fn key(name: &OsStr) -> [u8; 16] {
+    let hash = blake3::hash(name.as_bytes());
     std::array::from_fn(|n| hash.as_bytes()[n])
 }
 
@@ -96,7 +104,7 @@ fn parse(line: &[u8]) -> Result<ListedAccount, String> {
     if line.ends_with(b"\r") {
         return Err("it ends in CR LF; remove the CRs".to_owned());
     }
-    let account = match line.starts_with(b"{") {
+    let account = match line.trim_ascii_start().starts_with(b"{") {
         true => parse_json(line)?,
         false => parse_fields(line)?,
     };
@@ -195,6 +203,9 @@ mod tests {
             ("..\n", two, "a name of a directory"),
             ("\tx\n", two, "begins with a tab"),
             ("joe\r\n", two, "CR LF"),
+            ("\u{feff}joe\n", two, "byte order mark"),
+            ("joe\nann\n", &["/m/%u", "/h/all"], "line 2: its destination is also that of line 1"),
+            ("joe\t/m\t/h\nann\t/n\t/h\n", &[], "line 2: its destination is also that of line 1"),
             ("{\"user\":\"joe\",\"sauce\":\"x\"}", two, "unknown field `sauce`"),
             ("{\"user\":\"joe\"", two, "not such an object"),
             ("{\"user\":\"joe\",\"source\":\"-\"}", &["/h/%u"], "standard input"),
@@ -210,7 +221,7 @@ mod tests {
         /// Any bytes are accounts or an error, and what is accepted is read alike later.
         #[test]
         fn any_bytes_are_a_list_or_an_error(text: Vec<u8>) {
-            if let Ok(list) = AccountList::new(text, "list", |_| Ok(())) {
+            if let Ok(list) = AccountList::new(text, "list", |_| Ok(None)) {
                 prop_assert_eq!(list.accounts().count(), list.len);
             }
         }

@@ -38,16 +38,18 @@ impl Templates {
         Ok(Templates { sources: words, destination })
     }
 
-    /// Refuses an account for which something is missing.
-    pub(crate) fn check(&self, account: &ListedAccount) -> Result<(), String> {
+    /// Refuses an account for which something is missing. Returns its destination, unless that depends on the user.
+    pub(crate) fn check(&self, account: &ListedAccount) -> Result<Option<OsString>, String> {
         let (sources, destination) = self.of(account)?;
         if sources.iter().any(|source| *source == "-") {
             return Err("standard input cannot be the source of an account".to_owned());
         }
-        match destination == "-" {
-            true => Err("standard output cannot be the destination of an account".to_owned()),
-            false => Ok(()),
+        if destination == "-" {
+            return Err("standard output cannot be the destination of an account".to_owned());
         }
+        let is_own = account.destination.is_none()
+            && destination.as_bytes().windows(2).any(|letters| matches!(letters, b"%u" | b"%h"));
+        Ok((!is_own).then(|| destination.to_owned()))
     }
 
     /// Returns what the account's line has, or else the templates.

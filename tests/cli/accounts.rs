@@ -183,6 +183,7 @@ fn a_wrong_list_or_option_is_refused_before_anything_is_written() {
         ("ann\nann\n", "line 2: the account ann is also in line 1"),
         ("ann\ta\tb\tc\td\n", "more than four fields"),
         ("", "there is no account in the list"),
+        ("ann\t/a\t/x\njoe\t/b\t/x\n", "line 2: its destination is also that of line 1"),
     ] {
         fs::write(&list, text).unwrap();
         site.convert(&[]).exits(2).complains(&[words]);
@@ -192,12 +193,29 @@ fn a_wrong_list_or_option_is_refused_before_anything_is_written() {
         (&["--shard", "0/4"][..], "I/N"),
         (&["--shard", "auto"], "name a shard"),
         (&["--exact"], "cannot be used"),
+        // A repeated append after a kill would double the mail.
+        (&["--append"], "cannot be used"),
         (&["--manifest", "x"], "cannot be used"),
     ] {
         site.convert(options).exits(2).complains(&[words]);
     }
     run(mailferry(["convert", "--shard", "1/2", "a", "b"])).exits(2);
     assert!(!site.at("results").exists() && !site.maildir("ann").exists());
+}
+
+#[test]
+fn an_account_that_cannot_be_started_or_recorded_stops_no_other() {
+    let site = Site::new(&[("ann", 3), ("eve", 1), ("joe", 2)]);
+    let long = json!({"user": "max", "source": "x".repeat(200_000)});
+    fs::write(site.at("list"), format!("ann\neve\n{long}\njoe\n")).unwrap();
+    // Something else has the name of a result.
+    fs::create_dir_all(site.at("results/eve.json")).unwrap();
+    let run = site.convert(&["-j1"]).exits(1);
+    let expected = [("ann", "done"), ("eve", "failed"), ("joe", "done"), ("max", "failed")];
+    assert_eq!(outcomes(&run), expected.map(|(user, outcome)| (user.to_owned(), outcome.to_owned())).into());
+    assert_eq!(counts(&run, ["done", "failed", "not_started"]), [2, 2, 0]);
+    assert!(run.stderr.contains("eve: failed: ") && run.stderr.contains("is a directory"), "{}", run.stderr);
+    assert!(run.stderr.contains("max: failed: cannot start a process for it"), "{}", run.stderr);
 }
 
 #[test]
@@ -231,6 +249,7 @@ fn a_run_stops_when_too_many_accounts_fail() {
     users.iter().for_each(|user| fs::remove_file(site.mbox(user)).unwrap());
     let run = site.convert(&["-j1", "--max-failures", "2"]).exits(3);
     assert!(run.stderr.contains("more than 2 accounts failed"), "{}", run.stderr);
+    assert_eq!(counts(&run, ["failed", "not_started"]), [3, 9]);
     assert_eq!(names(&site.at("results")).len(), 3);
 }
 

@@ -71,6 +71,10 @@ impl AccountTotals {
         self.accounts - self.done - self.unchanged
     }
 
+    fn not_started(&self) -> u64 {
+        self.not_done() - self.flawed - self.failed - self.interrupted
+    }
+
     fn sum(&self, key: &str) -> u64 {
         SUMS.iter().position(|one| *one == key).map_or(0, |n| self.sums[n])
     }
@@ -79,7 +83,7 @@ impl AccountTotals {
     pub(super) fn lines(&self, seconds: f64, dry_run: bool) -> Vec<String> {
         let done = if dry_run { "would be done" } else { "done" };
         let mut line = format!("{}: {} {done}", grouped_plural(self.accounts, "account"), grouped(self.done));
-        let not_started = self.not_done() - self.flawed - self.failed - self.interrupted;
+        let not_started = self.not_started();
         for (count, what) in [
             (self.unchanged, "done before"),
             (self.flawed, "finished with errors"),
@@ -112,6 +116,7 @@ impl AccountTotals {
             ("flawed", self.flawed),
             ("failed", self.failed),
             ("interrupted", self.interrupted),
+            ("not_started", self.not_started()),
         ];
         let sums = SUMS.iter().copied().zip(self.sums);
         counts.into_iter().chain(sums).map(|(key, count)| (key.to_owned(), count.into())).collect()

@@ -1,6 +1,7 @@
 //! `convert --accounts`: a list of accounts, each converted by a process of its own.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Mutex;
@@ -132,8 +133,10 @@ impl<'a> Run<'a> {
             });
             let claimed = self.pass(mine(), Duration::ZERO, &totals, &bar);
             // Another run may be killed or fail before it is done with these.
-            let claimed =
-                claimed.and_then(|claimed| self.pass(claimed.into_iter(), Duration::MAX, &totals, &bar));
+            let claimed = claimed.and_then(|claimed| {
+                self.report_claimed(claimed.len() as u64);
+                self.pass(claimed.into_iter(), Duration::MAX, &totals, &bar)
+            });
             is_over.store(true, Ordering::Relaxed);
             claimed
         });
@@ -222,11 +225,16 @@ impl<'a> Run<'a> {
             Some(results) => match results.claim(&listed.user, wait, &self.cancel) {
                 Ok(claim) => Some(claim),
                 Err(Error::Locked { .. }) => return Ok(Ended::Claimed(listed)),
+                // Another file has the name of its result.
+                Err(error @ Error::Destination { .. }) => {
+                    let mut result = self.new_result(&listed.user);
+                    result.errors.push(error.to_string());
+                    return self.end(result, None);
+                }
                 Err(error) => return Err(error),
             },
         };
-        let user = listed.user.clone();
-        let mut result = self.new_result(&user);
+        let mut result = self.new_result(&listed.user);
         let started = Instant::now();
         let account = match self.templates.fill(listed, home_of) {
             Ok(account) => account,
@@ -239,7 +247,7 @@ impl<'a> Run<'a> {
         let earlier = claim.as_ref().and_then(Claim::earlier);
         let is_same = |earlier: &AccountResult| {
             let is_finished = matches!(earlier.outcome, Outcome::Done | Outcome::Flawed);
-            is_finished && earlier.command_hash == result.command_hash
+            is_finished && earlier.user == result.user && earlier.command_hash == result.command_hash
         };
         let earlier = earlier.filter(is_same);
         let fingerprint = earlier.as_ref().and_then(|earlier| earlier.fingerprint.clone());
@@ -248,7 +256,15 @@ impl<'a> Run<'a> {
         let run = handle.and_then(|claim| {
             self.processes.run(Conversion { program: Path::new(PROGRAM), words: &words, claim })
         });
-        let report = run.map_err(Error::io("run", PROGRAM))?;
+        let report = match run {
+            Ok(report) => report,
+            // A line of the list may be too long, or the system may have no room for a process.
+            Err(e) => {
+                result.retry = e.kind() != io::ErrorKind::ArgumentListTooLong;
+                result.errors.push(format!("cannot start a process for it: {e}"));
+                return self.end(result, claim);
+            }
+        };
         let is_unchanged = report.summary.as_ref().is_some_and(|summary| summary.contains_key("unchanged"));
         match earlier.filter(|_| is_unchanged) {
             Some(earlier) => Ok(Ended::Unchanged(earlier)),
@@ -337,6 +353,14 @@ impl<'a> Run<'a> {
         owner.into_iter().chain([OsString::from("--")]).chain(mailboxes.cloned()).collect()
     }
 
+    /// Says what the run is waiting for.
+    fn report_claimed(&self, accounts: u64) {
+        if accounts > 0 && !self.args.common.quiet {
+            let accounts = grouped_plural(accounts, "account");
+            print_error(&format!("{accounts} left, which other runs are converting; waiting for them"), None);
+        }
+    }
+
     fn report(&self, ended: &Ended, totals: &Mutex<(&mut Reporter, AccountTotals)>) {
         let mut totals = ignore_poison(totals.lock());
         let (reporter, totals) = &mut *totals;
@@ -356,10 +380,14 @@ impl<'a> Run<'a> {
             Ended::Claimed(_) => return,
         };
         reporter.object(result);
+        let of_account = |key: &str| result.summary.as_ref().and_then(|summary| summary.get(key)?.as_u64());
+        reporter.warnings += of_account("warnings").unwrap_or(0);
+        reporter.errors += of_account("errors").unwrap_or(0);
         match result.outcome {
             Outcome::Done => reporter.detail(&format!("{}: done", result.user)),
             _ => {
-                reporter.errors += 1;
+                // A process that reported none failed all the same.
+                reporter.errors += u64::from(of_account("errors").unwrap_or(0) == 0);
                 let first = result.errors.first().filter(|_| result.outcome != Outcome::Interrupted);
                 let why = first.map_or_else(|| how(result), |first| format!("{}: {first}", how(result)));
                 print_error(&format!("{}: {why}", result.user), None);

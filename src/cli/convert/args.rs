@@ -306,7 +306,7 @@ pub(super) struct AccountArgs {
     /// A line has a user, a source, a destination and an owner, with tabs between them, or is a JSON object with these
     /// keys. What a line does not have comes from the command line, where %u is the user and %h the home. - is standard
     /// input.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["exact", "source", "boundaries", "manifest", "files_from", "report"], hide_short_help = true, help_heading = "Accounts")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["exact", "source", "boundaries", "manifest", "files_from", "report", "append"], hide_short_help = true, help_heading = "Accounts")]
     pub(super) accounts: Option<PathBuf>,
     /// Convert only the accounts of this share: 3/16, or auto in a job array
     ///

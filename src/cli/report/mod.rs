@@ -127,7 +127,7 @@ impl<'a> PageFile<'a> {
 
 fn read_list(path: &Path) -> Result<AccountList> {
     // Where the command line of convert names the sources, they are not known here.
-    let accept = |_: &ListedAccount| Ok(());
+    let accept = |_: &ListedAccount| Ok(None);
     AccountList::new(account_list::read(path)?, &shell_quote(path), accept)
 }
 
