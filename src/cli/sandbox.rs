@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -15,7 +17,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use super::mailbox_arg::MailboxArg;
 use crate::deliver::DeliveryTarget;
 use crate::deliver::lmtp::template::Template;
-use crate::mailbox::fs::parent_of;
+use crate::mailbox::fs::{files, parent_of};
 use crate::mailbox::maildir::quota;
 use crate::mailbox::manifest::{FILE_NAME, ManifestLocation};
 use crate::mailbox::source::part_directories;
@@ -341,8 +343,8 @@ struct Restriction {
 #[cfg(target_os = "linux")]
 fn restrict(paths: &SandboxPaths) -> Result<Restriction, String> {
     use landlock::{
-        ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible, LandlockStatus, PathBeneath, PathFd,
-        Ruleset, RulesetAttr, RulesetCreatedAttr,
+        ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible, LandlockStatus, PathBeneath, Ruleset,
+        RulesetAttr, RulesetCreatedAttr,
     };
     let old = |_| "the kernel has no Landlock of ABI 2 or newer".to_owned();
     let failed = |error: landlock::RulesetError| error.to_string();
@@ -359,8 +361,12 @@ fn restrict(paths: &SandboxPaths) -> Result<Restriction, String> {
         .map_err(failed)?;
     let mut count = 0;
     for (path, access) in &paths.paths {
-        // What is missing cannot be opened.
-        let Ok(fd) = PathFd::new(path) else { continue };
+        // A user whose place root takes may not be able to enter the directories above.
+        let by_path = File::options().read(true).custom_flags(libc::O_PATH).open(path);
+        let Ok(file) = by_path.or_else(|_| files::open_with(path, OFlags::PATH)) else {
+            // What is missing cannot be opened.
+            continue;
+        };
         let rights: BitFlags<AccessFs> = match access {
             Access::Read => AccessFs::ReadDir | AccessFs::ReadFile,
             Access::Write => {
@@ -375,9 +381,10 @@ fn restrict(paths: &SandboxPaths) -> Result<Restriction, String> {
                     | AccessFs::Refer
             }
         };
-        let rights = if path.is_dir() { rights } else { rights & AccessFs::from_file(ABI::V5) };
+        let is_dir = file.metadata().is_ok_and(|found| found.is_dir());
+        let rights = if is_dir { rights } else { rights & AccessFs::from_file(ABI::V5) };
         if !rights.is_empty() {
-            ruleset = ruleset.add_rule(PathBeneath::new(fd, rights)).map_err(failed)?;
+            ruleset = ruleset.add_rule(PathBeneath::new(file, rights)).map_err(failed)?;
             count += 1;
         }
     }
@@ -395,7 +402,7 @@ fn restrict(_: &SandboxPaths) -> Result<Restriction, String> {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::fs::{self, File};
+    use std::fs;
     use std::io;
 
     use super::*;

@@ -580,6 +580,24 @@ fn one_system_user_for_all_mailboxes() {
     assert!(everything(&scene.at("vmail")).iter().all(|path| fs::metadata(path).unwrap().uid() == JOE));
 }
 
+/// The user cannot enter the directory that root is in.
+#[test]
+fn a_relative_path_of_roots_leads_to_a_users_mailbox() {
+    if !is_possible() {
+        return;
+    }
+    let scene = Scene::new();
+    for command in ["verify", "inspect"] {
+        for path in ["../home/Maildir", "../home/inbox"] {
+            let mut command = mailferry([command, path]);
+            command.current_dir(scene.at("roots"));
+            let run = run(command);
+            assert!(matches!(run.code, Some(0 | 1)), "{run:?}");
+            assert!(!run.stderr.contains("permission denied"), "{run:?}");
+        }
+    }
+}
+
 /// A user gives a file of another user, or of root, a name in a directory in which all may create names.
 #[test]
 fn a_file_with_several_names_is_not_read_for_another_user() {
