@@ -2,8 +2,10 @@
 //! `uids_real.rs` shows the same with Dovecot and mbsync.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 
 use crate::strace::Stopped;
 use crate::support::*;
@@ -236,12 +238,20 @@ fn dovecots_lock_is_waited_for_before_anything_is_visible() {
     fs::write(&source, numbered(5, 1)).unwrap();
     let lock = setup.maildir().join("dovecot-uidlist.lock");
     fs::write(&lock, "4711:example").unwrap();
-    let before = mail_files(&setup.maildir());
+    let visible = || ["cur", "new"].map(|place| names(&setup.maildir().join(place)));
+    let before = visible();
+    let all = mail_files(&setup.maildir());
     let run = setup.try_convert(&["--lock-timeout=0"], &[&source]).exits(3);
     assert_eq!(run.complaints(), ["locked"]);
-    assert_eq!(mail_files(&setup.maildir()), before);
+    assert_eq!(mail_files(&setup.maildir()), all);
+    let words = ["convert", "--json", "--lock-timeout=3000"].map(OsStr::new);
+    let mut command = mailferry(words.into_iter().chain([source.as_os_str(), setup.maildir().as_os_str()]));
+    let waiting = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for("the staged messages", || names(&setup.maildir().join("tmp")).len() == 2);
+    assert_eq!(visible(), before);
     fs::remove_file(lock).unwrap();
-    assert_eq!(setup.convert(&[], &[&source]), [2, 3, 0]);
+    let run = Run::of(waiting.wait_with_output().unwrap()).exits(0);
+    assert_eq!(count(&run.summary(), "written"), 2);
     assert_eq!(uids(&setup.maildir()), ["1", "2", "3", "4", "5"]);
 }
 
