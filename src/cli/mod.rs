@@ -24,6 +24,7 @@ mod qmail_inject;
 mod qmail_local;
 mod relay;
 mod report;
+mod report_file;
 mod run_report;
 mod sandbox;
 mod signals;

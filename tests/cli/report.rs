@@ -250,7 +250,7 @@ fn what_is_wrong_with_the_arguments_is_named() {
             2,
             "--accounts: twice, line 2: the account joe is also in line 1",
         ),
-        (&["--html", "none/report.html", "results"], 3, "none: cannot open"),
+        (&["--html", "none/report.html", "results"], 3, "none: no such directory for the report"),
     ] {
         run(report(&scratch, words)).exits(exit).complains(&[complaint]);
     }

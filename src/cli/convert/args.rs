@@ -17,7 +17,7 @@ use crate::cli::folders::FolderArgs;
 use crate::cli::identity::{self, Owner, Paths};
 use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::cli::open::{OpenArgs, Opener};
-use crate::cli::run_report::{ReportArgs, ReportFile, ReportWriter};
+use crate::cli::run_report::{ReportArgs, ReportWriter, RunReportFile};
 use crate::cli::ui::exit;
 use crate::convert::USUAL_HOST;
 use crate::convert::export::OutputMode;
@@ -382,7 +382,7 @@ impl ConvertArgs {
     }
 
     /// Opens the directory of the report, and refuses a report in what the command reads or writes.
-    pub(super) fn open_report(&self, writer: ReportWriter, mailboxes: &Mailboxes) -> Result<ReportFile> {
+    pub(super) fn open_report(&self, writer: ReportWriter, mailboxes: &Mailboxes) -> Result<RunReportFile> {
         let Mailboxes { sources, named, .. } = mailboxes;
         let lists = [&self.manifest, &self.boundaries, &self.tree.files_from];
         let lists = lists.into_iter().flatten().map(PathBuf::as_path);

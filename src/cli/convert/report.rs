@@ -11,7 +11,7 @@ use super::tree::TreeReport;
 use super::unchanged::AccountState;
 use super::{ConvertArgs, recorded};
 use crate::cli::mailbox_arg::MailboxArg;
-use crate::cli::run_report::{Record, ReportFile};
+use crate::cli::run_report::{Record, RunReportFile};
 use crate::cli::ui::layout::{stderr_width, stdout_width};
 use crate::cli::ui::{Exit, Reporter, print_error};
 use crate::convert::restore::RestoreSummary;
@@ -49,7 +49,7 @@ impl<'a> ConvertReport<'a> {
     }
 
     /// Records the run for a report in a file.
-    pub(super) fn record(&mut self, file: ReportFile) {
+    pub(super) fn record(&mut self, file: RunReportFile) {
         self.reporter.record(Record::new(file));
     }
 

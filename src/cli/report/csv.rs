@@ -1,6 +1,6 @@
 //! `report --csv`: a row for each account, as RFC 4180 has it.
 
-use crate::cli::ui::Reporter;
+use crate::cli::ui::{Reporter, csv};
 use crate::report::AccountsReport;
 use crate::report::record::{AccountRecord, time};
 use crate::report::totals::Accounts;
@@ -10,9 +10,9 @@ const HEADER: [&str; 11] =
 
 /// Prints the rows, and the verdict to standard error.
 pub(super) fn print(accounts: &Accounts, report: &AccountsReport, reporter: &mut Reporter) {
-    reporter.data(row(&HEADER.map(str::to_owned)).as_bytes());
+    reporter.data(csv::row(&HEADER.map(str::to_owned)).as_bytes());
     for record in &accounts.records {
-        reporter.data(row(&cells(record)).as_bytes());
+        reporter.data(csv::row(&cells(record)).as_bytes());
     }
     reporter.note(&report.verdict);
 }
@@ -31,42 +31,4 @@ fn cells(record: &AccountRecord) -> [String; 11] {
         record.end.and_then(time).unwrap_or_default(),
         record.reason.as_deref().unwrap_or_default().to_owned(),
     ]
-}
-
-fn row(cells: &[String]) -> String {
-    let cells: Vec<String> = cells.iter().map(|text| cell(text)).collect();
-    cells.join(",") + "\r\n"
-}
-
-/// Quotes a cell where it needs quotes. A spreadsheet would compute what begins like a formula, unless an apostrophe comes
-/// first.
-fn cell(text: &str) -> String {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let text = if is_formula { format!("'{text}") } else { text.to_owned() };
-    match text.contains([',', '"', '\r', '\n']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cell_is_quoted_and_never_a_formula() {
-        for (text, expected) in [
-            ("joe", "joe"),
-            ("Doe, Joe", "\"Doe, Joe\""),
-            ("a \"b\"", "\"a \"\"b\"\"\""),
-            ("=HYPERLINK(\"x\",1)", "\"'=HYPERLINK(\"\"x\"\",1)\""),
-            ("+1", "'+1"),
-            ("-1", "'-1"),
-            ("@joe", "'@joe"),
-            ("joe@example.org", "joe@example.org"),
-            ("", ""),
-        ] {
-            assert_eq!(cell(text), expected);
-        }
-    }
 }

@@ -15,10 +15,11 @@ use serde_json::json;
 use super::account_list;
 use super::identity::{self, Paths};
 use super::mailbox_arg::MailboxArg;
+use super::report_file::ReportFile;
 use super::signals;
 use crate::accounts::list::{AccountList, ListedAccount};
 use crate::cli::ui::{Exit, Reporter, print_error};
-use crate::mailbox::fs::{Dir, files, parent_of};
+use crate::mailbox::fs::parent_of;
 use crate::mailbox::text::shell_quote;
 use crate::mailbox::{Cancel, Error, Result, escape};
 use crate::report::totals::{Accounts, BytesLeft};
@@ -65,7 +66,7 @@ fn add_up(args: &ReportArgs) -> Result<Totals> {
     let list = args.accounts.as_deref().map(read_list).transpose()?;
     take_identity(args)?;
     let cancel = &signals::cancel_on_signals();
-    let page = args.html.as_deref().map(PageFile::open).transpose()?;
+    let page = args.html.as_deref().map(ReportFile::open).transpose()?;
     let records = results::read_all(&args.results, cancel)?;
     if records.is_empty() {
         let reason = "has no results; name the directory of convert --results";
@@ -77,7 +78,7 @@ fn add_up(args: &ReportArgs) -> Result<Totals> {
         accounts.redact();
     }
     let report = accounts.report(left);
-    page.map(|page| page.write(&report)).transpose()?;
+    page.map(|page| page.write(accounts_page(&report).as_bytes())).transpose()?;
     Ok(Totals { accounts, report })
 }
 
@@ -92,37 +93,6 @@ fn take_identity(args: &ReportArgs) -> Result<()> {
     let read = read.iter().map(PathBuf::as_path).collect();
     let written = args.html.as_deref().into_iter().collect();
     identity::take(&Paths { read, written, ..Paths::default() })
-}
-
-/// The file of the page.
-struct PageFile<'a> {
-    path: &'a Path,
-    directory: Dir,
-    name: &'a OsStr,
-}
-
-impl<'a> PageFile<'a> {
-    /// Fails early if the file cannot be written.
-    fn open(path: &'a Path) -> Result<PageFile<'a>> {
-        let directory = Dir::open(parent_of(path))?;
-        directory.check_writable()?;
-        match path.file_name().filter(|_| !files::is_dir(path)) {
-            Some(name) => Ok(PageFile { path, directory, name }),
-            None => Err(Error::destination(path, "is a directory; name a file for the report")),
-        }
-    }
-
-    fn write(&self, report: &AccountsReport) -> Result<()> {
-        // It names people.
-        const MODE: u32 = 0o600;
-        let page = accounts_page(report);
-        let written = self.directory.write_atomic(&self.directory, self.name, page.as_bytes(), MODE);
-        written.and_then(|()| self.directory.sync()).map_err(|error| match error {
-            // The name of the temporary file is of no use.
-            Error::Io { source, .. } => Error::io("write", self.path)(source),
-            error => error,
-        })
-    }
 }
 
 fn read_list(path: &Path) -> Result<AccountList> {

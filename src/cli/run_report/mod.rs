@@ -5,22 +5,19 @@ mod fill;
 mod record;
 mod text;
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::identity;
+use super::report_file::ReportFile;
+use crate::mailbox::fs::files;
 use crate::mailbox::fs::identity::IdentityThread;
-use crate::mailbox::fs::{Dir, files, parent_of};
 use crate::mailbox::{Error, Result, display_path};
 use crate::report::{RunReport, run_page};
 pub(super) use fill::{add_boundaries, add_messages, hex, manifest_row};
 pub(super) use record::Record;
-
-/// It names people, so others cannot read it.
-const MODE: u32 = 0o600;
 
 /// Options for a report in a file.
 #[derive(Args, Debug, Clone, Default)]
@@ -89,13 +86,17 @@ impl ReportWriter {
     /// # Errors
     /// [`Error::Usage`] for a report that is one of `paths`, or in one of them, and errors about a directory that cannot
     /// be written to.
-    pub(super) fn open<'p>(self, paths: impl Iterator<Item = &'p Path>) -> Result<ReportFile> {
+    pub(super) fn open<'p>(self, paths: impl Iterator<Item = &'p Path>) -> Result<RunReportFile> {
         let ReportWriter { path, format, redact, thread } = self;
         let open = {
             let path = path.clone();
-            move || open_directory(&path)
+            move || {
+                let file = ReportFile::open(&path)?;
+                let real = file.real_path()?;
+                Ok((file, real))
+            }
         };
-        let (dir, real) = thread.run(open)?;
+        let (file, real): (ReportFile, PathBuf) = thread.run(open)?;
         for other in paths.filter(|path| path.as_os_str() != "-") {
             if real_path(other).is_some_and(|other| real.starts_with(other)) {
                 let verb = if path == other { "is" } else { "is in" };
@@ -104,25 +105,8 @@ impl ReportWriter {
                 return Err(Error::usage("--report", reason));
             }
         }
-        let name = path.file_name().map(OsString::from).unwrap_or_default();
-        Ok(ReportFile { path, dir, name, format, redact, thread })
+        Ok(RunReportFile { file, format, redact, thread })
     }
-}
-
-/// Opens the directory of a file that is to be written, and returns the path without links.
-fn open_directory(path: &Path) -> Result<(Dir, PathBuf)> {
-    let parent = parent_of(path);
-    let dir = Dir::open(parent).map_err(|error| match error.is(std::io::ErrorKind::NotFound) {
-        true => Error::destination(parent, "no such directory for the report; create it"),
-        false => error,
-    })?;
-    dir.check_writable()?;
-    if files::is_dir(path) {
-        return Err(Error::destination(path, "is a directory; name a file for the report"));
-    }
-    // An existing link is replaced, and its target stays.
-    let real = files::canonicalize(parent).map_err(Error::io("look up", parent))?;
-    Ok((dir, real.join(path.file_name().unwrap_or_default())))
 }
 
 /// Returns a path without links, as far as it exists.
@@ -135,21 +119,19 @@ fn real_path(path: &Path) -> Option<PathBuf> {
     })
 }
 
-/// The file of a report.
+/// The file of a run's report.
 #[derive(Debug)]
-pub(super) struct ReportFile {
-    path: PathBuf,
-    dir: Dir,
-    name: OsString,
+pub(super) struct RunReportFile {
+    file: ReportFile,
     format: ReportFormat,
     redact: bool,
     thread: IdentityThread,
 }
 
-impl ReportFile {
+impl RunReportFile {
     /// Writes the report. An existing file is replaced at once.
     fn write(self, mut report: RunReport) -> Result<()> {
-        let ReportFile { path, dir, name, format, redact, thread } = self;
+        let RunReportFile { file, format, redact, thread } = self;
         if redact {
             report.redact();
         }
@@ -159,12 +141,7 @@ impl ReportFile {
             ReportFormat::Csv => csv::write(&report.folders).into_bytes(),
             ReportFormat::Text => text::write(&report).into_bytes(),
         };
-        let write = move || dir.write_atomic(&dir, &name, &bytes, MODE).and_then(|()| dir.sync());
-        thread.run(write).map_err(|error| match error {
-            // The name of the temporary file is of no use.
-            Error::Io { source, .. } => Error::io("write the report", &path)(source),
-            error => error,
-        })
+        thread.run(move || file.write(&bytes))
     }
 }
 

@@ -2,19 +2,19 @@
 
 use std::path::Path;
 
-use super::ReportFile;
+use super::RunReportFile;
 use crate::mailbox::{Error, Finding, Result};
 use crate::report::RunReport;
 use crate::report::findings::FindingTable;
 
 /// A report while the run goes on.
 pub(crate) struct Record {
-    file: ReportFile,
+    file: RunReportFile,
     findings: FindingTable,
 }
 
 impl Record {
-    pub(crate) fn new(file: ReportFile) -> Record {
+    pub(crate) fn new(file: RunReportFile) -> Record {
         Record { file, findings: FindingTable::default() }
     }
 

@@ -1,5 +1,6 @@
 //! The user interface: reports, progress and exit codes.
 
+pub(super) mod csv;
 mod error_text;
 mod estimate;
 pub(super) mod exit;

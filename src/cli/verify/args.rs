@@ -11,7 +11,7 @@ use crate::cli::folders::FolderArgs;
 use crate::cli::identity::{self, Paths};
 use crate::cli::mailbox_arg::{Format, MailboxArg};
 use crate::cli::open::{OpenArgs, Opener};
-use crate::cli::run_report::{ReportArgs, ReportFile, ReportWriter};
+use crate::cli::run_report::{ReportArgs, ReportWriter, RunReportFile};
 use crate::cli::sandbox::{SandboxArgs, SandboxPaths};
 use crate::cli::ui::{ProgressDisplay, exit};
 use crate::mailbox::fs::files;
@@ -136,7 +136,7 @@ impl VerifyArgs {
     }
 
     /// Opens the directory of the report, and refuses a report in what the command reads.
-    pub(super) fn open_report(&self, writer: ReportWriter) -> Result<ReportFile> {
+    pub(super) fn open_report(&self, writer: ReportWriter) -> Result<RunReportFile> {
         let mut mailboxes = self.mailboxes()?;
         mailboxes.extend(self.against.as_deref().map(MailboxArg::parse).transpose()?);
         let named = [&self.manifest, &self.source].into_iter().flatten().map(PathBuf::as_path);
