@@ -45,7 +45,13 @@ impl ResultDir {
             Dir::open(parent_of(path))?.open_or_create_dir(name, DIRECTORY_MODE)?;
         }
         if is_root {
-            require_root_only(path)?;
+            require_root_only(path).map_err(|error| match error {
+                Error::Unsupported { path, reason } => {
+                    let reason = format!("{reason}; name a directory that only root can change");
+                    Error::Unsupported { path, reason }
+                }
+                error => error,
+            })?;
         }
         Dir::open(path)?.check_writable()?;
         Ok(ResultDir { path: path.to_owned() })

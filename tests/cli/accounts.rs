@@ -386,7 +386,7 @@ fn root_converts_each_account_as_its_user() {
     fs::remove_dir_all(at("results")).unwrap();
     fs::create_dir(at("results")).unwrap();
     give(&at("results"), JOE);
-    site.convert(&[]).exits(3).complains(&["results", "belongs to user 24011"]);
+    site.convert(&[]).exits(3).complains(&["results", "belongs to user 24011", "that only root"]);
 }
 
 #[test]
