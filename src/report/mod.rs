@@ -85,6 +85,13 @@ pub(crate) struct ByteRow {
     pub(crate) not_reached: u64,
 }
 
+impl ByteRow {
+    /// Returns the bytes that were converted.
+    pub(crate) fn reached(&self) -> u64 {
+        self.source.saturating_sub(self.not_reached)
+    }
+}
+
 /// The messages of a folder. `found` is the sum of the others.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct FolderRow {

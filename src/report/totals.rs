@@ -94,7 +94,7 @@ impl Accounts {
             not_reached: sum(|record| record.bytes.not_reached),
         };
         let seconds = busy_seconds(intervals().collect());
-        let done = bytes.source.saturating_sub(bytes.not_reached) as f64;
+        let done = bytes.reached() as f64;
         let bytes_per_second = (done > 0.0 && seconds > 0.0).then(|| done / seconds);
         let failed_for_now = records().filter(|record| record.status == Status::Failed && record.retry);
         let not_done = records().filter(|record| record.status != Status::Done);
@@ -179,7 +179,7 @@ impl Accounts {
         let row = |(host, records): (&str, Vec<&AccountRecord>)| HostRow {
             host: host.to_owned(),
             accounts: records.len() as u64,
-            bytes: records.iter().map(|record| record.bytes()).fold(0, u64::saturating_add),
+            bytes: records.iter().map(|record| record.bytes.reached()).fold(0, u64::saturating_add),
             seconds: busy_seconds(records.iter().filter_map(|record| record.interval()).collect()),
         };
         hosts.into_iter().map(row).collect()
@@ -324,6 +324,7 @@ mod tests {
             prop_assert_eq!(report.errors, 3 * report.accounts);
             prop_assert_eq!(report.not_done.len() as u64, report.accounts - report.done);
             prop_assert_eq!(report.hosts.iter().map(|host| host.accounts).sum::<u64>(), report.accounts);
+            prop_assert_eq!(report.hosts.iter().map(|host| host.bytes).sum::<u64>(), report.bytes.reached());
             prop_assert_eq!(report.exit == 0, report.done == report.accounts);
             records.reverse();
             prop_assert_eq!(Accounts::new(records).report(None), report);
