@@ -430,6 +430,49 @@ fn forwards_of_a_qmail_file_go_over_the_wire() {
     assert_eq!(two.join().unwrap().1, ["zb@y.example"]);
 }
 
+/// Starts an SMTP or LMTP server that accepts one message for one recipient. It returns what came after DATA.
+fn data_server() -> (u16, JoinHandle<Vec<u8>>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let mut answer = |answer: &str, end: &[u8]| {
+            stream.write_all(answer.as_bytes()).unwrap();
+            let (mut received, mut byte) = (Vec::new(), [0]);
+            while !received.ends_with(end) {
+                stream.read_exact(&mut byte).unwrap();
+                received.extend(byte);
+            }
+            received
+        };
+        for reply in ["220 me\r\n", "250 me\r\n", "250 ok\r\n", "250 ok\r\n"] {
+            answer(reply, b"\r\n");
+        }
+        let data = answer("354 go\r\n", b"\r\n.\r\n");
+        answer("250 ok\r\n", b"QUIT\r\n");
+        data
+    });
+    (port, server)
+}
+
+#[test]
+fn a_bare_cr_or_lf_never_reaches_an_smtp_server() {
+    let header = "Date: 3 Feb 2001 04:05:06 -0000\nMessage-ID: <x@y>\nFrom: s@x.example\nTo: a@y.example\n\n";
+    let long = "x".repeat(10_000);
+    let smuggled = "MAIL FROM:<evil@x.example>";
+    let message = format!("{header}a\rb\n\n.\r.\r\n{smuggled}\r\r\n\r.\r\n{long}\n.{long}\n.\nend\r");
+    let wire = format!("{header}a b\n\n.. .\n{smuggled} \n .\n{long}\n..{long}\n..\nend\n.\n");
+    for scheme in ["smtp", "lmtp"] {
+        let (port, server) = data_server();
+        let via = format!("{scheme}://127.0.0.1:{port}");
+        let command = mailferry(["inject", "-a", "-f", "s@x.example", "--via", &via, "a@y.example"]);
+        let run = run_with_stdin(command, &*message).exits(0);
+        assert_eq!(run.stderr, "", "{scheme}");
+        let data = String::from_utf8(server.join().unwrap()).unwrap();
+        assert_eq!(data, wire.replace('\n', "\r\n"), "{scheme}");
+    }
+}
+
 /// A step of a hostile server. After the last step it disconnects.
 #[derive(Debug, Clone)]
 enum Step {
