@@ -13,10 +13,10 @@ use tempfile::TempDir;
 use crate::support::*;
 
 /// Users of one domain, each with an empty Maildir.
-struct Domain(TempDir);
+pub(crate) struct Domain(TempDir);
 
 impl Domain {
-    fn of(users: &[&str]) -> Domain {
+    pub(crate) fn of(users: &[&str]) -> Domain {
         let domain = Domain(scratch());
         users.iter().for_each(|user| domain.build(&format!("{user}/Maildir")));
         domain
@@ -28,7 +28,7 @@ impl Domain {
         }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join("h.example").join(name)
     }
 
@@ -38,10 +38,14 @@ impl Domain {
     }
 
     fn command_for(&self, template: &str, options: &[&str]) -> Command {
+        mailferry(self.arguments("lmtp", template, options))
+    }
+
+    /// Returns the arguments of mailferry for a session.
+    pub(crate) fn arguments(&self, protocol: &str, template: &str, options: &[&str]) -> Vec<String> {
         let mailbox = format!("--mailbox={}/{template}", self.0.path().display());
-        let mut command = mailferry(["deliver", "--protocol", "lmtp", &mailbox]);
-        command.args(options);
-        command
+        let session = ["deliver", "--protocol", protocol, &mailbox];
+        session.iter().chain(options).map(|word| (*word).to_owned()).collect()
     }
 
     /// Returns the messages in the Maildir of a user, and asserts that nothing is half-done.

@@ -56,6 +56,7 @@ mod page;
 mod peers;
 mod power;
 mod proof;
+mod qmtp;
 mod race;
 mod random_kills;
 mod report;

@@ -23,17 +23,21 @@ const MESSAGE: &str = "Date: 3 Feb 2001 04:05:06 -0000\nMessage-ID: <x@y>\nFrom:
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn inject(hops: &[String], recipients: &[&str]) -> Run {
+    inject_message(hops, recipients, MESSAGE)
+}
+
+pub(crate) fn inject_message(hops: &[String], recipients: &[&str], message: impl Into<Vec<u8>>) -> Run {
     let home = QmailHome::new();
     home.control("me", "me.example.org");
     let via = hops.iter().flat_map(|hop| ["--via", hop]);
     let args: Vec<&str> = via.chain(["--json", "--timeout", "60", "-f", "s@x.example"]).collect();
     let args = [&args[..], recipients].concat();
-    run_with_stdin(home.command("inject", &args), MESSAGE)
+    run_with_stdin(home.command("inject", &args), message)
 }
 
 /// Returns the outcome for each recipient.
 #[track_caller]
-fn outcomes(run: &Run) -> Vec<String> {
+pub(crate) fn outcomes(run: &Run) -> Vec<String> {
     let all = run.json();
     let summary = all.last().unwrap();
     let one = |one: &Value| {
