@@ -12,10 +12,10 @@ use serde_json::json;
 use super::args::{CommonArgs, bytes, seconds};
 use super::dot_qmail::{self, DotQmailArgs, DotQmailJob};
 use super::identity::{self, Paths};
-use super::lmtp::{self, LmtpArgs};
 use super::mailbox_arg::MailboxArg;
 use super::open::{self, Locks, delivery_context};
 use super::sandbox::{SandboxArgs, SandboxPaths};
+use super::session::{self, SessionArgs};
 use super::ui::exit;
 use super::{clock, signals};
 use crate::cli::ui::{Exit, ExitCodes, Reporter, report_waits};
@@ -101,7 +101,7 @@ pub(crate) struct DeliverArgs {
     #[command(flatten)]
     dot_qmail: DotQmailArgs,
     #[command(flatten)]
-    lmtp: LmtpArgs,
+    session: SessionArgs,
     #[command(flatten)]
     sandbox: SandboxArgs,
     #[command(flatten)]
@@ -149,8 +149,8 @@ pub(crate) fn run(args: DeliverArgs) -> Exit {
     let cancel = report_waits(signals::cancel_on_signals_with(exit::TRY_AGAIN), &args.common);
     let locks = args.lock.with_timeout(Duration::from_secs(args.lock_timeout));
     let ctx = delivery_context(&cancel, &locks);
-    if args.lmtp.protocol.is_some() {
-        return serve_lmtp(&args, &ctx);
+    if args.session.protocol.is_some() {
+        return serve_session(&args, &ctx);
     }
     let mut reporter = Reporter::new(&args.common);
     let mut bytes = 0;
@@ -230,10 +230,10 @@ fn deliver_one(
     }
 }
 
-/// Serves an LMTP session, which reports its outcomes itself. The exit code says how it ended.
-fn serve_lmtp(args: &DeliverArgs, ctx: &Context<'_>) -> Exit {
+/// Serves a session, which reports its outcomes itself. The exit code says how it ended.
+fn serve_session(args: &DeliverArgs, ctx: &Context<'_>) -> Exit {
     args.unpack_messages(ctx);
-    let session = lmtp::Session {
+    let session = session::Session {
         options: args.options(),
         max_size: args.max_size,
         spool_dir: &args.spool_dir(),
@@ -254,10 +254,10 @@ fn serve_lmtp(args: &DeliverArgs, ctx: &Context<'_>) -> Exit {
             });
             session.with_programs(home, user.as_deref(), arguments, timeout)
         }
-        _ => session.with_mailboxes(&args.lmtp, args.sandbox),
+        _ => session.with_mailboxes(&args.session, args.sandbox),
     };
     if let Err(failure) = &result {
-        lmtp::print_diagnostic(failure);
+        session::print_diagnostic(failure);
     }
     Exit::of_delivery(result.err().map(|failure| failure.reason), args.exit_codes)
 }

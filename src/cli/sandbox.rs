@@ -16,7 +16,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 
 use super::mailbox_arg::MailboxArg;
 use crate::deliver::DeliveryTarget;
-use crate::deliver::lmtp::template::Template;
+use crate::deliver::session::template::Template;
 use crate::mailbox::fs::{files, parent_of};
 use crate::mailbox::maildir::quota;
 use crate::mailbox::manifest::{FILE_NAME, ManifestLocation};

@@ -1,4 +1,4 @@
-//! Delivery of messages: into mailboxes, as `.qmail` files say, and over LMTP.
+//! Delivery of messages: into mailboxes, as `.qmail` files say, and for a peer on a connection.
 //!
 //! ```text
 //! transaction       one message into several mailboxes, all or none
@@ -6,13 +6,13 @@
 //! prepared_message  the message with its envelope in its header
 //! dedupe            whether a mailbox has the message already
 //! dot_qmail         delivery by the instructions of a .qmail file
-//! lmtp              delivery for a peer that speaks LMTP
+//! session           delivery for a peer on a connection
 //! ```
 
 mod dedupe;
 pub(crate) mod dot_qmail;
-pub(crate) mod lmtp;
 pub(crate) mod prepared_message;
+pub(crate) mod session;
 pub(crate) mod target;
 pub(crate) mod transaction;
 

@@ -4,12 +4,13 @@ use std::path::{Component, Path};
 use std::time::Duration;
 use std::{fmt, io};
 
-use crate::deliver::lmtp::address::EnvelopeAddress;
-use crate::deliver::lmtp::command::{self, Command};
-use crate::deliver::lmtp::data::DotUnstuffer;
-use crate::deliver::lmtp::session::{self, LmtpOptions, Peer};
-use crate::deliver::lmtp::template::{AddressParts, Template};
-use crate::deliver::lmtp::{Recipients, SessionEnd};
+use crate::deliver::session::address::EnvelopeAddress;
+use crate::deliver::session::lmtp::command::{self, Command};
+use crate::deliver::session::lmtp::conversation;
+use crate::deliver::session::lmtp::data::DotUnstuffer;
+use crate::deliver::session::template::{AddressParts, Template};
+use crate::deliver::session::wire::{BodyDecoder, Peer};
+use crate::deliver::session::{Recipients, SessionEnd, SessionOptions};
 use crate::mailbox::context::Cancel;
 use crate::transport::failure::{Failure, FailureReason};
 use crate::transport::spool;
@@ -204,8 +205,8 @@ pub(crate) fn play_lmtp_session_until(
     cancel: &Cancel,
 ) -> Transcript {
     let mut maildirs = TestRecipients(Vec::new());
-    let options = LmtpOptions { host: "mx.example", max_size, spool_dir: Path::new("/tmp") };
-    let ending = session::serve(&mut script, &mut maildirs, &options, cancel);
+    let options = SessionOptions { host: "mx.example", max_size, spool_dir: Path::new("/tmp") };
+    let ending = conversation::serve(&mut script, &mut maildirs, &options, cancel);
     let replies = String::from_utf8(script.replies).expect("replies are ASCII");
     assert!(replies.is_empty() || replies.ends_with("\r\n"));
     let replies: Vec<String> = replies.split_terminator("\r\n").map(str::to_owned).collect();

@@ -1,87 +1,48 @@
 //! The conversation: commands, replies in their order, and the limits on both.
 
-use std::io;
-use std::path::Path;
-use std::time::Duration;
-
 use memchr::memchr;
 
-use super::address::EnvelopeAddress;
 use super::command::{self, Command};
 use super::data::DotUnstuffer;
 use super::reply::ReplyLine;
-use super::tolerance::{MAX_RECIPIENTS, Tolerance};
-use super::{AcceptedRecipient, Outcome, Recipients, SessionEnd};
+use crate::deliver::session::address::EnvelopeAddress;
+use crate::deliver::session::engine::Session;
+use crate::deliver::session::tolerance::{MAX_RECIPIENTS, Tolerance};
+use crate::deliver::session::wire::{Peer, Wire};
+use crate::deliver::session::{AcceptedRecipient, Outcome, Recipients, SessionEnd, SessionOptions};
 use crate::mailbox::Cancel;
-use crate::transport::{Failure, MessageSpool, SpooledMessage};
 
 /// Length limit of a command with its line end: eight times that of RFC 5321.
 pub(crate) const MAX_LINE: usize = 4096;
-/// Size of a read.
-const CHUNK: usize = 1 << 16;
-/// Bytes of a message that give the peer one more second. A limit on each read alone would let a peer send a byte now
-/// and then, and keep the connection for days.
-const BYTES_PER_SECOND: u64 = 1 << 16;
-
-/// The client, over any kind of connection.
-pub(crate) trait Peer {
-    /// Reads some bytes; none once the peer has closed.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::TimedOut`] after the deadline. [`io::ErrorKind::Interrupted`]: check for cancellation, and
-    /// read again.
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Gives the peer its full time from now on.
-    fn reset_deadline(&mut self);
-    fn extend_deadline(&mut self, by: Duration);
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LmtpOptions<'a> {
-    /// Host name in the greeting.
-    pub host: &'a str,
-    /// Size limit of a message: as announced, and as counted with LF as line end.
-    pub max_size: Option<u64>,
-    /// Directory for messages that are too long for memory.
-    pub spool_dir: &'a Path,
-}
 
 /// Serves a peer until either side ends the session.
 pub(crate) fn serve<R: Recipients>(
     peer: &mut dyn Peer,
     recipients: &mut R,
-    options: &LmtpOptions<'_>,
+    options: &SessionOptions<'_>,
     cancel: &Cancel,
 ) -> SessionEnd {
-    let mut session = Session {
-        wire: Wire { peer, options: *options, cancel, unread: Vec::new(), at: 0, unsent: Vec::new() },
-        recipients,
-        greeted: false,
-        transaction: None,
-        tolerance: Tolerance::default(),
-    };
-    let end = match session.run() {
+    let session = Session::new(peer, recipients, options, cancel);
+    let mut conversation = Conversation { session, greeted: false, transaction: None };
+    let end = match conversation.run() {
         Ok(()) => SessionEnd::Orderly,
         Err(end) => end,
     };
     match &end {
-        SessionEnd::TimedOut => session.wire.say(421, "4.4.2 nothing came for too long; closing"),
-        SessionEnd::Interrupted => session.wire.say(421, "4.3.2 shutting down; try again"),
-        SessionEnd::TooManyErrors => session.wire.say(421, "4.7.0 too many errors; closing"),
+        SessionEnd::TimedOut => conversation.say(421, "4.4.2 nothing came for too long; closing"),
+        SessionEnd::Interrupted => conversation.say(421, "4.3.2 shutting down; try again"),
+        SessionEnd::TooManyErrors => conversation.say(421, "4.7.0 too many errors; closing"),
         SessionEnd::Orderly | SessionEnd::Disconnected | SessionEnd::Failed(_) => {}
     }
     // A failure does not matter here: outcomes are sent as soon as they are known.
-    let _ = session.wire.flush();
+    let _ = conversation.session.wire.flush();
     end
 }
 
-struct Session<'a, R: Recipients> {
-    wire: Wire<'a>,
-    recipients: &'a mut R,
+struct Conversation<'a, R: Recipients> {
+    session: Session<'a, R>,
     greeted: bool,
     transaction: Option<Transaction<R::Mailbox>>,
-    tolerance: Tolerance,
 }
 
 /// A message in transmission: the commands since MAIL.
@@ -90,13 +51,13 @@ struct Transaction<M> {
     recipients: Vec<AcceptedRecipient<M>>,
 }
 
-impl<R: Recipients> Session<'_, R> {
+impl<R: Recipients> Conversation<'_, R> {
     fn run(&mut self) -> Result<(), SessionEnd> {
-        let greeting = format!("{} mailferry LMTP", self.wire.options.host);
-        self.wire.say(220, &greeting);
+        let greeting = format!("{} mailferry LMTP", self.session.options.host);
+        self.say(220, &greeting);
         let mut line = Vec::new();
         loop {
-            let command = match self.wire.line(&mut line)? {
+            let command = match read_line(&mut self.session.wire, &mut line)? {
                 Line::Complete => command::parse(&line),
                 Line::TooLong => Err(ReplyLine::new(500, "5.5.2 the line is too long")),
                 Line::Closed if self.transaction.is_none() => return Ok(()),
@@ -106,14 +67,14 @@ impl<R: Recipients> Session<'_, R> {
             let reply = match command {
                 Ok(Command::Quit) => {
                     self.transaction = None;
-                    self.wire.say(221, "2.0.0 bye");
+                    self.say(221, "2.0.0 bye");
                     return Ok(());
                 }
                 Ok(Command::Lhlo) => self.greet(),
                 Ok(Command::Data) => match self.transaction.take() {
                     Some(transaction) if !transaction.recipients.is_empty() => {
                         self.data(&transaction)?;
-                        self.tolerance = Tolerance::default();
+                        self.session.tolerance = Tolerance::default();
                         continue;
                     }
                     // RFC 2033, 4.2: a sender without recipients stays.
@@ -135,22 +96,36 @@ impl<R: Recipients> Session<'_, R> {
                 }
                 Err(reply) => reply,
             };
-            self.wire.reply(&reply);
-            if !self.tolerance.allows(is_rcpt, &reply) {
+            self.reply(&reply);
+            if !self.tolerates(is_rcpt, &reply) {
                 return Err(SessionEnd::TooManyErrors);
             }
         }
     }
 
+    /// Counts a command with its reply. Returns whether the session goes on.
+    ///
+    /// A refused recipient is not an error of the client: a list has many that are gone.
+    fn tolerates(&mut self, is_rcpt: bool, reply: &ReplyLine) -> bool {
+        let tolerance = &mut self.session.tolerance;
+        match is_rcpt {
+            _ if reply.is_protocol_error() => tolerance.errors += 1,
+            true if reply.is_refusal() => tolerance.refused_recipients += 1,
+            true => {}
+            false => tolerance.idle += 1,
+        }
+        !tolerance.is_exhausted()
+    }
+
     /// Sends all lines of the reply but the last, which it returns.
     fn greet(&mut self) -> ReplyLine {
         (self.greeted, self.transaction) = (true, None);
-        let size = match self.wire.options.max_size {
+        let size = match self.session.options.max_size {
             Some(max) => format!("SIZE {max}"),
             None => "SIZE".to_owned(),
         };
-        for word in [self.wire.options.host, "PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"] {
-            self.wire.unsent.extend_from_slice(format!("250-{word}\r\n").as_bytes());
+        for word in [self.session.options.host, "PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES"] {
+            self.session.wire.reply(format!("250-{word}\r\n").as_bytes());
         }
         ReplyLine::new(250, &size)
     }
@@ -162,7 +137,7 @@ impl<R: Recipients> Session<'_, R> {
         if self.transaction.is_some() {
             return ReplyLine::new(503, "5.5.1 there is a sender already: use RSET first");
         }
-        if let (Some(size), Some(max)) = (size, self.wire.options.max_size)
+        if let (Some(size), Some(max)) = (size, self.session.options.max_size)
             && size > max
         {
             return ReplyLine::new(552, &format!("5.3.4 {size} bytes are announced, {max} are allowed"));
@@ -181,7 +156,7 @@ impl<R: Recipients> Session<'_, R> {
                 &format!("4.5.3 a message can have at most {MAX_RECIPIENTS} recipients"),
             );
         }
-        match self.recipients.look_up(&recipient) {
+        match self.session.recipients.look_up(&recipient) {
             Ok(mailbox) => {
                 transaction.recipients.push(AcceptedRecipient { address: recipient, mailbox });
                 ReplyLine::new(250, "2.1.5 ok")
@@ -193,66 +168,30 @@ impl<R: Recipients> Session<'_, R> {
     /// Receives the message and replies for each accepted recipient, in their order. A recipient named twice has two
     /// replies (RFC 2033, 4.2).
     fn data(&mut self, transaction: &Transaction<R::Mailbox>) -> Result<(), SessionEnd> {
-        self.wire.say(354, "end with a dot on a line by itself");
-        let message = self.receive()?;
-        let sender = transaction.sender.as_ref();
-        let wire = &mut self.wire;
-        let mut reply = |outcome: Outcome| {
-            wire.reply(&match outcome {
-                Ok(text) => ReplyLine::new(250, &format!("2.0.0 {text}")),
-                Err(failure) => ReplyLine::for_failure(&failure),
-            });
-            // At once: the next recipient, or the next message, must not cost the peer this outcome.
-            wire.flush()
-        };
-        match &message {
-            Ok(message) => self.recipients.deliver_all(message, sender, &transaction.recipients, &mut reply),
-            Err(failure) => transaction.recipients.iter().try_for_each(|_| reply(Err(failure.clone()))),
-        }
+        self.say(354, "end with a dot on a line by itself");
+        self.session.wire.peer.reset_deadline();
+        let message = self.session.receive(&mut DotUnstuffer::default())?;
+        let Transaction { sender, recipients } = transaction;
+        self.session.deliver(&message, sender.as_ref(), recipients, write_outcome)
     }
 
-    /// Receives the message to its end even if it cannot be stored: only then does the peer read a reply.
-    fn receive(&mut self) -> Result<Result<SpooledMessage, Failure>, SessionEnd> {
-        let mut spool = Ok(MessageSpool::new(self.wire.options.spool_dir, self.wire.options.max_size));
-        let mut unstuffer = DotUnstuffer::default();
-        let mut text = Vec::with_capacity(CHUNK + 1);
-        self.wire.peer.reset_deadline();
-        loop {
-            if self.wire.is_empty() {
-                let received = self.wire.fill()? as u64;
-                if received == 0 {
-                    return Err(SessionEnd::Disconnected);
-                }
-                // What is dropped gives no time: a message without end would come to no end.
-                if spool.as_ref().is_ok_and(|message| !message.is_too_large()) {
-                    self.wire
-                        .peer
-                        .extend_deadline(Duration::from_micros(received * 1_000_000 / BYTES_PER_SECOND));
-                }
-            }
-            let taken = unstuffer.decode(self.wire.unread(), &mut text);
-            self.wire.at += taken;
-            if let Ok(message) = &mut spool
-                && let Err(error) = message.push(&text)
-            {
-                spool = Err(Failure::from(error));
-            }
-            text.clear();
-            if unstuffer.is_at_end() {
-                return Ok(spool.and_then(MessageSpool::finish));
-            }
-        }
+    fn say(&mut self, code: u16, text: &str) {
+        self.reply(&ReplyLine::new(code, text));
+    }
+
+    fn reply(&mut self, reply: &ReplyLine) {
+        let mut line = Vec::new();
+        reply.write_to(&mut line);
+        self.session.wire.reply(&line);
     }
 }
 
-/// Buffers in both directions.
-struct Wire<'a> {
-    peer: &'a mut dyn Peer,
-    options: LmtpOptions<'a>,
-    cancel: &'a Cancel,
-    unread: Vec<u8>,
-    at: usize,
-    unsent: Vec<u8>,
+fn write_outcome(outcome: &Outcome, out: &mut Vec<u8>) {
+    let line = match outcome {
+        Ok(text) => ReplyLine::new(250, &format!("2.0.0 {text}")),
+        Err(failure) => ReplyLine::for_failure(failure),
+    };
+    line.write_to(out);
 }
 
 enum Line {
@@ -264,83 +203,41 @@ enum Line {
     Closed,
 }
 
-impl Wire<'_> {
-    fn unread(&self) -> &[u8] {
-        &self.unread[self.at..]
+/// Reads a line up to LF or CR LF. The deadline is for the complete line.
+fn read_line(wire: &mut Wire<'_>, line: &mut Vec<u8>) -> Result<Line, SessionEnd> {
+    line.clear();
+    let mut length = 0;
+    if wire.is_empty() {
+        wire.peer.reset_deadline();
     }
-
-    fn is_empty(&self) -> bool {
-        self.at == self.unread.len()
-    }
-
-    /// Reads a line up to LF or CR LF. The deadline is for the complete line.
-    fn line(&mut self, line: &mut Vec<u8>) -> Result<Line, SessionEnd> {
-        line.clear();
-        let mut length = 0;
-        if self.is_empty() {
-            self.peer.reset_deadline();
+    loop {
+        if wire.is_empty() && wire.fill()? == 0 {
+            return if length == 0 { Ok(Line::Closed) } else { Err(SessionEnd::Disconnected) };
         }
-        loop {
-            if self.is_empty() && self.fill()? == 0 {
-                return if length == 0 { Ok(Line::Closed) } else { Err(SessionEnd::Disconnected) };
-            }
-            let unread = self.unread();
-            let lf = memchr(b'\n', unread);
-            let end = lf.map_or(unread.len(), |lf| lf + 1);
-            length += end;
-            if length <= MAX_LINE {
-                line.extend_from_slice(&unread[..end]);
-            }
-            self.at += end;
-            if lf.is_some() {
-                break;
-            }
+        let unread = wire.unread();
+        let lf = memchr(b'\n', unread);
+        let end = lf.map_or(unread.len(), |lf| lf + 1);
+        length += end;
+        if length <= MAX_LINE {
+            line.extend_from_slice(&unread[..end]);
         }
-        if length > MAX_LINE {
-            return Ok(Line::TooLong);
+        wire.consume(end);
+        if lf.is_some() {
+            break;
         }
-        line.pop();
-        line.pop_if(|last| *last == b'\r');
-        Ok(Line::Complete)
     }
-
-    /// Reads more, once everything is processed. Replies are sent only then, so that commands sent together have
-    /// their replies together (RFC 2920).
-    fn fill(&mut self) -> Result<usize, SessionEnd> {
-        self.flush()?;
-        self.unread.resize(CHUNK, 0);
-        self.at = 0;
-        let received = loop {
-            if self.cancel.is_requested() {
-                break Err(SessionEnd::Interrupted);
-            }
-            match self.peer.read(&mut self.unread) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == io::ErrorKind::TimedOut => break Err(SessionEnd::TimedOut),
-                other => break other.map_err(SessionEnd::Failed),
-            }
-        };
-        self.unread.truncate(*received.as_ref().unwrap_or(&0));
-        received
+    if length > MAX_LINE {
+        return Ok(Line::TooLong);
     }
-
-    fn flush(&mut self) -> Result<(), SessionEnd> {
-        let sent = if self.unsent.is_empty() { Ok(()) } else { self.peer.write_all(&self.unsent) };
-        self.unsent.clear();
-        sent.map_err(SessionEnd::Failed)
-    }
-
-    fn say(&mut self, code: u16, text: &str) {
-        self.reply(&ReplyLine::new(code, text));
-    }
-
-    fn reply(&mut self, reply: &ReplyLine) {
-        reply.write_to(&mut self.unsent);
-    }
+    line.pop();
+    line.pop_if(|last| *last == b'\r');
+    Ok(Line::Complete)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use expect_test::{Expect, expect};
     use proptest::prelude::*;
 

@@ -1,7 +1,8 @@
 //! The commands of LMTP. Any line is a command, or has an error reply.
 
-use super::address::{EnvelopeAddress, parse_path};
+use super::path::parse_path;
 use super::reply::ReplyLine;
+use crate::deliver::session::address::EnvelopeAddress;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {

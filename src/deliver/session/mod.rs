@@ -1,32 +1,39 @@
-//! LMTP (RFC 2033): a message for several recipients, with an outcome for each.
+//! A session with a mail system that hands over messages on a connection.
 //!
 //! ```text
-//! session, tolerance   the conversation: order, limits, replies
-//! command, address     the peer's lines
-//! data                 the message on the wire
-//! reply                our lines
-//! mailbox_recipients   delivery into the mailboxes of --mailbox and --map
+//! lmtp                 the protocol: commands and replies
+//! engine, wire         what all protocols share: receive a message, deliver it, reply; limits on time
+//! tolerance            limits on sessions that lead to no message
+//! mailbox_recipients   delivery into the mailboxes of --mailbox and --recipient-map
 //! program_recipients   delivery by a process per recipient
-//! template, map        from an address to a path
+//! address              the envelope;  template, map: from an address to a path
 //! ```
-//!
-//! With SIZE, PIPELINING, 8BITMIME and ENHANCEDSTATUSCODES.
 
 pub(crate) mod address;
-pub(crate) mod command;
-pub(crate) mod data;
+mod engine;
+pub(crate) mod lmtp;
 pub(crate) mod mailbox_recipients;
 pub(crate) mod map;
 pub(crate) mod program_recipients;
-pub(crate) mod reply;
-pub(crate) mod session;
 pub(crate) mod template;
 mod tolerance;
+pub(crate) mod wire;
 
 use std::io;
+use std::path::Path;
 
 use crate::transport::{Failure, SpooledMessage};
 use address::EnvelopeAddress;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SessionOptions<'a> {
+    /// Host name in the greeting.
+    pub host: &'a str,
+    /// Size limit of a message: as announced, and as counted with LF as line end.
+    pub max_size: Option<u64>,
+    /// Directory for messages that are too long for memory.
+    pub spool_dir: &'a Path,
+}
 
 /// End of a session. Every delivery that was acknowledged is done.
 #[derive(Debug)]

@@ -2,6 +2,8 @@
 
 use memchr::memchr;
 
+use crate::deliver::session::wire::BodyDecoder;
+
 /// Decodes a message in pieces: CRLF becomes LF, and the dot added before a line with a dot is removed.
 ///
 /// Only CR LF `.` CR LF ends a message, and a line begins only after CR LF. A lone CR or LF is a byte of the message.
@@ -22,10 +24,8 @@ enum State {
     End,
 }
 
-impl DotUnstuffer {
-    /// Decodes bytes of the wire into `out`, which grows by at most one byte more. Returns how many it took: all,
-    /// unless the message ends among them.
-    pub(crate) fn decode(&mut self, wire: &[u8], out: &mut Vec<u8>) -> usize {
+impl BodyDecoder for DotUnstuffer {
+    fn decode(&mut self, wire: &[u8], out: &mut Vec<u8>) -> usize {
         let mut at = 0;
         while at < wire.len() && self.0 != State::End {
             if self.0 == State::Text {
@@ -42,10 +42,12 @@ impl DotUnstuffer {
         at
     }
 
-    pub(crate) fn is_at_end(&self) -> bool {
+    fn is_at_end(&self) -> bool {
         self.0 == State::End
     }
+}
 
+impl DotUnstuffer {
     fn step(&self, byte: u8, out: &mut Vec<u8>) -> State {
         use State::*;
         match (self.0, byte) {

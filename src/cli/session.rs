@@ -15,13 +15,14 @@ use super::dot_qmail::ProgramArguments;
 use super::identity;
 use super::mailbox_arg::MailboxArg;
 use super::sandbox::{SandboxArgs, SandboxPaths};
-use crate::deliver::lmtp::mailbox_recipients::{MailboxRecipients, MailboxTemplate, MailboxTemplates};
-use crate::deliver::lmtp::map::RecipientMap;
-use crate::deliver::lmtp::program_recipients::ProgramRecipients;
-use crate::deliver::lmtp::reply::ReplyLine;
-use crate::deliver::lmtp::session::{self, LmtpOptions, Peer};
-use crate::deliver::lmtp::template::Template;
-use crate::deliver::lmtp::{Recipients, SessionEnd};
+use crate::deliver::session::lmtp::conversation;
+use crate::deliver::session::lmtp::reply::ReplyLine;
+use crate::deliver::session::mailbox_recipients::{MailboxRecipients, MailboxTemplate, MailboxTemplates};
+use crate::deliver::session::map::RecipientMap;
+use crate::deliver::session::program_recipients::ProgramRecipients;
+use crate::deliver::session::template::Template;
+use crate::deliver::session::wire::Peer;
+use crate::deliver::session::{Recipients, SessionEnd, SessionOptions};
 use crate::deliver::{DeliverOptions, DeliveredMessage};
 use crate::mailbox::{Context, Error, display_path};
 use crate::transport::{Failure, FailureReason};
@@ -35,7 +36,7 @@ const PIECE: usize = 4096;
 
 /// The options of a session.
 #[derive(Args, Debug)]
-pub(crate) struct LmtpArgs {
+pub(crate) struct SessionArgs {
     /// Speak this protocol with an MTA on standard input and output
     ///
     /// LMTP has the extensions PIPELINING, SIZE, 8BITMIME and ENHANCEDSTATUSCODES. A command has at most 4096 bytes, and a
@@ -104,7 +105,7 @@ impl Session<'_> {
     ///
     /// # Errors
     /// The session did not end between two messages.
-    pub(crate) fn with_mailboxes(&self, args: &LmtpArgs, sandbox: SandboxArgs) -> Result<(), Failure> {
+    pub(crate) fn with_mailboxes(&self, args: &SessionArgs, sandbox: SandboxArgs) -> Result<(), Failure> {
         let templates = templates(args).map_err(refuse_service)?;
         let directories = templates.fixed_directories();
         identity::take_if_common(&directories).map_err(|error| refuse_service(error.into()))?;
@@ -156,13 +157,13 @@ impl Session<'_> {
 
     fn serve(&self, recipients: &mut impl Recipients) -> Result<(), Failure> {
         let host = Some(self.ctx.locks.host.as_str()).filter(|host| !host.is_empty());
-        let options = LmtpOptions {
+        let options = SessionOptions {
             host: host.unwrap_or("localhost"),
             max_size: self.max_size,
             spool_dir: self.spool_dir,
         };
         let mut peer = StandardStreams { deadline: Instant::now() + TIMEOUT };
-        let (reason, text) = match session::serve(&mut peer, recipients, &options, self.ctx.cancel) {
+        let (reason, text) = match conversation::serve(&mut peer, recipients, &options, self.ctx.cancel) {
             SessionEnd::Orderly => return Ok(()),
             SessionEnd::Disconnected => {
                 (FailureReason::TryAgain, "the peer has closed in the middle of a command or message")
@@ -210,7 +211,7 @@ fn print_findings(delivered: &DeliveredMessage) {
     }
 }
 
-fn templates(args: &LmtpArgs) -> Result<MailboxTemplates, Failure> {
+fn templates(args: &SessionArgs) -> Result<MailboxTemplates, Failure> {
     if let Some(path) = &args.map {
         let text = identity::read_option_file(path)?;
         let map = RecipientMap::parse(&text, path, template);
