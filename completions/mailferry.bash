@@ -16,6 +16,9 @@ _mailferry() {
             ",$1")
                 cmd="mailferry"
                 ;;
+            mailferry,bounce)
+                cmd="mailferry__subcmd__bounce"
+                ;;
             mailferry,completions)
                 cmd="mailferry__subcmd__completions"
                 ;;
@@ -42,6 +45,9 @@ _mailferry() {
                 ;;
             mailferry,verify)
                 cmd="mailferry__subcmd__verify"
+                ;;
+            mailferry__subcmd__help,bounce)
+                cmd="mailferry__subcmd__help__subcmd__bounce"
                 ;;
             mailferry__subcmd__help,completions)
                 cmd="mailferry__subcmd__help__subcmd__completions"
@@ -77,12 +83,34 @@ _mailferry() {
 
     case "${cmd}" in
         mailferry)
-            opts="-h -V --help --version convert verify deliver inject inspect report man completions help"
+            opts="-h -V --help --version convert verify deliver inject inspect report bounce man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mailferry__subcmd__bounce)
+            opts="-h -V --max-size --exit-codes --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --max-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exit-codes)
+                    COMPREPLY=($(compgen -W "sysexits qmail" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -385,8 +413,22 @@ _mailferry() {
             return 0
             ;;
         mailferry__subcmd__help)
-            opts="convert verify deliver inject inspect report man completions help"
+            opts="convert verify deliver inject inspect report bounce man completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mailferry__subcmd__help__subcmd__bounce)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -28,6 +28,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand inject 'Complete the message on standard input and send it'
             cand inspect 'Show what is in a mailbox, and why each message begins where it does'
             cand report 'Add up the results of many accounts'
+            cand bounce 'Read the bounce on standard input: who did not get the message, and why'
             cand man 'Write the manual pages into a directory, or print mailferry(1)'
             cand completions 'Print the completions for a shell'
             cand help 'Print this message or the help of the given subcommand(s)'
@@ -251,6 +252,14 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand -V 'Print version'
             cand --version 'Print version'
         }
+        &'mailferry;bounce'= {
+            cand --max-size 'Refuse a message with more bytes'
+            cand --exit-codes 'Exit codes: those of sysexits(3), or qmail''s 0, 100 and 111'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
         &'mailferry;man'= {
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
@@ -270,6 +279,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand inject 'Complete the message on standard input and send it'
             cand inspect 'Show what is in a mailbox, and why each message begins where it does'
             cand report 'Add up the results of many accounts'
+            cand bounce 'Read the bounce on standard input: who did not get the message, and why'
             cand man 'Write the manual pages into a directory, or print mailferry(1)'
             cand completions 'Print the completions for a shell'
             cand help 'Print this message or the help of the given subcommand(s)'
@@ -285,6 +295,8 @@ set edit:completion:arg-completer[mailferry] = {|@words|
         &'mailferry;help;inspect'= {
         }
         &'mailferry;help;report'= {
+        }
+        &'mailferry;help;bounce'= {
         }
         &'mailferry;help;man'= {
         }

@@ -19,6 +19,8 @@
 
 #[cfg(any(feature = "cli", test, fuzzing))]
 mod accounts;
+#[cfg(any(feature = "cli", test, fuzzing))]
+mod bounce;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;

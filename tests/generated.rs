@@ -269,6 +269,11 @@ fn a_page_has_every_key_of_the_report() {
         runs.iter().for_each(|arguments| add_keys(&mut keys, arguments, scratch.path(), false));
         check_keys(&format!("mailferry-{command}.1"), &keys);
     }
+    let bounced = tempfile::tempdir().unwrap();
+    std::fs::copy(fixtures.join("bounces/dsn.eml"), bounced.path().join("message")).unwrap();
+    let mut keys = BTreeSet::new();
+    add_keys(&mut keys, &["bounce"], bounced.path(), false);
+    check_keys("mailferry-bounce.1", &keys);
     let mut keys = BTreeSet::new();
     for arguments in
         [&["verify", "--json", broken] as &[&str], &["verify", "--json", "--against", inbox, broken]]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// From the top: a module may depend on its own row and on the rows below it.
 const LAYERS: [&[&str]; 8] = [
     &["main", "cli", "facade", "parts", "promises"],
-    &["convert", "verify", "inspect", "deliver", "inject", "accounts", "report"],
+    &["convert", "verify", "inspect", "deliver", "inject", "accounts", "report", "bounce"],
     &["transport"],
     &["mailbox::tree"],
     &["mailbox::mbox", "mailbox::maildir"],

@@ -53,7 +53,7 @@ macro_rules! pages {
 }
 
 /// The overview comes first.
-const PAGES: [ManualPage; 11] = pages! {
+const PAGES: [ManualPage; 12] = pages! {
     "mailferry" '1',
     "mailferry-convert" '1',
     "mailferry-verify" '1',
@@ -61,6 +61,7 @@ const PAGES: [ManualPage; 11] = pages! {
     "mailferry-inject" '1',
     "mailferry-inspect" '1',
     "mailferry-report" '1',
+    "mailferry-bounce" '1',
     "mailferry-mbox" '5',
     "mailferry-maildir" '5',
     "mailferry-manifest" '5',

@@ -5,6 +5,7 @@
 
 mod account_list;
 mod args;
+mod bounce;
 mod clock;
 mod compare;
 mod convert;
@@ -60,6 +61,7 @@ Examples:
   mailferry inject ann@example.org < message
   mailferry inspect inbox.mbox
   mailferry report --accounts accounts.tsv results
+  mailferry bounce < message
 
 The manual: mailferry man ~/.local/share/man, then man mailferry";
 
@@ -71,6 +73,7 @@ enum Command {
     Inject(inject::InjectArgs),
     Inspect(inspect::InspectArgs),
     Report(report::ReportArgs),
+    Bounce(bounce::BounceArgs),
     Man(install::ManArgs),
     Completions(install::CompletionsArgs),
 }
@@ -93,7 +96,11 @@ enum DeliverCommand {
 fn usage_exit() -> Exit {
     match panic_exit() {
         Exit::CouldNotFinish => Exit::Usage,
-        Exit::NotDelivered(_, ExitCodes::Sysexits) if is_about("inject", args_os()) => Exit::InjectUsage,
+        Exit::NotDelivered(_, ExitCodes::Sysexits)
+            if is_about("inject", args_os()) || is_about("bounce", args_os()) =>
+        {
+            Exit::InjectUsage
+        }
         try_again => try_again,
     }
 }
@@ -104,7 +111,7 @@ fn panic_exit() -> Exit {
     if qmail_local::invoked_as(args_os()) || qmail_inject::invoked_as(args_os()) {
         return Exit::NotDelivered(FailureReason::Configuration, ExitCodes::Qmail);
     }
-    match is_about("deliver", args_os()) || is_about("inject", args_os()) {
+    match ["deliver", "inject", "bounce"].iter().any(|command| is_about(command, args_os())) {
         true => Exit::NotDelivered(FailureReason::Configuration, exit_codes(args_os())),
         false => Exit::CouldNotFinish,
     }
@@ -160,6 +167,7 @@ fn run() -> Exit {
         Command::Inject(args) => inject::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Report(args) => report::run(&args),
+        Command::Bounce(args) => bounce::run(&args),
         Command::Man(args) => install::write_manual(&args),
         Command::Completions(args) => install::print_completions(&args, Cli::command()),
     }

@@ -26,6 +26,8 @@ pub(crate) enum FailureReason {
     BadAddress,
     /// There is no message, or the mailbox's format cannot hold it.
     BadMessage,
+    /// Standard input is empty.
+    NoInput,
     TooLarge,
     /// The message was delivered to this recipient before.
     Looping,
@@ -34,7 +36,7 @@ pub(crate) enum FailureReason {
 }
 
 impl FailureReason {
-    const ALL: [FailureReason; 13] = [
+    const ALL: [FailureReason; 14] = [
         FailureReason::TryAgain,
         FailureReason::DiskFull,
         FailureReason::Locked,
@@ -45,6 +47,7 @@ impl FailureReason {
         FailureReason::NoSuchMailbox,
         FailureReason::BadAddress,
         FailureReason::BadMessage,
+        FailureReason::NoInput,
         FailureReason::TooLarge,
         FailureReason::Looping,
         FailureReason::Refused,
@@ -63,6 +66,7 @@ impl FailureReason {
             FailureReason::NoSuchMailbox => "5.1.1",
             FailureReason::BadAddress => "5.1.3",
             FailureReason::BadMessage => "5.6.0",
+            FailureReason::NoInput => "5.6.1",
             FailureReason::TooLarge => "5.3.4",
             FailureReason::Looping => "5.4.6",
             FailureReason::Refused => "5.3.0",

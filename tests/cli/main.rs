@@ -12,6 +12,7 @@ mod against;
 mod apple;
 mod archives;
 mod back;
+mod bounces;
 mod boundaries;
 mod bounds;
 mod convert;

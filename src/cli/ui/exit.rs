@@ -50,6 +50,7 @@ impl Exit {
             // 73 is never used: Postfix bounces it, Exim defers.
             Exit::NotDelivered(reason, ExitCodes::Sysexits) => match reason {
                 FailureReason::BadMessage => 65,
+                FailureReason::NoInput => 66,
                 FailureReason::NoSuchMailbox | FailureReason::BadAddress => 67,
                 FailureReason::TooLarge | FailureReason::Looping | FailureReason::Refused => 69,
                 FailureReason::OverQuota => 77,

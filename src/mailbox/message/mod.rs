@@ -2,7 +2,7 @@
 
 pub(crate) mod address;
 pub(crate) mod breakdown;
-mod charset;
+pub(crate) mod charset;
 pub(crate) mod date;
 pub(crate) mod emlx;
 mod encoded_word;

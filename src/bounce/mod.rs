@@ -1,0 +1,17 @@
+//! Bounces: who did not get a message, and why, from the report of a mail server.
+//!
+//! [`read`] recognises the reports of RFC 3464 (with RFC 6522 and 6533), of qmail (QSBMF), and by their wording those of
+//! other programs. Bytes go in and a [`Bounce`] comes out: there is no I/O here.
+
+mod address;
+mod delivery_status;
+mod mime;
+mod origin;
+mod qsbmf;
+mod read;
+mod report;
+mod status;
+mod verp;
+
+pub(crate) use read::read;
+pub(crate) use report::{Bounce, BouncedRecipient};

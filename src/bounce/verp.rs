@@ -1,0 +1,128 @@
+//! Variable envelope return paths: the recipient in the address that a bounce was sent to.
+//!
+//! A list that sends from `list-return-joe=example.org@lists.example` learns from the address of a bounce who did not
+//! get its mail, whatever the report says.
+
+use super::report::Bounce;
+use crate::mailbox::message::header;
+
+/// Fields with the address to which a bounce was delivered, the most reliable first.
+const FIELDS: [&str; 6] =
+    ["Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To", "To", "Return-Path"];
+
+/// Sets the recipient that the address of the bounce has.
+pub(super) fn find_recipients(head: &[u8], bounce: &mut Bounce) {
+    let fields: Vec<_> = header::fields(head).filter(|field| field.value.contains(&b'=')).collect();
+    let values = FIELDS.iter().flat_map(|name| fields.iter().filter(|field| field.is(name)));
+    let addresses: Vec<Vec<u8>> = values.flat_map(|field| addresses(&header::unfold(field.value))).collect();
+    for recipient in &mut bounce.recipients {
+        let decoded = addresses.iter().find_map(|address| decode(address, &recipient.recipient));
+        recipient.verp_recipient = decoded;
+    }
+}
+
+/// Returns the words of a field that have the form of an address with an encoded recipient.
+fn addresses(value: &[u8]) -> Vec<Vec<u8>> {
+    let is_end = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'<' | b'>' | b',' | b'"');
+    let words = value.split(is_end).filter(|word| word.contains(&b'=') && word.contains(&b'@'));
+    words.map(<[u8]>::to_vec).collect()
+}
+
+/// Returns the recipient in an address. `known` is the one that the report names.
+fn decode(address: &[u8], known: &[u8]) -> Option<Vec<u8>> {
+    let (local, _) = split_at_host(address)?;
+    let local = without_batv(local);
+    // SRS rewrites the sender of a forwarded message.
+    if local
+        .get(..4)
+        .is_some_and(|start| start.eq_ignore_ascii_case(b"SRS0") || start.eq_ignore_ascii_case(b"SRS1"))
+    {
+        return None;
+    }
+    let equals = memchr::memrchr(b'=', local)?;
+    let (before, host) = (&local[..equals], &local[equals + 1..]);
+    if !is_host(host) {
+        return None;
+    }
+    let with_host = |user: &[u8]| Some([user, b"@", host].concat()).filter(|_| !user.is_empty());
+    // The recipient that is known shows where its local part begins.
+    if let Some((user, known_host)) = split_at_host(known)
+        && known_host.eq_ignore_ascii_case(host)
+        && let Some(prefix) = strip_suffix_ignore_case(before, user)
+        && matches!(prefix.last(), Some(b'-' | b'+' | b'='))
+    {
+        return with_host(&before[prefix.len()..]);
+    }
+    // Mailman and Postfix.
+    if let Some(plus) = memchr::memchr(b'+', before) {
+        return with_host(&before[plus + 1..]);
+    }
+    with_host(&before[user_after_dash(before)?..])
+}
+
+/// Returns where the local part begins after the prefix of a list, which may have dashes as well as the local part.
+fn user_after_dash(before: &[u8]) -> Option<usize> {
+    // The last words of usual prefixes: ezmlm adds the number of the message to `-return-`.
+    for word in ["-return-", "-bounces-", "-bounce-", "-owner-", "-errors-", "-request-"] {
+        if let Some(at) = memchr::memmem::find(before, word.as_bytes()) {
+            let after = at + word.len();
+            let digits = before[after..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let has_number = digits > 0 && before.get(after + digits) == Some(&b'-');
+            return Some(if has_number { after + digits + 1 } else { after });
+        }
+    }
+    memchr::memrchr(b'-', before).map(|at| at + 1)
+}
+
+fn split_at_host(address: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = memchr::memrchr(b'@', address)?;
+    Some((&address[..at], &address[at + 1..]))
+}
+
+/// Removes `prvs=TAG=`, the signature of bounce address tag validation.
+fn without_batv(local: &[u8]) -> &[u8] {
+    let signed = local.get(..5).filter(|start| start.eq_ignore_ascii_case(b"prvs=")).map(|_| &local[5..]);
+    let Some(end) = signed.and_then(|rest| memchr::memchr(b'=', rest)) else { return local };
+    let (tag, rest) = (&local[5..5 + end], &local[5 + end + 1..]);
+    let is_tag = tag.len() == 10 && tag.iter().all(u8::is_ascii_alphanumeric);
+    if is_tag { rest } else { local }
+}
+
+/// Reports whether this is a host name with a dot.
+fn is_host(host: &[u8]) -> bool {
+    let is_label = |label: &[u8]| {
+        !label.is_empty()
+            && label.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-' || *byte >= 0x80)
+    };
+    host.contains(&b'.') && host.split(|&byte| byte == b'.').all(is_label)
+}
+
+fn strip_suffix_ignore_case<'a>(text: &'a [u8], suffix: &[u8]) -> Option<&'a [u8]> {
+    let at = text.len().checked_sub(suffix.len())?;
+    text[at..].eq_ignore_ascii_case(suffix).then_some(&text[..at])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_recipient_is_decoded_from_the_address_of_the_bounce() {
+        for (address, known, recipient) in [
+            ("list-bounces+joe=example.org@lists.example", "", Some("joe@example.org")),
+            ("list+joe+home=example.org@lists.example", "", Some("joe+home@example.org")),
+            ("list-return-12-joe-d=example.org@lists.example", "", Some("joe-d@example.org")),
+            ("my-list-joe=example.org@lists.example", "", Some("joe@example.org")),
+            ("my-list-joe-d=example.org@lists.example", "joe-d@EXAMPLE.org", Some("joe-d@example.org")),
+            ("bounces+12-ab-joe=example.org@lists.example", "joe@example.org", Some("joe@example.org")),
+            ("prvs=0123456789=ann@example.org", "", None),
+            ("prvs=0123456789=list-joe=example.org@lists.example", "", Some("joe@example.org")),
+            ("SRS0=abcd=ef=example.org=joe@forward.example", "", None),
+            ("a=b@example.org", "", None),
+            ("joe@example.org", "", None),
+        ] {
+            let found = decode(address.as_bytes(), known.as_bytes());
+            assert_eq!(found.as_deref(), recipient.map(str::as_bytes), "{address}");
+        }
+    }
+}
