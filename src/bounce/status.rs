@@ -23,10 +23,13 @@ impl Status {
         ends.then_some(Status { class, subject, detail })
     }
 
-    /// Returns the first code in a text that is neither a part of a word nor of an IP address.
+    /// Returns the first code in a text that is neither a part of a word nor of an IP address. Its subject is a known
+    /// one, unlike that of most version numbers.
     pub(super) fn find(text: &[u8]) -> Option<Status> {
         let starts = memchr::memchr3_iter(b'2', b'4', b'5', text);
-        starts.filter(|&at| !is_in_word(&text[..at])).find_map(|at| Status::at_start(&text[at..]))
+        let mut codes =
+            starts.filter(|&at| !is_in_word(&text[..at])).filter_map(|at| Status::at_start(&text[at..]));
+        codes.find(|code| code.subject <= 7)
     }
 
     /// Returns the code of the last `(#x.y.z)` in a text. qmail's programs end their reasons with it.
