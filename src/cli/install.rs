@@ -53,7 +53,7 @@ macro_rules! pages {
 }
 
 /// The overview comes first.
-const PAGES: [ManualPage; 12] = pages! {
+const PAGES: [ManualPage; 13] = pages! {
     "mailferry" '1',
     "mailferry-convert" '1',
     "mailferry-verify" '1',
@@ -66,6 +66,7 @@ const PAGES: [ManualPage; 12] = pages! {
     "mailferry-maildir" '5',
     "mailferry-manifest" '5',
     "mailferry-findings" '7',
+    "mailferry-qmail" '7',
 };
 
 /// Runs `mailferry man`.

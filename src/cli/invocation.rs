@@ -1,14 +1,8 @@
 //! The command line before it is parsed: its program and its command.
 
 use std::ffi::OsString;
-use std::path::Path;
 
 use crate::cli::ui::ExitCodes;
-
-/// Returns the name by which the process was called, without directories.
-pub(super) fn program_name(mut args: impl Iterator<Item = OsString>) -> Option<OsString> {
-    Path::new(&args.next()?).file_name().map(ToOwned::to_owned)
-}
 
 /// Reports whether an invalid command line is about `command`: its first word that is not an option.
 ///

@@ -20,8 +20,7 @@ mod install;
 mod invocation;
 mod mailbox_arg;
 mod open;
-mod qmail_inject;
-mod qmail_local;
+mod qmail;
 mod relay;
 mod report;
 mod report_file;
@@ -41,6 +40,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::cli::ui::{Exit, ExitCodes, print_error};
 use crate::transport::FailureReason;
 use invocation::{exit_codes, is_about};
+use qmail::name::invoked;
 
 /// The version, with commit and day where the build knows them: see build.rs.
 const VERSION: &str = env!("MAILFERRY_VERSION");
@@ -108,7 +108,7 @@ fn usage_exit() -> Exit {
 /// Returns the exit code of a bug. For a command that was given a message it is "try again later": mail must not bounce for
 /// a bug, or for a typing error in the configuration of an MTA.
 fn panic_exit() -> Exit {
-    if qmail_local::invoked_as(args_os()) || qmail_inject::invoked_as(args_os()) {
+    if invoked(args_os()).is_some() {
         return Exit::NotDelivered(FailureReason::Configuration, ExitCodes::Qmail);
     }
     match ["deliver", "inject", "bounce"].iter().any(|command| is_about(command, args_os())) {
@@ -136,11 +136,8 @@ pub fn main() -> ExitCode {
 }
 
 fn run() -> Exit {
-    if qmail_local::invoked_as(args_os()) {
-        return qmail_local::run(args_os().skip(1));
-    }
-    if qmail_inject::invoked_as(args_os()) {
-        return qmail_inject::run(args_os());
+    if let Some((program, args)) = invoked(args_os()) {
+        return qmail::run(program, args);
     }
     let parsed = match args_os().nth(1).is_some_and(|word| word == "deliver") {
         true => DeliverCli::try_parse()

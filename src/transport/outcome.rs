@@ -112,11 +112,11 @@ impl Refusal {
         }
     }
 
-    pub(super) fn temporary(text: impl Into<String>) -> Refusal {
+    pub(crate) fn temporary(text: impl Into<String>) -> Refusal {
         Refusal { kind: OutcomeKind::Temporary, text: text.into() }
     }
 
-    pub(super) fn permanent(text: impl Into<String>) -> Refusal {
+    pub(crate) fn permanent(text: impl Into<String>) -> Refusal {
         Refusal { kind: OutcomeKind::Permanent, text: text.into() }
     }
 

@@ -33,9 +33,20 @@ pub(super) fn compare_all(
     differences: &[(u64, &str)],
     compare: impl Fn(&Value) -> Result<(), String>,
 ) {
-    let Some(cases) = records(file) else { return };
+    if let Some(cases) = records(file) {
+        compare_cases(file, &cases, differences, compare);
+    }
+}
+
+/// Compares these cases; `title` says which they are.
+pub(super) fn compare_cases(
+    title: &str,
+    cases: &[Value],
+    differences: &[(u64, &str)],
+    compare: impl Fn(&Value) -> Result<(), String>,
+) {
     let (mut different, mut wrong) = (Vec::new(), Vec::new());
-    for case in &cases {
+    for case in cases {
         let id = case["id"].as_u64().unwrap();
         let Err(difference) = compare(case) else { continue };
         match differences.iter().find(|(expected, _)| *expected == id) {
@@ -44,7 +55,7 @@ pub(super) fn compare_all(
         }
     }
     note!(
-        "{file}: {} of {} cases agree; not copied: {}",
+        "{title}: {} of {} cases agree; not copied: {}",
         cases.len() - different.len() - wrong.len(),
         cases.len(),
         different.join(", ")
@@ -68,36 +79,6 @@ fn an_mbox_without_a_final_newline_gets_one_before_the_message() {
     let want = "From x Sat Jan  3 01:05:34 1996\n\nold\n\nFrom s@x ";
     assert!(got.starts_with(want), "{got:?}");
     assert!(got.ends_with("\nReturn-Path: <s@x>\nDelivered-To: joe@h\nA: 1\n\n\n"), "{got:?}");
-}
-
-/// The small programs of qmail have one counterpart here: the meaning of a program's exit code. The programs
-/// themselves (maildirmake, preline, forward, condredirect, bouncesaying, except, sendmail) have none.
-#[test]
-fn exit_codes_of_qmails_small_programs_are_understood() {
-    let Some(cases) = records("golden/tools.jsonl") else { return };
-    let codes: Vec<i64> = cases
-        .iter()
-        .filter(|case| {
-            ["condredirect", "bouncesaying", "except", "forward", "preline"]
-                .contains(&case["program"].as_str().unwrap())
-        })
-        .map(|case| case["rc"].as_i64().unwrap())
-        .collect();
-    note!("golden/tools.jsonl: {} exit codes looked at, of {} cases", codes.len(), cases.len());
-    for code in codes {
-        let account = Account::new();
-        account.file(".qmail", 0o644, format!("|exit {code}\n|touch went-on\n").as_bytes());
-        let args = account.arguments(&["joe", "@HOME@", "joe", "", "", "h", "s@x", "./M"]);
-        let run = account.qmail_local(&args, "A: 1\n\n");
-        let went_on = account.home().join("went-on").exists();
-        let want = match code {
-            0 => (Some(0), true),
-            99 => (Some(0), false),
-            100 => (Some(100), false),
-            _ => (Some(111), false),
-        };
-        assert_eq!((run.code, went_on), want, "{code}");
-    }
 }
 
 /// The queue programs recorded with qmail-inject, used by a forward.

@@ -36,6 +36,7 @@ mod folder_list;
 mod generated_mail;
 mod golden;
 mod golden_inject;
+mod golden_tools;
 mod hard;
 mod hostile;
 mod identity;

@@ -22,6 +22,8 @@ pub(crate) enum Exit {
     /// A usage error of inject. Its caller is a user at a terminal, unlike deliver's, so the mail does not have to wait.
     InjectUsage,
     NotDelivered(FailureReason, ExitCodes),
+    /// The exit code of a small program of qmail.
+    OfProgram(u8),
 }
 
 /// The exit codes with which a caller wants the outcome of a message.
@@ -45,6 +47,7 @@ impl Exit {
             Exit::CouldNotFinish => 3,
             Exit::Interrupted => 4,
             Exit::InjectUsage => 64,
+            Exit::OfProgram(code) => code,
             Exit::NotDelivered(reason, ExitCodes::Qmail) if reason.is_temporary() => 111,
             Exit::NotDelivered(_, ExitCodes::Qmail) => 100,
             // 73 is never used: Postfix bounces it, Exim defers.

@@ -6,54 +6,29 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::time::Duration;
+use std::os::unix::ffi::OsStringExt;
 
-use super::inject_env::{EnvOverlay, InjectEnvironment, RecipientSource};
-use super::invocation::program_name;
-use super::relay::{default_next_hops, relay_message};
-use super::{open, signals};
+use super::enqueue::enqueue;
+use super::getopt::{ParsedWords, getopt};
+use crate::cli::inject_env::{EnvOverlay, InjectEnvironment, RecipientSource};
 use crate::cli::ui::{Exit, ExitCodes};
+use crate::cli::{open, signals};
 use crate::inject::{CompletedMessage, InjectError, InjectOptions, Injector, quotable};
 use crate::mailbox::message::address::Compat;
-use crate::mailbox::{Cancel, Error, Result};
-use crate::transport::{
-    FailureReason, NextHop, OutcomeKind, OutgoingMessage, ProcessLimits, QueueProgram, Refusal,
-    SpooledMessage, envelope,
-};
+use crate::mailbox::{Error, Result};
+use crate::transport::{FailureReason, OutcomeKind, OutgoingMessage, Refusal, SpooledMessage, envelope};
 
-/// qmail-inject waits without limit for its queue program; a day makes no difference.
-const A_DAY: Duration = Duration::from_secs(86400);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Program {
-    QmailInject,
-    Sendmail,
+/// Runs qmail-inject.
+pub(super) fn run_qmail_inject(args: impl Iterator<Item = OsString>) -> Exit {
+    finish(Job::parse_qmail_inject(args.map(OsString::into_vec).collect()))
 }
 
-impl Program {
-    fn parse(args: impl Iterator<Item = OsString>) -> Option<Program> {
-        match program_name(args)?.as_bytes() {
-            b"qmail-inject" => Some(Program::QmailInject),
-            b"sendmail" => Some(Program::Sendmail),
-            _ => None,
-        }
-    }
+/// Runs sendmail.
+pub(super) fn run_sendmail(args: impl Iterator<Item = OsString>) -> Exit {
+    finish(Job::parse_sendmail(args.map(OsString::into_vec).collect()))
 }
 
-/// Reports whether the process was called by one of these names.
-pub(super) fn invoked_as(args: impl Iterator<Item = OsString>) -> bool {
-    Program::parse(args).is_some()
-}
-
-/// Runs the program.
-pub(super) fn run(mut args: impl Iterator<Item = OsString>) -> Exit {
-    let program = Program::parse(args.by_ref());
-    let words: Vec<Vec<u8>> = args.map(OsString::into_vec).collect();
-    let job = match program {
-        Some(Program::Sendmail) => Job::parse_sendmail(words),
-        _ => Job::parse_qmail_inject(words),
-    };
+fn finish(job: Result<Job, QmailError>) -> Exit {
     match job.and_then(|job| job.run()) {
         Ok(()) => Exit::Done,
         Err(QmailError { reason, text }) => {
@@ -70,6 +45,10 @@ struct QmailError {
 }
 
 impl QmailError {
+    fn usage(text: Vec<u8>) -> QmailError {
+        QmailError { reason: FailureReason::BadMessage, text }
+    }
+
     fn fatal(reason: FailureReason, text: impl AsRef<[u8]>) -> QmailError {
         QmailError { reason, text: [b"qmail-inject: fatal: ", text.as_ref()].concat() }
     }
@@ -107,41 +86,6 @@ impl From<Error> for QmailError {
     }
 }
 
-/// A command line as getopt(3) parses it: no operands before options.
-struct ParsedWords {
-    options: Vec<(u8, Vec<u8>)>,
-    operands: Vec<Vec<u8>>,
-}
-
-/// Parses `words`. In `letters` a `:` follows an option with an argument, and a `?` one whose argument is optional and in
-/// the same word.
-fn getopt(name: &str, words: Vec<Vec<u8>>, letters: &[u8]) -> Result<ParsedWords, QmailError> {
-    let wrong = |what: &str, letter: u8| QmailError {
-        reason: FailureReason::BadMessage,
-        text: [format!("{name}: {what} -- ").as_bytes(), &[letter], b"\n"].concat(),
-    };
-    let mut options = Vec::new();
-    let mut words = words.into_iter().peekable();
-    while let Some(word) = words.next_if(|word| word.starts_with(b"-") && word.len() > 1) {
-        if word == b"--" {
-            break;
-        }
-        let mut rest = &word[1..];
-        while let Some((&letter, after)) = rest.split_first() {
-            rest = after;
-            let known = letters.iter().position(|&known| known == letter && !b":?".contains(&letter));
-            let at = known.ok_or_else(|| wrong("illegal option", letter))?;
-            let argument = match letters.get(at + 1) {
-                Some(b':' | b'?') if !rest.is_empty() => std::mem::take(&mut rest).to_vec(),
-                Some(b':') => words.next().ok_or_else(|| wrong("option requires an argument", letter))?,
-                _ => Vec::new(),
-            };
-            options.push((letter, argument));
-        }
-    }
-    Ok(ParsedWords { options, operands: words.collect() })
-}
-
 /// A parsed command line.
 struct Job {
     recipients: RecipientSource,
@@ -158,7 +102,8 @@ impl Job {
     }
 
     fn parse_qmail_inject(words: Vec<Vec<u8>>) -> Result<Job, QmailError> {
-        let ParsedWords { options, operands } = getopt("qmail-inject", words, b"aAhHnNf:")?;
+        let ParsedWords { options, operands } =
+            getopt("qmail-inject", words, b"aAhHnNf:").map_err(QmailError::usage)?;
         let mut job = Job::new(RecipientSource::ArgumentsOrHeader, operands, false);
         for (letter, argument) in options {
             match letter {
@@ -177,12 +122,10 @@ impl Job {
     fn parse_sendmail(words: Vec<Vec<u8>>) -> Result<Job, QmailError> {
         const USAGE: &[u8] =
             b"sendmail: usage: sendmail [ -t ] [ -fsender ] [ -Fname ] [ -bp ] [ -bs ] [ arg ... ]\n";
-        let usage = || QmailError { reason: FailureReason::BadMessage, text: USAGE.to_vec() };
+        let usage = || QmailError::usage(USAGE.to_vec());
         let parsed = getopt("sendmail", words, b"vimte:f:p:o:B:F:E?J?xb:");
-        let ParsedWords { options, operands } = parsed.map_err(|mut error| {
-            error.text.extend_from_slice(USAGE);
-            error
-        })?;
+        let ParsedWords { options, operands } =
+            parsed.map_err(|text| QmailError::usage([&text[..], USAGE].concat()))?;
         let mut job = Job::new(RecipientSource::Arguments, operands, true);
         job.environment = EnvOverlay::default().with_account_fallback();
         for (letter, argument) in options {
@@ -230,37 +173,14 @@ impl Job {
         if self.print {
             return print(&envelope::return_path(&completed.envelope.sender), &completed.message);
         }
-        enqueue(&completed, &cancel)
-    }
-}
-
-/// Passes a message to the queue program, which inherits standard error, or on a null client to the servers that replace
-/// it.
-fn enqueue(completed: &CompletedMessage, cancel: &Cancel) -> Result<(), QmailError> {
-    let CompletedMessage { message, envelope } = completed;
-    let refused = |kind: OutcomeKind, text: &str| {
-        let is_permanent = kind == OutcomeKind::Permanent;
-        let reason = if is_permanent { FailureReason::Refused } else { FailureReason::TryAgain };
-        QmailError::fatal(reason, format!("{text}\n"))
-    };
-    let hops = default_next_hops().map_err(|failure| refused(OutcomeKind::Temporary, &failure.text))?;
-    if let [NextHop::Queue(program)] = &hops[..] {
-        let limits = ProcessLimits { time: A_DAY, cancel };
-        let queued = QueueProgram { path: program, limits, capture_stderr: false }
-            .send(message.to_file(b"", 0)?, envelope);
-        return queued.map(|_| ()).map_err(|Refusal { kind, text }| refused(kind, &text));
-    }
-    // A QMQP server would refuse that, and without recipients there is no outcome.
-    if envelope.recipients.is_empty() {
-        return Err(refused(OutcomeKind::Permanent, "no recipients specified (#5.5.4)"));
-    }
-    let outcomes = relay_message(&OutgoingMessage::unmodified(message, envelope), &hops, A_DAY, cancel)?;
-    // A server's reply is for all recipients.
-    match outcomes.iter().find(|one| one.outcome.failure_reason().is_some()) {
-        None => Ok(()),
-        Some(one) => {
-            let text = format!("{}: {}", hops[one.hop_index], one.outcome);
-            Err(refused(one.outcome.kind, &text))
+        let CompletedMessage { message, envelope } = &completed;
+        match enqueue(&OutgoingMessage::unmodified(message, envelope), &cancel) {
+            Ok(_) => Ok(()),
+            Err(Refusal { kind, text }) => {
+                let is_permanent = kind == OutcomeKind::Permanent;
+                let reason = if is_permanent { FailureReason::Refused } else { FailureReason::TryAgain };
+                Err(QmailError::fatal(reason, format!("{text}\n")))
+            }
         }
     }
 }

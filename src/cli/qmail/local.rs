@@ -11,13 +11,12 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::clock::now;
-use super::identity::{self, Privilege};
-use super::inject_env::default_queue_program;
-use super::invocation::program_name;
-use super::open::{self, Locks, delivery_context};
-
-use super::signals;
+use super::system_error::system_error_text;
+use crate::cli::clock::now;
+use crate::cli::identity::{self, Privilege};
+use crate::cli::inject_env::default_queue_program;
+use crate::cli::open::{self, Locks, delivery_context};
+use crate::cli::signals;
 use crate::cli::ui::{Exit, ExitCodes};
 use crate::deliver::dot_qmail::line::Fault;
 use crate::deliver::dot_qmail::{
@@ -40,13 +39,8 @@ const USAGE: &str =
 const ONE_DAY: Duration = Duration::from_secs(86400);
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Reports whether the name that mailferry is run under is qmail-local.
-pub(crate) fn invoked_as(args: impl Iterator<Item = OsString>) -> bool {
-    program_name(args).is_some_and(|name| name == NAME)
-}
-
 /// Runs it with the arguments after the name.
-pub(crate) fn run(args: impl Iterator<Item = OsString>) -> Exit {
+pub(super) fn run(args: impl Iterator<Item = OsString>) -> Exit {
     let result = match Arguments::parse(args) {
         Ok(arguments) => deliver(&arguments),
         Err(why) => Err(permanent(&format!("{why}{USAGE}"))),
@@ -311,30 +305,6 @@ fn is_writable(path: &Path) -> bool {
 fn unable_to(action: &str, what: &[u8], error: &io::Error, status: &str) -> Failure {
     let what = String::from_utf8_lossy(what);
     temporary(format!("Unable to {action} {what}: {}. (#{status})", system_error_text(error)))
-}
-
-/// The text of a system error, in qmail's words where it has its own.
-fn system_error_text(error: &io::Error) -> String {
-    use io::ErrorKind::*;
-    let words = match error.kind() {
-        NotFound => "file does not exist",
-        PermissionDenied if error.raw_os_error() == Some(libc::EPERM) => "permission denied",
-        PermissionDenied => "access denied",
-        AlreadyExists => "file already exists",
-        IsADirectory => "is a directory",
-        NotADirectory => "not a directory",
-        StorageFull => "out of disk space",
-        QuotaExceeded => "disk quota exceeded",
-        FileTooLarge => "file too big",
-        ReadOnlyFilesystem => "file system is read-only",
-        OutOfMemory => "out of memory",
-        TimedOut => "timed out",
-        InvalidFilename => "file name too long",
-        _ if error.raw_os_error() == Some(libc::EIO) => "input/output error",
-        _ if error.raw_os_error() == Some(libc::ELOOP) => "symbolic link loop",
-        _ => return error.to_string(),
-    };
-    words.into()
 }
 
 /// The failure in the words of qmail-local.

@@ -1,0 +1,39 @@
+//! qmail's programs: mailferry under their names, through a link or as the first argument.
+//!
+//! ```text
+//! name         which programs there are;  getopt, ending, system_error: their options, exits and words
+//! condition    bouncesaying, condredirect, except;  forward, preline
+//! local        qmail-local;  inject: qmail-inject and sendmail
+//! enqueue      to the queue program, or to what replaces it
+//! ```
+
+mod condition;
+mod ending;
+mod enqueue;
+mod forward;
+mod getopt;
+mod inject;
+mod local;
+pub(super) mod name;
+mod preline;
+mod system_error;
+
+use std::ffi::OsString;
+
+use crate::cli::ui::Exit;
+use name::QmailProgram;
+
+/// Runs a program with its arguments.
+pub(super) fn run(program: QmailProgram, args: impl Iterator<Item = OsString>) -> Exit {
+    let ending = match program {
+        QmailProgram::Bouncesaying => condition::bouncesaying(args),
+        QmailProgram::Condredirect => condition::condredirect(args),
+        QmailProgram::Except => condition::except(args),
+        QmailProgram::Forward => forward::run(args),
+        QmailProgram::Preline => preline::run(args),
+        QmailProgram::QmailInject => return inject::run_qmail_inject(args),
+        QmailProgram::QmailLocal => return local::run(args),
+        QmailProgram::Sendmail => return inject::run_sendmail(args),
+    };
+    ending.report()
+}
