@@ -159,7 +159,7 @@ Register-ArgumentCompleter -Native -CommandName 'mailferry' -ScriptBlock {
             [CompletionResult]::new('--delimiter', '--delimiter', [CompletionResultType]::ParameterName, 'Delimiter besides `-`, such as `+`; in file names it is `-`')
             [CompletionResult]::new('--program-timeout', '--program-timeout', [CompletionResultType]::ParameterName, 'Time limit for a program or next hop [default: 900; with --protocol 300]')
             [CompletionResult]::new('--via', '--via', [CompletionResultType]::ParameterName, 'Next hop of forwarded mail; repeat it for fallbacks')
-            [CompletionResult]::new('--protocol', '--protocol', [CompletionResultType]::ParameterName, 'Speak this protocol with an MTA on standard input and output')
+            [CompletionResult]::new('--protocol', '--protocol', [CompletionResultType]::ParameterName, 'Speak this protocol with a mail system on standard input and output')
             [CompletionResult]::new('--mailbox', '--mailbox', [CompletionResultType]::ParameterName, 'Mailbox of a recipient, with %u (local part), %d (domain), %e (extension)')
             [CompletionResult]::new('--recipient-map', '--recipient-map', [CompletionResultType]::ParameterName, 'File with lines of ADDRESS MAILBOX; @DOMAIN is the rest of a domain')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour the report')

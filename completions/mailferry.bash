@@ -378,7 +378,7 @@ _mailferry() {
                     return 0
                     ;;
                 --protocol)
-                    COMPREPLY=($(compgen -W "lmtp" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "lmtp qmtp qmqp" -- "${cur}"))
                     return 0
                     ;;
                 --mailbox)

@@ -153,7 +153,7 @@ set edit:completion:arg-completer[mailferry] = {|@words|
             cand --delimiter 'Delimiter besides `-`, such as `+`; in file names it is `-`'
             cand --program-timeout 'Time limit for a program or next hop [default: 900; with --protocol 300]'
             cand --via 'Next hop of forwarded mail; repeat it for fallbacks'
-            cand --protocol 'Speak this protocol with an MTA on standard input and output'
+            cand --protocol 'Speak this protocol with a mail system on standard input and output'
             cand --mailbox 'Mailbox of a recipient, with %u (local part), %d (domain), %e (extension)'
             cand --recipient-map 'File with lines of ADDRESS MAILBOX; @DOMAIN is the rest of a domain'
             cand --color 'Colour the report'

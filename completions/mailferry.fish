@@ -170,7 +170,9 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l user -d 
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l delimiter -d 'Delimiter besides `-`, such as `+`; in file names it is `-`' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l program-timeout -d 'Time limit for a program or next hop [default: 900; with --protocol 300]' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l via -d 'Next hop of forwarded mail; repeat it for fallbacks' -r
-complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l protocol -d 'Speak this protocol with an MTA on standard input and output' -r -f -a "lmtp\t'RFC 2033'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l protocol -d 'Speak this protocol with a mail system on standard input and output' -r -f -a "lmtp\t'RFC 2033'
+qmtp\t'qmail\'s protocol between hosts'
+qmqp\t'qmail\'s protocol for clients without a queue'"
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l mailbox -d 'Mailbox of a recipient, with %u (local part), %d (domain), %e (extension)' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l recipient-map -d 'File with lines of ADDRESS MAILBOX; @DOMAIN is the rest of a domain' -r -F
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l color -d 'Colour the report' -r -f -a "auto\t'If there is a terminal'

@@ -15,7 +15,7 @@ use super::identity::{self, Paths};
 use super::mailbox_arg::MailboxArg;
 use super::open::{self, Locks, delivery_context};
 use super::sandbox::{SandboxArgs, SandboxPaths};
-use super::session::{self, SessionArgs};
+use super::session::{self, Protocol, SessionArgs};
 use super::ui::exit;
 use super::{clock, signals};
 use crate::cli::ui::{Exit, ExitCodes, Reporter, report_waits};
@@ -149,8 +149,8 @@ pub(crate) fn run(args: DeliverArgs) -> Exit {
     let cancel = report_waits(signals::cancel_on_signals_with(exit::TRY_AGAIN), &args.common);
     let locks = args.lock.with_timeout(Duration::from_secs(args.lock_timeout));
     let ctx = delivery_context(&cancel, &locks);
-    if args.session.protocol.is_some() {
-        return serve_session(&args, &ctx);
+    if let Some(protocol) = args.session.protocol {
+        return serve_session(&args, protocol, &ctx);
     }
     let mut reporter = Reporter::new(&args.common);
     let mut bytes = 0;
@@ -223,6 +223,7 @@ fn deliver_one(
     paths.enter(args.sandbox, args.common.verbose);
     let message = open::read_message(&spool_dir, args.max_size, ctx.cancel)?;
     *bytes = message.length();
+    PreparedMessage::require_input(&message)?;
     let message = PreparedMessage::new(&message, &envelope, from_mta)?;
     match args.dry_run {
         true => transaction::dry_run(&message, &targets, &options, ctx),
@@ -231,9 +232,13 @@ fn deliver_one(
 }
 
 /// Serves a session, which reports its outcomes itself. The exit code says how it ended.
-fn serve_session(args: &DeliverArgs, ctx: &Context<'_>) -> Exit {
+fn serve_session(args: &DeliverArgs, protocol: Protocol, ctx: &Context<'_>) -> Exit {
     args.unpack_messages(ctx);
+    // An LMTP client writes trace fields.
+    let from_mta = args.from_mta || protocol == Protocol::Lmtp;
     let session = session::Session {
+        protocol,
+        from_mta,
         options: args.options(),
         max_size: args.max_size,
         spool_dir: &args.spool_dir(),
@@ -244,7 +249,7 @@ fn serve_session(args: &DeliverArgs, ctx: &Context<'_>) -> Exit {
     let result = match &args.dot_qmail {
         DotQmailArgs { dot_qmail: true, home: Some(home), user, program_timeout, .. } => {
             let mut arguments = dot_qmail::per_recipient_arguments(env::args_os().skip(1));
-            if !args.from_mta {
+            if from_mta && !args.from_mta {
                 arguments.leading.push("--from-mta".into());
             }
             let timeout = program_timeout.unwrap_or_else(|| {

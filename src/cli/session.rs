@@ -1,4 +1,4 @@
-//! `mailferry deliver --protocol lmtp`.
+//! `mailferry deliver --protocol lmtp|qmtp|qmqp`.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
@@ -15,20 +15,23 @@ use super::dot_qmail::ProgramArguments;
 use super::identity;
 use super::mailbox_arg::MailboxArg;
 use super::sandbox::{SandboxArgs, SandboxPaths};
-use crate::deliver::session::lmtp::conversation;
 use crate::deliver::session::lmtp::reply::ReplyLine;
 use crate::deliver::session::mailbox_recipients::{MailboxRecipients, MailboxTemplate, MailboxTemplates};
 use crate::deliver::session::map::RecipientMap;
 use crate::deliver::session::program_recipients::ProgramRecipients;
+use crate::deliver::session::serve::serve;
 use crate::deliver::session::template::Template;
+use crate::deliver::session::unavailable::UnavailableRecipients;
 use crate::deliver::session::wire::Peer;
-use crate::deliver::session::{Recipients, SessionEnd, SessionOptions};
+use crate::deliver::session::{self, Recipients, SessionEnd, SessionOptions};
 use crate::deliver::{DeliverOptions, DeliveredMessage};
 use crate::mailbox::{Context, Error, display_path};
 use crate::transport::{Failure, FailureReason};
 
 /// Time for a command, for a message (and more for a long one), and to read a reply: RFC 5321, 4.5.3.2.7.
 const TIMEOUT: Duration = Duration::from_secs(300);
+/// Time for a session of QMTP or QMQP, as in qmail.
+const SESSION_TIME: Duration = Duration::from_secs(3600);
 /// Interval of the checks for cancellation.
 const CANCEL_CHECK: Duration = Duration::from_secs(1);
 /// PIPE_BUF: a pipe that poll(2) reports as writable takes at least this much.
@@ -37,30 +40,35 @@ const PIECE: usize = 4096;
 /// The options of a session.
 #[derive(Args, Debug)]
 pub(crate) struct SessionArgs {
-    /// Speak this protocol with an MTA on standard input and output
+    /// Speak this protocol with a mail system on standard input and output
     ///
-    /// LMTP has the extensions PIPELINING, SIZE, 8BITMIME and ENHANCEDSTATUSCODES. A command has at most 4096 bytes, and a
-    /// message at most 1000 recipients. A command may take 300 seconds, a message as long and one second more for each 64
-    /// KiB; then the reply is 421 4.4.2. After 20 errors, 100 commands without effect or 1000 refused recipients without a
-    /// message it is 421 4.7.0. Each recipient gets 250, in the order of RCPT, when the message is on stable storage. With
-    /// --dot-qmail, several users get their mail at a time: a slow program delays only the replies after its own. The exit
-    /// status is 0 after QUIT or when the peer closes between two messages, otherwise 75.
-    #[arg(long, value_enum, value_name = "NAME", requires = "recipients", help_heading = "LMTP",
+    /// A recipient has a positive reply when its message is on stable storage. A message has at most 1000 recipients. The
+    /// peer has 300 seconds for it, and one more for each 64 KiB. The exit status is 0 after the last message, otherwise 75.
+    ///
+    /// LMTP has a reply for each recipient, and the extensions PIPELINING, SIZE, 8BITMIME and ENHANCEDSTATUSCODES. A command
+    /// has at most 4096 bytes and 300 seconds; then the reply is 421 4.4.2. After 20 errors, 100 commands without effect or
+    /// 1000 refused recipients without a message it is 421 4.7.0.
+    ///
+    /// QMTP has a reply for each recipient: K, Z (try again) or D. QMQP has one message for each connection, and one reply
+    /// for all its recipients. A session has one hour. Neither protocol has access control.
+    ///
+    /// With --dot-qmail, several users get their mail at a time: a slow program delays only the replies after its own.
+    #[arg(long, value_enum, value_name = "NAME", requires = "recipients", help_heading = "Sessions",
         conflicts_with_all = ["sender", "recipient", "dry_run", "json", "verbose"])]
     pub protocol: Option<Protocol>,
     /// Mailbox of a recipient, with %u (local part), %d (domain), %e (extension)
     ///
     /// The parts are in lower case, and %% is a percent sign. With %e the local part is split at its first delimiter;
     /// without an extension, `/.%e` is left out. A part that is missing, begins with a dot, contains a slash or a control
-    /// character, or has more than 255 bytes is refused (550 5.1.3). If the mailbox is missing, there is no such recipient
-    /// (550 5.1.1); if the directory before the first % is missing too, the mail waits (451). --create creates the mailbox
+    /// character, or has more than 255 bytes is refused (5.1.3). If the mailbox is missing, there is no such recipient
+    /// (5.1.1); if the directory before the first % is missing too, the mail waits. --create creates the mailbox
     /// and the directories above it, up to that one.
     #[arg(
         long,
         value_name = "TEMPLATE",
         requires = "protocol",
         group = "recipients",
-        help_heading = "LMTP",
+        help_heading = "Sessions",
         conflicts_with = "mailboxes"
     )]
     pub mailbox: Option<OsString>,
@@ -68,8 +76,8 @@ pub(crate) struct SessionArgs {
     ///
     /// Blanks separate the two, and # begins a comment. A mailbox may contain %u, %d and %e. Addresses are compared without
     /// case: first the whole address, then the address without its extension (with --delimiter or %e), then the domain.
-    /// The file is read once, when the session begins. After an invalid line the reply is 421 4.3.5, and no mail is
-    /// accepted. If a mailbox without %u, %d or %e is missing, the mail waits (451).
+    /// The file is read once, when the session begins. After an invalid line no mail is accepted, and all of it
+    /// waits (4.3.5). If a mailbox without %u, %d or %e is missing, the mail waits.
     // In convert and verify, --map is about folders.
     #[arg(
         long = "recipient-map",
@@ -77,7 +85,7 @@ pub(crate) struct SessionArgs {
         value_name = "FILE",
         requires = "protocol",
         group = "recipients",
-        help_heading = "LMTP",
+        help_heading = "Sessions",
         conflicts_with = "mailboxes"
     )]
     pub map: Option<PathBuf>,
@@ -88,10 +96,27 @@ pub(crate) struct SessionArgs {
 pub(crate) enum Protocol {
     /// RFC 2033
     Lmtp,
+    /// qmail's protocol between hosts
+    Qmtp,
+    /// qmail's protocol for clients without a queue
+    Qmqp,
+}
+
+impl Protocol {
+    fn of_session(self) -> session::Protocol {
+        match self {
+            Protocol::Lmtp => session::Protocol::Lmtp,
+            Protocol::Qmtp => session::Protocol::Qmtp,
+            Protocol::Qmqp => session::Protocol::Qmqp,
+        }
+    }
 }
 
 /// A session on standard input and output, with the options that deliver has for each message, too.
 pub(crate) struct Session<'a> {
+    pub protocol: Protocol,
+    /// The peer writes trace fields, as an LMTP client does.
+    pub from_mta: bool,
     pub options: DeliverOptions,
     pub max_size: Option<u64>,
     pub spool_dir: &'a Path,
@@ -106,15 +131,16 @@ impl Session<'_> {
     /// # Errors
     /// The session did not end between two messages.
     pub(crate) fn with_mailboxes(&self, args: &SessionArgs, sandbox: SandboxArgs) -> Result<(), Failure> {
-        let templates = templates(args).map_err(refuse_service)?;
+        let templates = templates(args).map_err(|failure| self.refuse_service(failure))?;
         let directories = templates.fixed_directories();
-        identity::take_if_common(&directories).map_err(|error| refuse_service(error.into()))?;
+        identity::take_if_common(&directories).map_err(|error| self.refuse_service(error.into()))?;
         let mut paths = SandboxPaths::for_delivery(self.spool_dir);
         templates.iter().for_each(|template| paths.deliver_by_template(&template.path));
         paths.enter(sandbox, false);
         let mut recipients = MailboxRecipients {
             templates,
             delimiter: self.delimiter,
+            from_mta: self.from_mta,
             folder: self.folder,
             options: self.options,
             clock: clock::now,
@@ -136,11 +162,11 @@ impl Session<'_> {
         program_timeout: u64,
     ) -> Result<(), Failure> {
         let template = |option: &str, text: &OsStr| {
-            let usage = |why| refuse_service(Error::usage(option, why).into());
+            let usage = |why| self.refuse_service(Error::usage(option, why).into());
             Template::parse(text.as_bytes()).map_err(usage)
         };
         let program = std::env::current_exe()
-            .map_err(|e| refuse_service(Error::io("find", "our own program")(e).into()))?;
+            .map_err(|e| self.refuse_service(Error::io("find", "our own program")(e).into()))?;
         let mut recipients = ProgramRecipients {
             program,
             arguments: arguments.leading,
@@ -158,22 +184,24 @@ impl Session<'_> {
     fn serve(&self, recipients: &mut impl Recipients) -> Result<(), Failure> {
         let host = Some(self.ctx.locks.host.as_str()).filter(|host| !host.is_empty());
         let options = SessionOptions {
+            protocol: self.protocol.of_session(),
             host: host.unwrap_or("localhost"),
             max_size: self.max_size,
             spool_dir: self.spool_dir,
         };
-        let mut peer = StandardStreams { deadline: Instant::now() + TIMEOUT };
-        let (reason, text) = match conversation::serve(&mut peer, recipients, &options, self.ctx.cancel) {
+        let mut peer = StandardStreams::new(self.protocol);
+        let (reason, text) = match serve(&mut peer, recipients, &options, self.ctx.cancel) {
             SessionEnd::Orderly => return Ok(()),
             SessionEnd::Disconnected => {
                 (FailureReason::TryAgain, "the peer has closed in the middle of a command or message")
             }
             SessionEnd::TimedOut => {
-                (FailureReason::TryAgain, "the peer sent nothing, or too little, for 300 seconds")
+                (FailureReason::TryAgain, "the peer sent nothing, or too little, in its time")
             }
             SessionEnd::TooManyErrors => {
                 (FailureReason::TryAgain, "the peer made too many errors, or sent commands without a message")
             }
+            SessionEnd::ProtocolError(text) => (FailureReason::TryAgain, text),
             SessionEnd::Interrupted => {
                 (FailureReason::Interrupted, "interrupted; every message that was reported as delivered is")
             }
@@ -183,15 +211,20 @@ impl Session<'_> {
         };
         Err(Failure::new(reason, text))
     }
-}
 
-/// Replies at once that no mail is accepted now, so that the peer tries again.
-fn refuse_service(failure: Failure) -> Failure {
-    let mut line = Vec::new();
-    ReplyLine::new(421, &failure.to_string()).write_to(&mut line);
-    // The first failure is the one to report.
-    let _ = StandardStreams { deadline: Instant::now() }.write_all(&line);
-    failure
+    /// Reports to the peer that no mail is accepted now, so that it tries again. LMTP has a reply for this before any
+    /// command. In the other protocols each recipient gets it.
+    fn refuse_service(&self, failure: Failure) -> Failure {
+        // The first failure is the one to report.
+        if self.protocol == Protocol::Lmtp {
+            let mut line = Vec::new();
+            ReplyLine::new(421, &failure.to_string()).write_to(&mut line);
+            let _ = StandardStreams::new(self.protocol).write_all(&line);
+        } else {
+            let _ = self.serve(&mut UnavailableRecipients(failure.clone()));
+        }
+        failure
+    }
 }
 
 /// Prints a line for the administrator. Under inetd and systemd standard error may be the peer's socket: nothing but
@@ -231,11 +264,22 @@ fn template(text: &[u8]) -> Result<MailboxTemplate, String> {
 /// Standard input and output: two pipes, or one socket.
 struct StandardStreams {
     deadline: Instant,
+    /// No deadline is later.
+    end: Option<Instant>,
+}
+
+impl StandardStreams {
+    fn new(protocol: Protocol) -> StandardStreams {
+        let now = Instant::now();
+        let end = (protocol != Protocol::Lmtp).then(|| now + SESSION_TIME);
+        StandardStreams { deadline: now + TIMEOUT, end }
+    }
 }
 
 impl Peer for StandardStreams {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        let deadline = self.end.map_or(self.deadline, |end| end.min(self.deadline));
+        let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }

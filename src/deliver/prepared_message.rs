@@ -35,23 +35,17 @@ impl<'a> PreparedMessage<'a> {
     /// recipient above the first Received field then belongs to this delivery. Anywhere else it shows a loop.
     ///
     /// # Errors
-    /// [`FailureReason::BadMessage`] for an empty message and for a From_ line alone, and
+    /// [`FailureReason::BadMessage`] for a From_ line alone, and
     /// [`FailureReason::Looping`].
     pub(crate) fn new(
         spooled: &'a SpooledMessage,
         envelope: &DeliveryEnvelope,
         from_mta: bool,
     ) -> Result<PreparedMessage<'a>, Failure> {
-        if spooled.length() == 0 {
-            return Err(Failure::new(
-                FailureReason::BadMessage,
-                "there is no message: standard input is empty",
-            ));
-        }
         let head = spooled.in_memory();
         let from_line = leading_from_line(head);
         let start = from_line.as_ref().map_or(0, |line| line.length);
-        if start as u64 == spooled.length() {
+        if start > 0 && start as u64 == spooled.length() {
             let text = "there is no message: what came is a From_ line and nothing else";
             return Err(Failure::new(FailureReason::BadMessage, text));
         }
@@ -76,6 +70,17 @@ impl<'a> PreparedMessage<'a> {
         message.sender =
             sender.or_else(|| header::return_path(header).map(<[u8]>::to_vec)).unwrap_or_default();
         Ok(message)
+    }
+
+    /// Refuses an empty message from standard input, which has no other sign of a program that failed before this one.
+    pub(crate) fn require_input(spooled: &SpooledMessage) -> Result<(), Failure> {
+        match spooled.length() {
+            0 => {
+                let text = "there is no message: standard input is empty";
+                Err(Failure::new(FailureReason::BadMessage, text))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Keeps the only Return-Path if it equals `line`. Otherwise cuts all of them and adds `line` on top.
@@ -354,8 +359,13 @@ mod tests {
 
     #[test]
     fn an_empty_message_is_refused() {
-        for text in ["", FROM, FROM.trim_end()] {
+        assert_eq!(
+            PreparedMessage::require_input(&spooled(b"")).unwrap_err().reason,
+            FailureReason::BadMessage
+        );
+        for text in [FROM, FROM.trim_end()] {
             assert_eq!(prepared(text, None, None, false).unwrap_err().reason, FailureReason::BadMessage);
         }
+        check("", Some("s@x"), Some("joe@h"), "Return-Path: <s@x>\nDelivered-To: joe@h\n");
     }
 }

@@ -6,11 +6,11 @@ use std::{fmt, io};
 
 use crate::deliver::session::address::EnvelopeAddress;
 use crate::deliver::session::lmtp::command::{self, Command};
-use crate::deliver::session::lmtp::conversation;
 use crate::deliver::session::lmtp::data::DotUnstuffer;
+use crate::deliver::session::serve::serve;
 use crate::deliver::session::template::{AddressParts, Template};
 use crate::deliver::session::wire::{BodyDecoder, Peer};
-use crate::deliver::session::{Recipients, SessionEnd, SessionOptions};
+use crate::deliver::session::{Protocol, Recipients, SessionEnd, SessionOptions};
 use crate::mailbox::context::Cancel;
 use crate::transport::failure::{Failure, FailureReason};
 use crate::transport::spool;
@@ -205,8 +205,13 @@ pub(crate) fn play_lmtp_session_until(
     cancel: &Cancel,
 ) -> Transcript {
     let mut maildirs = TestRecipients(Vec::new());
-    let options = SessionOptions { host: "mx.example", max_size, spool_dir: Path::new("/tmp") };
-    let ending = conversation::serve(&mut script, &mut maildirs, &options, cancel);
+    let options = SessionOptions {
+        protocol: Protocol::Lmtp,
+        host: "mx.example",
+        max_size,
+        spool_dir: Path::new("/tmp"),
+    };
+    let ending = serve(&mut script, &mut maildirs, &options, cancel);
     let replies = String::from_utf8(script.replies).expect("replies are ASCII");
     assert!(replies.is_empty() || replies.ends_with("\r\n"));
     let replies: Vec<String> = replies.split_terminator("\r\n").map(str::to_owned).collect();

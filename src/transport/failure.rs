@@ -18,10 +18,14 @@ pub(crate) enum FailureReason {
     Interrupted,
     /// Impossible until the administrator fixes it: a missing Maildir, a wrong option. A message must not bounce for that.
     Configuration,
+    /// The message has recipients enough; this one needs another copy.
+    TooManyRecipients,
     /// Over the mailbox's quota.
     OverQuota,
     /// The recipient does not exist.
     NoSuchMailbox,
+    /// No mail has such a sender.
+    BadSender,
     /// The recipient's address cannot belong to a mailbox of this machine.
     BadAddress,
     /// There is no message, or the mailbox's format cannot hold it.
@@ -36,7 +40,7 @@ pub(crate) enum FailureReason {
 }
 
 impl FailureReason {
-    const ALL: [FailureReason; 14] = [
+    const ALL: [FailureReason; 16] = [
         FailureReason::TryAgain,
         FailureReason::DiskFull,
         FailureReason::Locked,
@@ -45,6 +49,8 @@ impl FailureReason {
         FailureReason::Configuration,
         FailureReason::OverQuota,
         FailureReason::NoSuchMailbox,
+        FailureReason::TooManyRecipients,
+        FailureReason::BadSender,
         FailureReason::BadAddress,
         FailureReason::BadMessage,
         FailureReason::NoInput,
@@ -64,6 +70,8 @@ impl FailureReason {
             FailureReason::Configuration => "4.3.5",
             FailureReason::OverQuota => "5.2.2",
             FailureReason::NoSuchMailbox => "5.1.1",
+            FailureReason::TooManyRecipients => "4.5.3",
+            FailureReason::BadSender => "5.1.7",
             FailureReason::BadAddress => "5.1.3",
             FailureReason::BadMessage => "5.6.0",
             FailureReason::NoInput => "5.6.1",

@@ -19,6 +19,43 @@ pub(crate) fn encoded_length(content: u64) -> u64 {
     length_prefix(content).len() as u64 + content + 1
 }
 
+/// Why bytes are not a netstring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NetstringError {
+    Malformed,
+    /// The length exceeds the limit.
+    TooLong,
+}
+
+/// Decodes the start of a netstring, `LENGTH:`, that arrives byte by byte.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LengthDecoder {
+    max_length: u64,
+    length: Option<u64>,
+}
+
+impl LengthDecoder {
+    pub(crate) fn new(max_length: u64) -> LengthDecoder {
+        LengthDecoder { max_length, length: None }
+    }
+
+    /// Consumes a byte. Returns the length once it is complete.
+    pub(crate) fn push(&mut self, byte: u8) -> Result<Option<u64>, NetstringError> {
+        match (self.length, byte) {
+            (Some(length), b':') => return Ok(Some(length)),
+            // No digit may follow a leading zero.
+            (None | Some(1..), b'0'..=b'9') => {}
+            _ => return Err(NetstringError::Malformed),
+        }
+        let longer = self.length.unwrap_or(0).saturating_mul(10).saturating_add(u64::from(byte - b'0'));
+        if longer > self.max_length {
+            return Err(NetstringError::TooLong);
+        }
+        self.length = Some(longer);
+        Ok(None)
+    }
+}
+
 /// Decodes one netstring that arrives in pieces of any size.
 #[derive(Debug)]
 pub(crate) struct Decoder {
@@ -27,10 +64,9 @@ pub(crate) struct Decoder {
     content: Vec<u8>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum State {
-    Start,
-    Length(usize),
+    Length(LengthDecoder),
     Content(usize),
     Comma,
     End,
@@ -38,7 +74,8 @@ enum State {
 
 impl Decoder {
     pub(crate) fn new(max_length: usize) -> Decoder {
-        Decoder { max_length, state: State::Start, content: Vec::new() }
+        let state = State::Length(LengthDecoder::new(max_length as u64));
+        Decoder { max_length, state, content: Vec::new() }
     }
 
     /// Consumes bytes and returns how many: all, unless the netstring ends among them.
@@ -47,7 +84,7 @@ impl Decoder {
     /// [`TransportError::Garbled`]: this is not a netstring, or it is too long.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<usize, TransportError> {
         let mut at = 0;
-        while at < bytes.len() && self.state != State::End {
+        while at < bytes.len() && !self.is_complete() {
             if let State::Content(length) = self.state {
                 let end = bytes.len().min(at + length - self.content.len());
                 self.content.extend_from_slice(&bytes[at..end]);
@@ -57,29 +94,31 @@ impl Decoder {
                 }
                 continue;
             }
-            self.state = self.step(bytes[at])?;
+            self.step(bytes[at]).map_err(|error| self.describe(error))?;
             at += 1;
         }
         Ok(at)
     }
 
-    fn step(&self, byte: u8) -> Result<State, TransportError> {
-        match (self.state, byte) {
-            (State::Start, b'0'..=b'9') => self.add_digit(0, byte),
-            // No digit may follow a leading zero.
-            (State::Length(length @ 1..), b'0'..=b'9') => self.add_digit(length, byte),
-            (State::Length(0), b':') => Ok(State::Comma),
-            (State::Length(length), b':') => Ok(State::Content(length)),
-            (State::Comma, b',') => Ok(State::End),
-            _ => Err(TransportError::Garbled("the answer is not a netstring".into())),
+    fn step(&mut self, byte: u8) -> Result<(), NetstringError> {
+        match (&mut self.state, byte) {
+            (State::Length(decoder), byte) => match decoder.push(byte)? {
+                Some(0) => self.state = State::Comma,
+                // At most max_length, which is a usize.
+                Some(length) => self.state = State::Content(length as usize),
+                None => {}
+            },
+            (State::Comma, b',') => self.state = State::End,
+            _ => return Err(NetstringError::Malformed),
         }
+        Ok(())
     }
 
-    fn add_digit(&self, length: usize, digit: u8) -> Result<State, TransportError> {
-        match length.saturating_mul(10).saturating_add(usize::from(digit - b'0')) {
-            length if length <= self.max_length => Ok(State::Length(length)),
-            _ => Err(TransportError::Garbled(format!("the answer has more than {} bytes", self.max_length))),
-        }
+    fn describe(&self, error: NetstringError) -> TransportError {
+        TransportError::Garbled(match error {
+            NetstringError::Malformed => "the answer is not a netstring".into(),
+            NetstringError::TooLong => format!("the answer has more than {} bytes", self.max_length),
+        })
     }
 
     /// Returns the content if the netstring is complete.
@@ -88,7 +127,7 @@ impl Decoder {
     }
 
     pub(crate) fn is_complete(&self) -> bool {
-        self.state == State::End
+        matches!(self.state, State::End)
     }
 }
 

@@ -37,6 +37,7 @@ mod generated_mail;
 mod golden;
 mod golden_inject;
 mod golden_tools;
+mod golden_wire;
 mod hard;
 mod hostile;
 mod identity;

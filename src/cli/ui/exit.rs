@@ -55,13 +55,17 @@ impl Exit {
                 FailureReason::BadMessage => 65,
                 FailureReason::NoInput => 66,
                 FailureReason::NoSuchMailbox | FailureReason::BadAddress => 67,
-                FailureReason::TooLarge | FailureReason::Looping | FailureReason::Refused => 69,
+                FailureReason::TooLarge
+                | FailureReason::Looping
+                | FailureReason::BadSender
+                | FailureReason::Refused => 69,
                 FailureReason::OverQuota => 77,
                 FailureReason::TryAgain
                 | FailureReason::DiskFull
                 | FailureReason::Locked
                 | FailureReason::OverQuotaForNow
                 | FailureReason::Interrupted
+                | FailureReason::TooManyRecipients
                 | FailureReason::Configuration => TRY_AGAIN,
             },
         }

@@ -54,6 +54,7 @@ impl DotQmailDelivery<'_> {
     ) -> Result<(Vec<DeliveredMessage>, RunSummary), Failure> {
         let envelope =
             DeliveryEnvelope { sender: self.sender.take(), recipient: Some(self.recipient.address()) };
+        PreparedMessage::require_input(message)?;
         let prepared = PreparedMessage::new(message, &envelope, self.from_mta)?;
         // The sender may come from the message: from a From_ line, or a Return-Path.
         self.recipient.sender = prepared.sender().to_vec();

@@ -12,6 +12,8 @@ use crate::transport::{Failure, MessageSpool, SpooledMessage};
 /// Bytes of a message that give the peer one more second. A limit on each read alone would let a peer send a byte now
 /// and then, and keep the connection for days.
 const BYTES_PER_SECOND: u64 = 1 << 16;
+/// The longest announced message that is read only to be refused.
+const DROPPED_AT_MOST: u64 = 1 << 30;
 
 /// A session with one peer.
 pub(super) struct Session<'a, R> {
@@ -64,25 +66,102 @@ impl<'a, R: Recipients> Session<'a, R> {
         Ok(spool.and_then(MessageSpool::finish))
     }
 
+    /// Waits for the next message. Returns nothing to wait for once the peer has closed.
+    pub(super) fn begins_message(&mut self) -> Result<bool, SessionEnd> {
+        self.wire.peer.reset_deadline();
+        if self.wire.is_empty() && self.wire.fill()? == 0 {
+            return Ok(false);
+        }
+        self.wire.peer.reset_deadline();
+        Ok(true)
+    }
+
+    /// The longest announced message that is read. One that is too large is read too, and dropped: only then does the
+    /// peer read the refusal. A line end may have two bytes.
+    pub(super) fn max_announced(&self) -> u64 {
+        self.options
+            .max_size
+            .map_or(u64::MAX, |max| max.saturating_mul(2).saturating_add(1).max(DROPPED_AT_MOST))
+    }
+
+    /// Finds the mailbox of a recipient.
+    pub(super) fn add_recipient(&mut self, list: &mut RecipientList<R::Mailbox>, address: EnvelopeAddress) {
+        match self.recipients.look_up(&address) {
+            Ok(mailbox) => list.accept(AcceptedRecipient { address, mailbox }),
+            Err(failure) => list.refuse(failure),
+        }
+    }
+
     /// Delivers the message, and sends the reply of each recipient as soon as it is known, in their order: the next
-    /// recipient, or the next message, must not cost the peer this outcome.
+    /// recipient, or the next message, must not cost the peer this outcome. Returns how many have the message.
     pub(super) fn deliver(
         &mut self,
         message: &Result<SpooledMessage, Failure>,
         sender: Option<&EnvelopeAddress>,
-        recipients: &[AcceptedRecipient<R::Mailbox>],
+        list: &RecipientList<R::Mailbox>,
         write_reply: fn(&Outcome, &mut Vec<u8>),
-    ) -> Result<(), SessionEnd> {
+    ) -> Result<usize, SessionEnd> {
         let wire = &mut self.wire;
-        let mut reply = |outcome: Outcome| {
+        let mut delivered = 0;
+        let mut send = |outcome: &Outcome| {
+            delivered += usize::from(outcome.is_ok());
             let mut bytes = Vec::new();
-            write_reply(&outcome, &mut bytes);
+            write_reply(outcome, &mut bytes);
             wire.reply(&bytes);
             wire.flush()
         };
+        let mut rest = list.refusals.iter();
+        // The replies of refused recipients go before the next one of an accepted recipient.
+        let mut reply = |outcome: Outcome| {
+            for refusal in rest.by_ref().map_while(Option::as_ref) {
+                send(&Err(refusal.clone()))?;
+            }
+            send(&outcome)
+        };
         match message {
-            Ok(message) => self.recipients.deliver_all(message, sender, recipients, &mut reply),
-            Err(failure) => recipients.iter().try_for_each(|_| reply(Err(failure.clone()))),
+            Ok(message) if !list.accepted.is_empty() => {
+                self.recipients.deliver_all(message, sender, &list.accepted, &mut reply)?;
+            }
+            Ok(_) => {}
+            Err(failure) => list.accepted.iter().try_for_each(|_| reply(Err(failure.clone())))?,
         }
+        for refusal in rest.flatten() {
+            send(&Err(refusal.clone()))?;
+        }
+        Ok(delivered)
+    }
+}
+
+/// The recipients of a message in their order, accepted or refused.
+pub(super) struct RecipientList<M> {
+    accepted: Vec<AcceptedRecipient<M>>,
+    /// For each recipient why it is refused; none for the next accepted one.
+    refusals: Vec<Option<Failure>>,
+}
+
+impl<M> RecipientList<M> {
+    pub(super) fn new() -> RecipientList<M> {
+        RecipientList { accepted: Vec::new(), refusals: Vec::new() }
+    }
+
+    pub(super) fn accept(&mut self, recipient: AcceptedRecipient<M>) {
+        self.accepted.push(recipient);
+        self.refusals.push(None);
+    }
+
+    pub(super) fn refuse(&mut self, failure: Failure) {
+        self.refusals.push(Some(failure));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.refusals.len()
+    }
+
+    pub(super) fn accepted(&self) -> &[AcceptedRecipient<M>] {
+        &self.accepted
+    }
+
+    pub(super) fn refusals(&self) -> impl Iterator<Item = &Failure> {
+        self.refusals.iter().flatten()
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct MailboxRecipients<'a> {
     pub templates: MailboxTemplates,
     /// Delimiter of user and extension; `-` by default, and only for templates with an extension.
     pub delimiter: Option<u8>,
+    /// The peer writes trace fields. A Delivered-To above them is of this delivery.
+    pub from_mta: bool,
     /// Folder of the Maildirs to deliver into.
     pub folder: Option<&'a OsStr>,
     /// The time in it is replaced by that of each message.
@@ -148,8 +150,7 @@ impl Recipients for MailboxRecipients<'_> {
             sender: Some(sender.map(EnvelopeAddress::to_bytes).unwrap_or_default()),
             recipient: Some(recipient.to_bytes()),
         };
-        // An LMTP client adds a Received field. A Delivered-To above it is of this delivery.
-        let message = PreparedMessage::new(message, &envelope, true)?;
+        let message = PreparedMessage::new(message, &envelope, self.from_mta)?;
         if let Some(below) = create_below {
             let is_folder = matches!(target, DeliveryTarget::Folder(_));
             let path = target.path();

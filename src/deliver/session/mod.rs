@@ -1,11 +1,12 @@
 //! A session with a mail system that hands over messages on a connection.
 //!
 //! ```text
-//! lmtp                 the protocol: commands and replies
+//! serve                the choice of the protocol
+//! lmtp, qmtp, qmqp     commands or netstrings from the peer;  netstrings, qmail_reply: of the latter two
 //! engine, wire         what all protocols share: receive a message, deliver it, reply; limits on time
 //! tolerance            limits on sessions that lead to no message
 //! mailbox_recipients   delivery into the mailboxes of --mailbox and --recipient-map
-//! program_recipients   delivery by a process per recipient
+//! program_recipients   delivery by a process per recipient;  unavailable: no delivery at all
 //! address              the envelope;  template, map: from an address to a path
 //! ```
 
@@ -14,9 +15,15 @@ mod engine;
 pub(crate) mod lmtp;
 pub(crate) mod mailbox_recipients;
 pub(crate) mod map;
+mod netstrings;
 pub(crate) mod program_recipients;
+mod qmail_reply;
+mod qmqp;
+mod qmtp;
+pub(crate) mod serve;
 pub(crate) mod template;
 mod tolerance;
+pub(crate) mod unavailable;
 pub(crate) mod wire;
 
 use std::io;
@@ -25,8 +32,16 @@ use std::path::Path;
 use crate::transport::{Failure, SpooledMessage};
 use address::EnvelopeAddress;
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Lmtp,
+    Qmtp,
+    Qmqp,
+}
+
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SessionOptions<'a> {
+    pub protocol: Protocol,
     /// Host name in the greeting.
     pub host: &'a str,
     /// Size limit of a message: as announced, and as counted with LF as line end.
@@ -38,13 +53,15 @@ pub(crate) struct SessionOptions<'a> {
 /// End of a session. Every delivery that was acknowledged is done.
 #[derive(Debug)]
 pub(crate) enum SessionEnd {
-    /// QUIT, or closed between two messages.
+    /// QUIT, or closed between two messages, or the only message is done.
     Orderly,
     /// Closed within a command, a message, or the commands before a message.
     Disconnected,
     TimedOut,
-    /// The peer made too many errors.
+    /// The peer made too many errors, or sent too much that led to no message.
     TooManyErrors,
+    /// The peer sent something other than the protocol allows. What it sends after that has no meaning.
+    ProtocolError(&'static str),
     Interrupted,
     /// Reading or writing failed.
     Failed(io::Error),
@@ -91,5 +108,48 @@ pub(crate) trait Recipients {
         reply: &mut SendReply<'_>,
     ) -> Result<(), SessionEnd> {
         recipients.iter().try_for_each(|to| reply(self.deliver(message, sender, &to.address, &to.mailbox)))
+    }
+    /// Delivers to all recipients, with one outcome for all of them. A failure may leave some of them with the message.
+    fn deliver_together(
+        &mut self,
+        message: &SpooledMessage,
+        sender: Option<&EnvelopeAddress>,
+        recipients: &[AcceptedRecipient<Self::Mailbox>],
+    ) -> Outcome {
+        let mut outcomes = Vec::new();
+        let mut keep = |outcome| {
+            outcomes.push(outcome);
+            Ok(())
+        };
+        // Keeping an outcome does not end the session.
+        let _ = self.deliver_all(message, sender, recipients, &mut keep);
+        combine(outcomes.into_iter())
+    }
+}
+
+/// Makes one outcome of several. A temporary failure counts before a permanent one: a later attempt can still succeed
+/// for its recipient, and shows the permanent failures again.
+fn combine(outcomes: impl Iterator<Item = Outcome>) -> Outcome {
+    let (mut delivered, mut failed) = (Vec::new(), None::<Failure>);
+    for outcome in outcomes {
+        match outcome {
+            Ok(text) => delivered.push(text),
+            Err(failure)
+                if failed
+                    .as_ref()
+                    .is_none_or(|first| !first.reason.is_temporary() && failure.reason.is_temporary()) =>
+            {
+                failed = Some(failure)
+            }
+            Err(_) => {}
+        }
+    }
+    let Some(failure) = failed else { return Ok(delivered.join(", ")) };
+    match delivered.len() {
+        0 => Err(failure),
+        n => {
+            let text = format!("{}; {} of the other recipients have the message", failure.text, n);
+            Err(Failure::new(failure.reason, text))
+        }
     }
 }

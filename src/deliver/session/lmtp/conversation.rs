@@ -6,41 +6,31 @@ use super::command::{self, Command};
 use super::data::DotUnstuffer;
 use super::reply::ReplyLine;
 use crate::deliver::session::address::EnvelopeAddress;
-use crate::deliver::session::engine::Session;
+use crate::deliver::session::engine::{RecipientList, Session};
 use crate::deliver::session::tolerance::{MAX_RECIPIENTS, Tolerance};
-use crate::deliver::session::wire::{Peer, Wire};
-use crate::deliver::session::{AcceptedRecipient, Outcome, Recipients, SessionEnd, SessionOptions};
-use crate::mailbox::Cancel;
+use crate::deliver::session::wire::Wire;
+use crate::deliver::session::{AcceptedRecipient, Outcome, Recipients, SessionEnd};
 
 /// Length limit of a command with its line end: eight times that of RFC 5321.
 pub(crate) const MAX_LINE: usize = 4096;
 
 /// Serves a peer until either side ends the session.
-pub(crate) fn serve<R: Recipients>(
-    peer: &mut dyn Peer,
-    recipients: &mut R,
-    options: &SessionOptions<'_>,
-    cancel: &Cancel,
-) -> SessionEnd {
-    let session = Session::new(peer, recipients, options, cancel);
+pub(in crate::deliver::session) fn converse<'a, R: Recipients>(
+    session: &mut Session<'a, R>,
+) -> Result<(), SessionEnd> {
     let mut conversation = Conversation { session, greeted: false, transaction: None };
-    let end = match conversation.run() {
-        Ok(()) => SessionEnd::Orderly,
-        Err(end) => end,
-    };
-    match &end {
-        SessionEnd::TimedOut => conversation.say(421, "4.4.2 nothing came for too long; closing"),
-        SessionEnd::Interrupted => conversation.say(421, "4.3.2 shutting down; try again"),
-        SessionEnd::TooManyErrors => conversation.say(421, "4.7.0 too many errors; closing"),
-        SessionEnd::Orderly | SessionEnd::Disconnected | SessionEnd::Failed(_) => {}
+    let result = conversation.run();
+    match &result {
+        Err(SessionEnd::TimedOut) => conversation.say(421, "4.4.2 nothing came for too long; closing"),
+        Err(SessionEnd::Interrupted) => conversation.say(421, "4.3.2 shutting down; try again"),
+        Err(SessionEnd::TooManyErrors) => conversation.say(421, "4.7.0 too many errors; closing"),
+        _ => {}
     }
-    // A failure does not matter here: outcomes are sent as soon as they are known.
-    let _ = conversation.session.wire.flush();
-    end
+    result
 }
 
-struct Conversation<'a, R: Recipients> {
-    session: Session<'a, R>,
+struct Conversation<'s, 'a, R: Recipients> {
+    session: &'s mut Session<'a, R>,
     greeted: bool,
     transaction: Option<Transaction<R::Mailbox>>,
 }
@@ -48,10 +38,10 @@ struct Conversation<'a, R: Recipients> {
 /// A message in transmission: the commands since MAIL.
 struct Transaction<M> {
     sender: Option<EnvelopeAddress>,
-    recipients: Vec<AcceptedRecipient<M>>,
+    recipients: RecipientList<M>,
 }
 
-impl<R: Recipients> Conversation<'_, R> {
+impl<R: Recipients> Conversation<'_, '_, R> {
     fn run(&mut self) -> Result<(), SessionEnd> {
         let greeting = format!("{} mailferry LMTP", self.session.options.host);
         self.say(220, &greeting);
@@ -72,7 +62,7 @@ impl<R: Recipients> Conversation<'_, R> {
                 }
                 Ok(Command::Lhlo) => self.greet(),
                 Ok(Command::Data) => match self.transaction.take() {
-                    Some(transaction) if !transaction.recipients.is_empty() => {
+                    Some(transaction) if transaction.recipients.len() > 0 => {
                         self.data(&transaction)?;
                         self.session.tolerance = Tolerance::default();
                         continue;
@@ -142,7 +132,7 @@ impl<R: Recipients> Conversation<'_, R> {
         {
             return ReplyLine::new(552, &format!("5.3.4 {size} bytes are announced, {max} are allowed"));
         }
-        self.transaction = Some(Transaction { sender, recipients: Vec::new() });
+        self.transaction = Some(Transaction { sender, recipients: RecipientList::new() });
         ReplyLine::new(250, "2.1.0 ok")
     }
 
@@ -158,7 +148,7 @@ impl<R: Recipients> Conversation<'_, R> {
         }
         match self.session.recipients.look_up(&recipient) {
             Ok(mailbox) => {
-                transaction.recipients.push(AcceptedRecipient { address: recipient, mailbox });
+                transaction.recipients.accept(AcceptedRecipient { address: recipient, mailbox });
                 ReplyLine::new(250, "2.1.5 ok")
             }
             Err(failure) => ReplyLine::for_failure(&failure),
@@ -172,7 +162,7 @@ impl<R: Recipients> Conversation<'_, R> {
         self.session.wire.peer.reset_deadline();
         let message = self.session.receive(&mut DotUnstuffer::default())?;
         let Transaction { sender, recipients } = transaction;
-        self.session.deliver(&message, sender.as_ref(), recipients, write_outcome)
+        self.session.deliver(&message, sender.as_ref(), recipients, write_outcome).map(drop)
     }
 
     fn say(&mut self, code: u16, text: &str) {
@@ -242,6 +232,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::mailbox::Cancel;
     use crate::promises::{self, Script};
 
     /// Plays a client, and compares the replies and the delivered mail.
