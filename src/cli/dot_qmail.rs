@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::identity::{self, Privilege};
 use super::inject_env::default_queue_program;
 use super::mailbox_arg::MailboxArg;
+use super::qmail::name::QmailProgram;
 use super::relay::relay_message;
 use crate::cli::args::seconds;
 use crate::cli::ui::Reporter;
@@ -100,7 +101,7 @@ pub(crate) fn explain(job: &DotQmailJob<'_>, reporter: &mut Reporter) -> Result<
         explain_candidate(&delivery.home, candidate, reporter);
     }
     let route = route?;
-    explain_route(&delivery.recipient, &route, reporter);
+    explain_route(&delivery, &route, reporter);
     if route.is_sticky {
         reporter.line("the home directory is sticky: until chmod -t all of this waits");
     }
@@ -189,6 +190,7 @@ fn set_up<'a>(job: &DotQmailJob<'a>) -> Result<DotQmailDelivery<'a>, Failure> {
         sender: job.envelope.sender.clone(),
         from_mta: job.from_mta,
         default,
+        own_programs: QmailProgram::for_commands(next_hops.clone())?,
         next_hops,
         trust,
         options: job.options,
@@ -228,7 +230,8 @@ fn explain_candidate(home: &Path, candidate: &Candidate, reporter: &mut Reporter
     }));
 }
 
-fn explain_route(recipient: &LocalRecipient, route: &Route, reporter: &mut Reporter) {
+fn explain_route(delivery: &DotQmailDelivery<'_>, route: &Route, reporter: &mut Reporter) {
+    let recipient = &delivery.recipient;
     let part = |bytes: &[u8]| format!("`{}`", escape(bytes));
     if let Some(rest) = route.default_offset.and_then(|at| recipient.extension.get(at..)) {
         reporter.line(&format!("`default` stands for {}", part(rest)));
@@ -243,7 +246,12 @@ fn explain_route(recipient: &LocalRecipient, route: &Route, reporter: &mut Repor
         reporter.line(&format!("forwarded mail has the sender {}", part(&route.new_sender)));
     }
     for Line { number, instruction } in &route.lines {
-        let (does, what, message) = describe(instruction, &route.home);
+        let (does, what, mut message) = describe(instruction, &route.home);
+        if let Instruction::Program(command) = instruction {
+            for name in delivery.own_programs.named_in(command) {
+                message += &format!("; {name} is mailferry's own, because $PATH has none");
+            }
+        }
         reporter.line(&format!("line {number}: {message}"));
         reporter.object(&json!({
             "type": "instruction",

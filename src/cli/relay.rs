@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::clock;
 use super::inject_env::{default_queue_program, qmail_home};
 use super::open::{self, delivery_context};
+use crate::deliver::dot_qmail::own_programs::NEXT_HOPS;
 use crate::deliver::{DeliverOptions, DeliveryTarget, PreparedMessage, transaction};
 use crate::inject::control::{self, ControlFiles};
 use crate::mailbox::{Cancel, Result, display_path, escape};
@@ -28,10 +29,24 @@ const LOCK: Duration = Duration::from_secs(30);
 
 /// Returns the default next hops.
 ///
+/// A delivery sets $MAILFERRY_VIA for the programs that it runs: they send mail where the delivery sends its own.
+///
 /// The default is the queue program that the environment names, or qmail's own. If neither exists, the servers of
 /// `control/qmqpservers` replace it, as in qmail-qmqpc. Without servers the result is qmail's program, whose error says
 /// what is missing.
 pub(super) fn default_next_hops() -> Result<Vec<NextHop>, Failure> {
+    let named = env::var_os(NEXT_HOPS).unwrap_or_default();
+    let urls = named.as_bytes().split(|&b| b == b'\n').filter(|url| !url.is_empty());
+    let hops: Vec<NextHop> = urls
+        .map(|url| {
+            let text = |why| format!("{NEXT_HOPS}: {}: {why}", escape(url));
+            NextHop::parse(OsStr::from_bytes(url))
+                .map_err(|why| Failure::new(FailureReason::Configuration, text(why)))
+        })
+        .collect::<Result<_, _>>()?;
+    if !hops.is_empty() {
+        return Ok(hops);
+    }
     let program = default_queue_program();
     let is_named = env::var_os("QMAILQUEUE").is_some_and(|program| !program.is_empty());
     if !is_named && !program.exists() {

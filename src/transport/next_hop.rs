@@ -77,6 +77,21 @@ impl NextHop {
     }
 }
 
+impl NextHop {
+    /// Returns a URL that [`NextHop::parse`] reads as the same.
+    pub(crate) fn to_url(&self) -> Vec<u8> {
+        let path = |scheme: &[u8], path: &Path| [scheme, path.as_os_str().as_bytes()].concat();
+        match self {
+            NextHop::LmtpUnix(socket) => path(b"lmtp+unix:", socket),
+            NextHop::Queue(program) => path(b"queue:", program),
+            NextHop::Sendmail(program) => path(b"sendmail:", program),
+            NextHop::Maildir(mailbox) => path(b"maildir:", mailbox),
+            NextHop::Mbox(mailbox) => path(b"mbox:", mailbox),
+            host => host.to_string().into_bytes(),
+        }
+    }
+}
+
 impl Host {
     /// Parses `//host:port`. An IPv6 address is in brackets.
     fn parse(rest: &[u8], default: Option<u16>) -> Result<Host, String> {
@@ -148,7 +163,9 @@ mod tests {
             ("maildir:Mail:dir/", "maildir:Mail:dir/"),
             ("mbox:m", "mbox:m"),
         ] {
-            assert_eq!(NextHop::parse(OsStr::new(url)).unwrap().to_string(), want);
+            let hop = NextHop::parse(OsStr::new(url)).unwrap();
+            assert_eq!(hop.to_string(), want);
+            assert_eq!(NextHop::parse(OsStr::from_bytes(&hop.to_url())).unwrap(), hop);
         }
     }
 

@@ -151,7 +151,7 @@ fn a_route_is_explained_and_not_taken() {
         `default` stands for `Bob`
         forwarded mail has the sender `joe-List-Bob-owner@h.example`
         line 1: a comment
-        line 2: runs preline cmd
+        line 2: runs preline cmd; preline is mailferry's own, because $PATH has none
         line 3: blank
         line 4: into the Maildir HOME/Maildir/
         line 5: into the mbox /var/mail/x

@@ -55,6 +55,7 @@ mod metadata;
 mod model;
 mod mta;
 mod null_client;
+mod own_programs;
 mod page;
 mod peers;
 mod power;

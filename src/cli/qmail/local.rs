@@ -11,6 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::name::QmailProgram;
 use super::system_error::system_error_text;
 use crate::cli::clock::now;
 use crate::cli::identity::{self, Privilege};
@@ -151,7 +152,8 @@ fn deliver(arguments: &Arguments) -> Result<Vec<u8>, Failure> {
         true => OutputMode::Capture,
         false => OutputMode::Inherit,
     };
-    let options = RunOptions { epoch, output, program_time: ONE_DAY };
+    let own_programs = QmailProgram::for_commands(Vec::new())?;
+    let options = RunOptions { epoch, output, program_time: ONE_DAY, own_programs: &own_programs };
     let summary =
         run::run(&route, recipient, options, &mut executor, &cancel).map_err(|error| failure(&error))?;
     Ok(summary_report(&summary))

@@ -1,7 +1,11 @@
 //! The names of qmail's programs.
 
+use std::env;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
+
+use crate::deliver::dot_qmail::OwnPrograms;
+use crate::transport::{Failure, FailureReason, NextHop};
 
 /// A program of qmail that mailferry can take the place of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +21,9 @@ pub(crate) enum QmailProgram {
 }
 
 impl QmailProgram {
+    /// The small programs, which mailferry provides to the commands of a delivery.
+    const SMALL: &[&str] = &["bouncesaying", "condredirect", "except", "forward", "preline"];
+
     const ALL: [(&str, QmailProgram); 8] = [
         ("bouncesaying", QmailProgram::Bouncesaying),
         ("condredirect", QmailProgram::Condredirect),
@@ -27,6 +34,23 @@ impl QmailProgram {
         ("qmail-local", QmailProgram::QmailLocal),
         ("sendmail", QmailProgram::Sendmail),
     ];
+
+    /// Returns them for commands of the user that this process acts as.
+    ///
+    /// # Errors
+    /// If the system does not know what this process runs.
+    pub(crate) fn for_commands(next_hops: Vec<NextHop>) -> Result<OwnPrograms, Failure> {
+        let unknown = |error| {
+            Failure::new(FailureReason::TryAgain, format_args!("cannot find mailferry itself: {error}"))
+        };
+        let executable = env::current_exe().map_err(unknown)?;
+        // That of most shells. Without a $PATH they would not look into the directory that is added.
+        const DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        let search_path = env::var_os("PATH").unwrap_or_else(|| DEFAULT.into());
+        // Commands run in another directory.
+        let directory = std::path::absolute(env::temp_dir()).map_err(unknown)?;
+        Ok(OwnPrograms { names: Self::SMALL, executable, directory, search_path, next_hops })
+    }
 
     pub(crate) fn of_name(name: &OsStr) -> Option<QmailProgram> {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, program)| *program)

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    Candidate, DotQmailError, Executor, Instruction, LocalRecipient, OutputMode, Route, RunOptions,
-    RunSummary, Trust, line, run,
+    Candidate, DotQmailError, Executor, Instruction, LocalRecipient, OutputMode, OwnPrograms, Route,
+    RunOptions, RunSummary, Trust, line, run,
 };
 use crate::deliver::{
     DeliverOptions, DeliveredMessage, DeliveryTarget, PreparedMessage, TargetFormat, transaction,
@@ -33,6 +33,7 @@ pub(crate) struct DotQmailDelivery<'a> {
     pub default: Vec<u8>,
     /// Where forwards go.
     pub next_hops: Vec<NextHop>,
+    pub own_programs: OwnPrograms,
     pub trust: Trust,
     pub options: DeliverOptions,
     /// The time limit of a program, and of a next hop.
@@ -61,7 +62,12 @@ impl DotQmailDelivery<'_> {
         let route = self.find_route(&mut Vec::new())?;
         refuse_crlf(&route)?;
         let epoch = self.options.time.as_secs() as i64;
-        let options = RunOptions { epoch, output: OutputMode::Capture, program_time: self.time_limit };
+        let options = RunOptions {
+            epoch,
+            output: OutputMode::Capture,
+            program_time: self.time_limit,
+            own_programs: &self.own_programs,
+        };
         let mut executor =
             MessageExecutor { delivery: &self, message, prepared: &prepared, relay, delivered: Vec::new() };
         let summary = run::run(&route, &self.recipient, options, &mut executor, self.ctx.cancel)?;

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::environment::Variables;
+use super::own_programs::ProvidedPrograms;
 use crate::transport::{ChildPipes, FailureReason, OutputPipe, Process, ProcessEnd, ProcessLimits, Shutdown};
 
 /// Bytes of a program's output that are reported when it fails.
@@ -80,6 +81,8 @@ pub(crate) struct Program<'a> {
     pub command: &'a [u8],
     pub home: &'a Path,
     pub variables: &'a Variables,
+    /// mailferry's programs that the command may run.
+    pub provided: Option<&'a ProvidedPrograms>,
     pub output: OutputMode,
 }
 
@@ -93,6 +96,9 @@ impl Program<'_> {
         let mut shell = Command::new("/bin/sh");
         shell.arg("-c").arg(OsStr::from_bytes(self.command)).current_dir(self.home).stdin(message);
         self.variables.apply_to(&mut shell);
+        if let Some(provided) = self.provided {
+            provided.apply_to(&mut shell);
+        }
         let mut pipes = ChildPipes::default();
         if self.output == OutputMode::Capture {
             let (output, writer) = OutputPipe::new(OUTPUT_CAPTURED)?;

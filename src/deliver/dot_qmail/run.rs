@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::environment::Variables;
 use super::program::Program;
-use super::{DotQmailError, Instruction, Line, LocalRecipient, OutputMode, ProgramOutcome, Route};
+use super::{
+    DotQmailError, Instruction, Line, LocalRecipient, OutputMode, OwnPrograms, ProgramOutcome, Route,
+};
 use crate::mailbox::Cancel;
 use crate::transport::{Envelope, Failure, ProcessLimits};
 
@@ -21,13 +23,15 @@ pub(crate) trait Executor {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct RunOptions {
+pub(crate) struct RunOptions<'a> {
     /// Time of delivery, in seconds since 1970.
     pub epoch: i64,
     /// Output of programs.
     pub output: OutputMode,
     /// Time limit of each program.
     pub program_time: Duration,
+    /// Programs for commands that name one which the system lacks.
+    pub own_programs: &'a OwnPrograms,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,7 +53,7 @@ pub(crate) struct RunSummary {
 pub(crate) fn run(
     route: &Route,
     recipient: &LocalRecipient,
-    options: RunOptions,
+    options: RunOptions<'_>,
     executor: &mut dyn Executor,
     cancel: &Cancel,
 ) -> Result<RunSummary, DotQmailError> {
@@ -69,7 +73,9 @@ pub(crate) fn run(
                 summary.files += 1;
             }
             Instruction::Program(command) => {
-                let program = Program { command, home, variables: &variables, output: options.output };
+                let provided = options.own_programs.provide(command).map_err(Failure::from)?;
+                let (variables, provided) = (&variables, provided.as_ref());
+                let program = Program { command, home, variables, provided, output: options.output };
                 let location = || route.location(*number);
                 let (outcome, output) = program
                     .run(executor.message_file()?, limits)

@@ -10,6 +10,7 @@ pub(crate) mod fingerprint;
 pub(crate) mod foreign;
 pub(crate) mod holes;
 pub(crate) mod identity;
+pub(crate) mod link_directory;
 pub(crate) mod lock;
 pub(crate) mod modes;
 pub(crate) mod sync_group;

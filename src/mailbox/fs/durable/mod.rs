@@ -17,4 +17,4 @@ pub(crate) use bytes::{
 };
 pub(crate) use dir::{Dir, FileId, Name, sync_parent};
 pub(crate) use filesystem::flock_uses_fcntl;
-pub(crate) use temporary::{anonymous_file, memory_file};
+pub(crate) use temporary::{anonymous_file, memory_file, random_name};

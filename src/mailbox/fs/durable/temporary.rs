@@ -24,6 +24,11 @@ pub(crate) fn anonymous_file(dir: &Path) -> Result<File> {
     }
 }
 
+/// Returns a hidden name that nothing else has.
+pub(crate) fn random_name() -> OsString {
+    format!(".mailferry-{:016x}", random()).into()
+}
+
 /// Creates a file in memory, for when no directory may be written to.
 pub(crate) fn memory_file(name: &str) -> io::Result<File> {
     Ok(File::from(rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)?))
@@ -33,7 +38,7 @@ pub(crate) fn memory_file(name: &str) -> io::Result<File> {
 pub(super) fn unlinked_file(dir: &Dir) -> Result<File> {
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     loop {
-        let name = OsString::from(format!(".mailferry-{:016x}", random()));
+        let name = random_name();
         match dir.open_at(&name, flags, Mode::RUSR | Mode::WUSR) {
             Ok(fd) => return dir.unlink(&name).map(|()| File::from(fd)),
             Err(Errno::EXIST) => {}
