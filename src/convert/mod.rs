@@ -32,6 +32,7 @@ mod section_writer;
 mod source_list;
 mod split;
 pub(crate) mod tree;
+mod turn_queue;
 mod uid_lists;
 mod uid_options;
 

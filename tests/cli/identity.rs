@@ -775,6 +775,28 @@ fn what_is_gone_or_changed_is_named_and_nothing_is_written() {
 }
 
 #[test]
+fn a_changed_message_is_restored_from_its_copy_in_a_folder() {
+    let setup = Setup::new();
+    let source = setup.file("inbox", mbox(0..5));
+    setup.convert(&[], &[&source]);
+    let [shorter, other] = [setup.message(1), setup.message(3)];
+    let folder = setup.maildir().join(".Copies");
+    ["cur", "new", "tmp"].iter().for_each(|name| fs::create_dir_all(folder.join(name)).unwrap());
+    for message in [&shorter, &other] {
+        let base = message.name.split(":2,").next().unwrap();
+        fs::copy(&message.path, folder.join("cur").join(format!("{base}:2,S"))).unwrap();
+    }
+    let changed = String::from_utf8(other.bytes).unwrap().replace("text", "tExt");
+    fs::write(&other.path, changed).unwrap();
+    same(&setup.exact(&[]), mbox(0..5).as_bytes(), "of the same length");
+    fs::write(&shorter.path, "A: 1\n\n").unwrap();
+    same(&setup.exact(&[]), mbox(0..5).as_bytes(), "of another length");
+    fs::remove_file(folder.join("cur").read_dir().unwrap().next().unwrap().unwrap().path()).unwrap();
+    assert_eq!(setup.try_exact(&[]).exits(3).complaints(), ["destination-refused", "message-changed"]);
+    assert_eq!(names(setup.scratch.path()), ["Maildir", "inbox"]);
+}
+
+#[test]
 fn a_changed_byte_in_a_closed_section_is_detected() {
     let setup = Setup::new();
     let source = setup.file("inbox", mbox(0..5));

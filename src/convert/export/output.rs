@@ -5,9 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::Mutex;
 
 use super::OutputMode;
 use super::ready_source::ReadySource;
@@ -16,6 +14,7 @@ use super::tally::Tally;
 use crate::convert::ExportOptions;
 use crate::convert::chunks::MessageChunk;
 use crate::convert::read_back::{self, WrittenMbox};
+use crate::convert::turn_queue::TurnQueue;
 use crate::mailbox::fs::atomic_file::AtomicFile;
 use crate::mailbox::fs::{durable, files, ignore_poison};
 use crate::mailbox::maildir::Fsync;
@@ -91,21 +90,9 @@ impl<'a> Output<'a> {
             Sink::DryRun => (None, 0, None),
         };
         let tallies = work.sources.iter().map(|_| Tally::default()).collect();
-        let queue = Queue {
-            next: AtomicUsize::new(0),
-            turn: Mutex::new(Turn { chunk: 0, at, stream, failed: false, tallies }),
-            moved: Condvar::new(),
-        };
-        let work_to_the_end = || {
-            let renderer = Renderer::new(self.variant, work.options.eol);
-            let end = catch_unwind(AssertUnwindSafe(|| queue.work(work, renderer, file)));
-            if !matches!(end, Ok(Ok(()))) {
-                queue.stop();
-            }
-            end.unwrap_or_else(|panic| resume_unwind(panic))
-        };
-        rayon::broadcast(|_| work_to_the_end()).into_iter().collect::<Result<()>>()?;
-        let Turn { at, tallies, .. } = ignore_poison(queue.turn.into_inner());
+        let queue = TurnQueue::new(work.chunks.len(), End { at, stream, tallies });
+        let End { at, tallies, .. } = queue
+            .run(|queue| write_chunks(queue, work, Renderer::new(self.variant, work.options.eol), file))?;
         if let Sink::Append(appender) = &mut self.sink {
             appender.finish_parallel(at)?;
         }
@@ -158,80 +145,49 @@ impl Work<'_> {
     }
 }
 
-/// Hands out places in the mbox in the order of the chunks.
-struct Queue<'a> {
-    next: AtomicUsize,
-    turn: Mutex<Turn<'a>>,
-    moved: Condvar,
-}
-
-struct Turn<'a> {
-    chunk: usize,
+/// The end of the mbox in the turn of a chunk.
+struct End<'a> {
     at: u64,
     stream: Option<&'a Mutex<dyn Write + Send>>,
-    /// A worker ended early: there is no next turn.
-    failed: bool,
     tallies: Vec<Tally>,
 }
 
-impl Turn<'_> {
+impl End<'_> {
     /// Writes to the stream, if there is one.
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
         self.stream.map_or(Ok(()), |stream| ignore_poison(stream.lock()).write_all(bytes))
     }
 }
 
-impl<'a> Queue<'a> {
-    fn turn(&self) -> MutexGuard<'_, Turn<'a>> {
-        ignore_poison(self.turn.lock())
-    }
-
-    /// Wakes the others when a worker ends early, by an error or a panic: they would wait for its turn.
-    fn stop(&self) {
-        self.turn().failed = true;
-        self.moved.notify_all();
-    }
-
-    /// Waits for the turn of a chunk; None if there is no next turn.
-    fn wait(&self, chunk: usize) -> Option<MutexGuard<'_, Turn<'a>>> {
-        let is_waiting = |turn: &mut Turn<'_>| turn.chunk != chunk && !turn.failed;
-        let turn = ignore_poison(self.moved.wait_while(self.turn(), is_waiting));
-        (!turn.failed).then_some(turn)
-    }
-
-    /// Runs one worker. It holds one chunk. If that does not fit into memory, the worker keeps its turn meanwhile. The chunks before it are held by other running workers, so every wait
-    /// ends.
-    fn work(&self, work: &Work<'_>, mut renderer: Renderer, file: Option<&File>) -> Result<()> {
-        let failed = || Error::io("write", work.options.destination);
-        loop {
-            let n = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(SourceChunk { source, part }) = work.chunks.get(n) else { return Ok(()) };
+/// Runs one worker. If a chunk does not fit into memory, it keeps its turn meanwhile.
+fn write_chunks(
+    queue: &TurnQueue<End<'_>>,
+    work: &Work<'_>,
+    mut renderer: Renderer,
+    file: Option<&File>,
+) -> Result<()> {
+    let failed = || Error::io("write", work.options.destination);
+    while let Some(mut chunk) = queue.take() {
+        let SourceChunk { source, part } = &work.chunks[chunk.number];
+        work.context.cancel.check()?;
+        let ready = &work.sources[*source];
+        let tally = renderer.render(ready, part.messages.clone(), &mut |bytes| {
             work.context.cancel.check()?;
-            let ready = &work.sources[*source];
-            let mut kept = None;
-            let rendered = renderer.render(ready, part.messages.clone(), &mut |bytes| {
-                work.context.cancel.check()?;
-                // A worker that failed has the error to report.
-                let mut turn = kept.take().or_else(|| self.wait(n)).ok_or(Error::Interrupted)?;
-                turn.write(bytes).map_err(failed())?;
-                file.map_or(Ok(()), |file| work.write_at(file, bytes, turn.at))?;
-                turn.at += bytes.len() as u64;
-                kept = Some(turn);
-                Ok(())
-            });
-            let tally = rendered?;
-            let bytes = &renderer.out;
-            let Some(mut turn) = kept.or_else(|| self.wait(n)) else { return Ok(()) };
-            let at = turn.at;
-            turn.at += bytes.len() as u64;
-            turn.chunk += 1;
-            turn.tallies[*source] += tally;
-            ready.release(part.messages.clone());
-            turn.write(bytes).map_err(failed())?;
-            drop(turn);
-            self.moved.notify_all();
-            file.map_or(Ok(()), |file| work.write_at(file, bytes, at))?;
-            work.context.events.advance(part.size, part.messages.len() as u64);
-        }
+            let end = chunk.turn()?;
+            end.write(bytes).map_err(failed())?;
+            file.map_or(Ok(()), |file| work.write_at(file, bytes, end.at))?;
+            end.at += bytes.len() as u64;
+            Ok(())
+        })?;
+        let (bytes, end) = (&renderer.out, chunk.turn()?);
+        let at = end.at;
+        end.at += bytes.len() as u64;
+        end.tallies[*source] += tally;
+        ready.release(part.messages.clone());
+        end.write(bytes).map_err(failed())?;
+        chunk.finish()?;
+        file.map_or(Ok(()), |file| work.write_at(file, bytes, at))?;
+        work.context.events.advance(part.size, part.messages.len() as u64);
     }
+    Ok(())
 }

@@ -20,7 +20,7 @@ use crate::mailbox::fs::{Dir, files, holes, ignore_poison};
 use crate::mailbox::maildir::detect::{DirectoryKind, detect};
 use crate::mailbox::maildir::name;
 use crate::mailbox::message::{Flags, Origin, Selection, header};
-use crate::mailbox::source::{Contents, Unreadable};
+use crate::mailbox::source::{Contents, ErrorPath, Unreadable};
 use crate::mailbox::{Code, Error, Finding, Result};
 
 /// Listings of a folder that changes during each of them. Their union counts as stable.
@@ -50,6 +50,18 @@ impl Entry {
 
     fn is_hidden(&self) -> bool {
         self.name.as_bytes().starts_with(b".")
+    }
+}
+
+/// The path of a listed message.
+pub(crate) struct EntryPath<'a> {
+    maildir: &'a Path,
+    entry: &'a Entry,
+}
+
+impl ErrorPath for EntryPath<'_> {
+    fn error_path(&self) -> PathBuf {
+        self.entry.path(self.maildir)
     }
 }
 
@@ -354,6 +366,11 @@ impl MaildirReader {
         entry.path(&self.maildir)
     }
 
+    /// Returns the path of a message for an error that may occur.
+    pub(crate) fn error_path<'a>(&'a self, entry: &'a Entry) -> EntryPath<'a> {
+        EntryPath { maildir: &self.maildir, entry }
+    }
+
     /// Lists the folder as it was at one moment. In a folder that never stops changing, each message that is there
     /// during all passes is in the list once.
     pub(crate) fn list(&self) -> Result<Listing> {
@@ -361,6 +378,13 @@ impl MaildirReader {
         let (hidden, messages) = entries.into_iter().partition(Entry::is_hidden);
         let messages = self.subdirs()?.without_second_links(sort_by_date(messages))?;
         Ok(Listing { messages, hidden })
+    }
+
+    /// Lists the messages in no order. A file that has two names may be listed twice.
+    pub(crate) fn list_unsorted(&self) -> Result<Vec<Entry>> {
+        let mut entries = self.list_entries()?;
+        entries.retain(|entry| !entry.is_hidden());
+        Ok(entries)
     }
 
     fn list_entries(&self) -> Result<Vec<Entry>> {
@@ -476,7 +500,7 @@ impl MaildirReader {
             Ok(found) => found,
             Err(none) => return Ok(Err(none)),
         };
-        let decoded = contents.decode(&self.path(&found.entry))?;
+        let decoded = contents.decode(&self.error_path(&found.entry))?;
         Ok(decoded.map(|()| found).map_err(NoMessage::Unreadable))
     }
 
@@ -495,7 +519,7 @@ impl MaildirReader {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Ok(Err(NoMessage::NotAFile));
         }
-        match contents.load(&file, stat.st_size as u64, &self.path(&entry)) {
+        match contents.load(&file, stat.st_size as u64, &self.error_path(&entry)) {
             Err(Error::Sparse { size, .. }) => Ok(Err(NoMessage::Sparse(size))),
             loaded => loaded.map(|()| Ok(FoundMessage { mtime: stat.st_mtime as i64, entry })),
         }

@@ -107,9 +107,9 @@ pub(crate) struct ParsedName<'a> {
 /// Splits any file name into its parts. It never fails: a name in another format is all base. `;` and `!`
 /// separate like `:`, because some file systems do not allow a colon.
 pub(crate) fn parse(name: &[u8]) -> ParsedName<'_> {
-    let separator = name
-        .windows(3)
-        .rposition(|w| matches!(w[0], b':' | b';' | b'!') && &w[1..] == b"2,")
+    let separator = memchr::memrchr_iter(b',', name)
+        .filter_map(|comma| comma.checked_sub(2))
+        .find(|&at| matches!(name[at], b':' | b';' | b'!') && name[at + 1] == b'2')
         .filter(|&at| at > 0);
     match separator {
         Some(at) => ParsedName { base: &name[..at], info: Some(&name[at + 3..]) },

@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use data_encoding::{BASE64, HEXLOWER};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::ByteCounts;
@@ -58,8 +61,22 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
-        let hex = Cow::<str>::deserialize(deserializer)?;
-        blake3::Hash::from_hex(&*hex).map(Digest::from).map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(DigestVisitor)
+    }
+}
+
+/// Reads hexadecimal digits where they are.
+struct DigestVisitor;
+
+impl Visitor<'_> for DigestVisitor {
+    type Value = Digest;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("64 hexadecimal digits")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Digest, E> {
+        blake3::Hash::from_hex(text).map(Digest::from).map_err(E::custom)
     }
 }
 
@@ -89,27 +106,56 @@ impl Serialize for Bytes {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match std::str::from_utf8(&self.0) {
             Ok(text) => serializer.serialize_str(text),
-            Err(_) => BytesForm::Base64 { base64: BASE64.encode(&self.0) }.serialize(serializer),
+            Err(_) => Base64 { base64: BASE64.encode(&self.0) }.serialize(serializer),
         }
     }
 }
 
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
-        match BytesForm::deserialize(deserializer)? {
-            BytesForm::Text(text) => Ok(Bytes(text.into_bytes())),
-            BytesForm::Base64 { base64 } => {
-                BASE64.decode(base64.as_bytes()).map(Bytes).map_err(serde::de::Error::custom)
-            }
-        }
+        Ok(Bytes(BytesRef::deserialize(deserializer)?.0.into_owned()))
     }
 }
 
+/// [`Bytes`] that are read from a line: part of the line where they are a string without escapes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct BytesRef<'a>(pub Cow<'a, [u8]>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for BytesRef<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<BytesRef<'a>, D::Error> {
+        deserializer.deserialize_any(BytesVisitor)
+    }
+}
+
+/// Reads both forms of [`Bytes`]. An untagged enum would first copy each value.
+struct BytesVisitor;
+
+impl<'de> Visitor<'de> for BytesVisitor {
+    type Value = BytesRef<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or an object with base64")
+    }
+
+    fn visit_borrowed_str<E: serde::de::Error>(self, text: &'de str) -> Result<BytesRef<'de>, E> {
+        Ok(BytesRef(Cow::Borrowed(text.as_bytes())))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<BytesRef<'de>, E> {
+        Ok(BytesRef(Cow::Owned(text.as_bytes().to_vec())))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<BytesRef<'de>, A::Error> {
+        let Base64 { base64 } = Base64::deserialize(MapAccessDeserializer::new(map))?;
+        let bytes = BASE64.decode(base64.as_bytes()).map_err(serde::de::Error::custom)?;
+        Ok(BytesRef(Cow::Owned(bytes)))
+    }
+}
+
+/// Bytes that are not UTF-8.
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum BytesForm {
-    Text(String),
-    Base64 { base64: String },
+struct Base64 {
+    base64: String,
 }
 
 /// The first line of a section.

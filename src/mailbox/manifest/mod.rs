@@ -22,11 +22,11 @@ mod write;
 pub(crate) use byte_counts::ByteCounts;
 pub(crate) use folders::{FolderList, FolderState};
 pub(crate) use format::{
-    Bytes, Digest, FolderRecord, Gap, LEAD, MessageRecord, SectionFooter, SectionHeader, SourceState,
-    UnselectedRange, VERSION, to_line,
+    Bytes, BytesRef, Digest, FolderRecord, Gap, LEAD, MessageRecord, SectionFooter, SectionHeader,
+    SourceState, UnselectedRange, VERSION, to_line,
 };
 pub(crate) use location::{FILE_NAME, ManifestFile, ManifestLocation, ManifestLock};
-pub(crate) use read::{Manifest, Outline, Section, looks_like_manifest, parse};
+pub(crate) use read::{DividedSection, Manifest, Outline, Section, looks_like_manifest, parse};
 pub(crate) use source_name::{is_end_of_name, source_name};
 pub(crate) use write::ManifestAppender;
 

@@ -75,10 +75,10 @@ pub(crate) fn parse<'a>(text: &'a [u8], path: &'a Path) -> Result<Manifest<'a>> 
     let (lines, tail) = text.split_at(end);
     let mut parser = Parser { manifest: Manifest { lines, tail, ..Manifest::default() }, path, line: 0 };
     let mut at = 0;
-    for line in lines.split_inclusive(|&b| b == b'\n') {
+    for end in memchr::memchr_iter(b'\n', lines) {
         parser.line += 1;
-        parser.add(&line[..line.len() - 1], at)?;
-        at += line.len();
+        parser.add(&lines[at..end], at)?;
+        at = end + 1;
     }
     Ok(parser.manifest)
 }
@@ -254,6 +254,16 @@ impl Outline<'_> {
         self.footer.as_ref().is_some_and(|footer| footer.not_selected > 0)
     }
 
+    /// Returns the path of the source, to open it and to show it.
+    pub(crate) fn source(&self) -> PathBuf {
+        short_source(self.header.source.to_path())
+    }
+
+    /// Returns the error about a section that is damaged as a whole.
+    pub(crate) fn damaged(&self, reason: &str) -> Error {
+        Error::Manifest { path: self.path.to_owned(), line: self.first_line, reason: reason.into() }
+    }
+
     /// Returns the offset after its lines, without the footer.
     pub(crate) fn end(&self) -> usize {
         self.at + self.lines.len()
@@ -284,6 +294,35 @@ impl Outline<'_> {
         Ok(Section { header, messages, gaps, unselected, footer, first_line })
     }
 
+    /// Divides the messages of a closed section into chunks, and parses its other lines.
+    pub(crate) fn divide(&self, messages_at_once: usize) -> Result<DividedSection<'_>> {
+        let (lines, path) = (self.lines, self.path);
+        let mut divided = DividedSection {
+            messages: 0,
+            gaps: Vec::new(),
+            unselected: Vec::new(),
+            lines,
+            path,
+            chunks: Vec::new(),
+        };
+        let mut at = 0;
+        for (number, end) in (self.first_line..).zip(memchr::memchr_iter(b'\n', lines)) {
+            let line = NumberedLine { line: &lines[at..end], number, path };
+            if line.line.starts_with(GAP) {
+                divided.gaps.push(line.parse()?);
+            } else if line.line.starts_with(UNSELECTED) {
+                divided.unselected.push(line.parse()?);
+            } else if at > 0 && line.is_of_message() {
+                if divided.messages.is_multiple_of(messages_at_once) {
+                    divided.chunks.push((at, number));
+                }
+                divided.messages += 1;
+            }
+            at = end + 1;
+        }
+        Ok(divided)
+    }
+
     /// Returns only the names and From_ lines of the messages: in parallel, and at a third of the cost. Invalid lines
     /// are skipped.
     pub(crate) fn names(&self) -> Vec<MessageName> {
@@ -311,6 +350,72 @@ impl Outline<'_> {
         let lines: Vec<&[u8]> = self.lines.split(|&b| b == b'\n').skip(1).collect();
         let messages = lines.par_iter().filter(|line| line.starts_with(MESSAGE));
         messages.filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    }
+}
+
+/// A closed section whose messages are parsed in chunks: together they may be too many for the memory.
+#[derive(Debug)]
+pub(crate) struct DividedSection<'a> {
+    /// The number of messages.
+    pub messages: usize,
+    /// In file order.
+    pub gaps: Vec<Gap>,
+    /// In file order. With any the section is partial.
+    pub unselected: Vec<UnselectedRange>,
+    lines: &'a [u8],
+    path: &'a Path,
+    /// The offset and the number of the first line of each chunk, which is that of a message.
+    chunks: Vec<(usize, u64)>,
+}
+
+impl<'a> DividedSection<'a> {
+    pub(crate) fn chunk_count(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// Parses the messages of a chunk.
+    pub(crate) fn read_chunk<T: Deserialize<'a>>(&self, n: usize) -> Result<Vec<T>> {
+        self.messages_of(n).map(|line| line.parse()).collect()
+    }
+
+    /// Parses the first message of a chunk; None after the last chunk.
+    pub(crate) fn read_first<T: Deserialize<'a>>(&self, n: usize) -> Result<Option<T>> {
+        self.messages_of(n).next().map(|line| line.parse()).transpose()
+    }
+
+    fn messages_of(&self, n: usize) -> impl Iterator<Item = NumberedLine<'a>> {
+        let (start, first) = self.chunks.get(n).copied().unwrap_or((self.lines.len(), 0));
+        let end = self.chunks.get(n + 1).map_or(self.lines.len(), |&(end, _)| end);
+        let (lines, path) = (&self.lines[start..end], self.path);
+        let mut at = 0;
+        let all = (first..).zip(memchr::memchr_iter(b'\n', lines)).map(move |(number, end)| {
+            let line = &lines[at..end];
+            at = end + 1;
+            NumberedLine { line, number, path }
+        });
+        all.filter(NumberedLine::is_of_message)
+    }
+}
+
+/// A line of a manifest, and its number from 1.
+struct NumberedLine<'a> {
+    line: &'a [u8],
+    number: u64,
+    path: &'a Path,
+}
+
+impl<'a> NumberedLine<'a> {
+    /// Reports whether a line after the header is not one of the other kinds. Whether it is one of a message shows when it
+    /// is parsed.
+    fn is_of_message(&self) -> bool {
+        !self.line.is_empty() && !self.line.starts_with(GAP) && !self.line.starts_with(UNSELECTED)
+    }
+
+    fn parse<T: Deserialize<'a>>(&self) -> Result<T> {
+        serde_json::from_slice(self.line).map_err(|error| {
+            let (path, line) = (self.path.to_owned(), self.number);
+            Error::Manifest { path, line, reason: error.to_string() }
+        })
     }
 }
 

@@ -74,6 +74,23 @@ impl StoredForm {
     }
 }
 
+/// The path of a message, which only an error needs: to join it takes longer than to close the file.
+pub(crate) trait ErrorPath {
+    fn error_path(&self) -> PathBuf;
+}
+
+impl ErrorPath for Path {
+    fn error_path(&self) -> PathBuf {
+        self.to_owned()
+    }
+}
+
+impl ErrorPath for PathBuf {
+    fn error_path(&self) -> PathBuf {
+        self.clone()
+    }
+}
+
 /// A message, in memory or mapped. It is loaded again and again, to keep its buffer.
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
@@ -86,12 +103,13 @@ impl Contents {
     ///
     /// # Errors
     /// [`Error::Sparse`], [`Error::Io`].
-    pub(crate) fn load(&mut self, file: &File, size: u64, path: &Path) -> Result<()> {
+    pub(crate) fn load(&mut self, file: &File, size: u64, path: &(impl ErrorPath + ?Sized)) -> Result<()> {
         self.buffer.clear();
         self.map = None;
         if size > MAPPED_FROM {
-            holes::check(file, size, path)?;
-            self.map = MappedFile::map(file, size, path)?;
+            let path = path.error_path();
+            holes::check(file, size, &path)?;
+            self.map = MappedFile::map(file, size, &path)?;
             return Ok(());
         }
         let size = size as usize;
@@ -99,7 +117,7 @@ impl Contents {
         // A message does not grow. Stopping at its size saves the read that would find the end.
         while self.buffer.len() < size {
             let read = retry_on_intr(|| rustix::io::read(file, spare_capacity(&mut self.buffer)));
-            if read.map_err(|e| Error::io("read", path)(e.into()))? == 0 {
+            if read.map_err(|e| Error::io("read", path.error_path())(e.into()))? == 0 {
                 break;
             }
         }
@@ -110,12 +128,16 @@ impl Contents {
     ///
     /// # Errors
     /// [`Error::Interrupted`], [`Error::InsufficientSpace`], [`Error::Io`].
-    pub(crate) fn decode(&mut self, path: &Path) -> Result<Result<(), Unreadable>> {
+    pub(crate) fn decode(&mut self, path: &(impl ErrorPath + ?Sized)) -> Result<Result<(), Unreadable>> {
         self.decode_at_most(self.len() as u64 + holes::MAX_HOLES, path)
     }
 
     /// Does the same for a message of at most this many bytes.
-    pub(crate) fn decode_at_most(&mut self, most: u64, path: &Path) -> Result<Result<(), Unreadable>> {
+    pub(crate) fn decode_at_most(
+        &mut self,
+        most: u64,
+        path: &(impl ErrorPath + ?Sized),
+    ) -> Result<Result<(), Unreadable>> {
         let compression = match StoredForm::of(self) {
             StoredForm::Plain => return Ok(Ok(())),
             StoredForm::Unreadable(why) => return Ok(Err(why)),
@@ -134,11 +156,11 @@ impl Contents {
     }
 
     /// Fails if a part of the message could not be read, and zeros were read in its place.
-    pub(crate) fn check_complete(&self, path: &Path) -> Result<()> {
+    pub(crate) fn check_complete(&self, path: &(impl ErrorPath + ?Sized)) -> Result<()> {
         match &self.map {
             Some(map) if map.has_lost_pages() => {
                 let how = "it was cut off while it was read, or the disk is bad".into();
-                Err(Error::Changed { path: path.to_owned(), how })
+                Err(Error::Changed { path: path.error_path(), how })
             }
             _ => Ok(()),
         }

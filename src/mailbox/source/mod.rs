@@ -25,7 +25,9 @@ use std::path::{Path, PathBuf};
 use crate::mailbox::fs::{archived, holes};
 use crate::mailbox::{Cancel, Error, Finding, LockOptions, Result};
 pub(crate) use compression::Compression;
-pub(crate) use contents::{Contents, STORED_HEAD, StoredForm, UnpackOptions, Unreadable, unpack_in};
+pub(crate) use contents::{
+    Contents, ErrorPath, STORED_HEAD, StoredForm, UnpackOptions, Unreadable, unpack_in,
+};
 use format::{FORMAT_HEAD, ForeignFormat};
 pub(crate) use mapped::ForwardReader;
 use mapped::MappedFile;
