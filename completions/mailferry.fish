@@ -32,7 +32,7 @@ complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "deliver" -d 'De
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "inject" -d 'Complete the message on standard input and send it'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "inspect" -d 'Show what is in a mailbox, and why each message begins where it does'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "report" -d 'Add up the results of many accounts'
-complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "bounce" -d 'Read the bounce on standard input: who did not get the message, and why'
+complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "bounce" -d 'Read the bounce on standard input: who did not get the message, and why; or write one'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "man" -d 'Write the manual pages into a directory, or print mailferry(1)'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "completions" -d 'Print the completions for a shell'
 complete -c mailferry -n "__fish_mailferry_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -262,6 +262,13 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand report" -s V -l vers
 complete -c mailferry -n "__fish_mailferry_using_subcommand bounce" -l max-size -d 'Refuse a message with more bytes' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand bounce" -l exit-codes -d 'Exit codes: those of sysexits(3), or qmail\'s 0, 100 and 111' -r -f -a "sysexits\t'sysexits(3)'
 qmail\t'qmail-command(8)'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand bounce" -l write -d 'Write a bounce for the message on standard input' -r -f -a "qsbmf\t'The paragraphs of qmail-send'
+dsn\t'A delivery status notification: multipart/report'"
+complete -c mailferry -n "__fish_mailferry_using_subcommand bounce" -s r -l recipient -d 'Recipient who did not get the message; repeat it for several' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand bounce" -l status -d 'Status code of the failure, such as 5.1.1 (RFC 3463)' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand bounce" -l reason -d 'Reason: a sentence, or the reply of an SMTP server' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand bounce" -l remote-mta -d 'Host that refused the message' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand bounce" -s f -l sender -d 'Sender of the message, who gets the bounce [default: $SENDER, Return-Path]' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand bounce" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c mailferry -n "__fish_mailferry_using_subcommand bounce" -s V -l version -d 'Print version'
 complete -c mailferry -n "__fish_mailferry_using_subcommand man" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -274,7 +281,7 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish
 complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect report bounce man completions help" -f -a "inject" -d 'Complete the message on standard input and send it'
 complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect report bounce man completions help" -f -a "inspect" -d 'Show what is in a mailbox, and why each message begins where it does'
 complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect report bounce man completions help" -f -a "report" -d 'Add up the results of many accounts'
-complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect report bounce man completions help" -f -a "bounce" -d 'Read the bounce on standard input: who did not get the message, and why'
+complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect report bounce man completions help" -f -a "bounce" -d 'Read the bounce on standard input: who did not get the message, and why; or write one'
 complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect report bounce man completions help" -f -a "man" -d 'Write the manual pages into a directory, or print mailferry(1)'
 complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect report bounce man completions help" -f -a "completions" -d 'Print the completions for a shell'
 complete -c mailferry -n "__fish_mailferry_using_subcommand help; and not __fish_seen_subcommand_from convert verify deliver inject inspect report bounce man completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

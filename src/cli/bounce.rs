@@ -7,19 +7,22 @@ use clap::Args;
 use serde::Serialize;
 
 use super::args::bytes;
+use super::bounce_write::WriteArgs;
 use super::{open, signals};
 use crate::bounce::{self, Bounce, BouncedRecipient};
 use crate::cli::ui::{Exit, ExitCodes, exit, print_error};
 use crate::mailbox::escape;
-use crate::transport::{Failure, FailureReason};
+use crate::transport::{Failure, FailureReason, SpooledMessage};
 
 /// The largest message that is read, unless --max-size names another limit.
 const MAX_SIZE: u64 = 64 << 20;
 
-/// Read the bounce on standard input: who did not get the message, and why
+/// Read the bounce on standard input: who did not get the message, and why; or write one
 ///
 /// Prints a line of JSON for each recipient in the report. Reports of RFC 3464 and of qmail are read by their format.
 /// Those of other programs are recognised by their wording, and marked as heuristic.
+///
+/// With --write, the message on standard input is one that failed, and the bounce for its sender is printed.
 #[derive(Args, Debug)]
 #[command(after_help = HELP)]
 pub(super) struct BounceArgs {
@@ -29,17 +32,20 @@ pub(super) struct BounceArgs {
     /// Exit codes: those of sysexits(3), or qmail's 0, 100 and 111
     #[arg(long, value_enum, value_name = "KIND", default_value_t = ExitCodes::Sysexits)]
     exit_codes: ExitCodes,
+    #[command(flatten)]
+    write: WriteArgs,
 }
 
 const HELP: &str = "\
 Examples:
   mailferry bounce < message
   mailferry bounce < message | jq -r 'select(.action == \"failed\") | .recipient'
+  mailferry bounce --write dsn -r joe@example.org --status 5.1.1 --reason 'No such user' < message
 
 Exit codes (sysexits(3)):
-  0   a report was printed
+  0   a report or a bounce was printed
   64  a wrong option or argument
-  65  the message is not a bounce: a reply, mail of a list, a read receipt
+  65  the message is not a bounce: a reply, mail of a list, a read receipt; or its sender gets no bounce
   66  there is no message
   69  the message is too large
   75  try again later: I/O, a bug
@@ -47,25 +53,37 @@ With --exit-codes qmail: 0, 100 for permanent failures, 111 for temporary ones."
 
 /// Runs the command.
 pub(super) fn run(args: &BounceArgs) -> Exit {
-    match read(args) {
-        Ok(bounce) => print(&bounce, args.exit_codes),
-        Err(failure) => {
-            print_error(&failure.text, None);
-            Exit::of_delivery(Some(failure.reason), args.exit_codes)
-        }
+    let done = read_message(args).and_then(|message| match args.write.job() {
+        Some(job) => job.run(&message),
+        None => read(&message).map(|bounce| print(&bounce, args.exit_codes)),
+    });
+    done.unwrap_or_else(|failure| {
+        print_error(&failure.text, None);
+        Exit::of_delivery(Some(failure.reason), args.exit_codes)
+    })
+}
+
+fn read_message(args: &BounceArgs) -> Result<SpooledMessage, Failure> {
+    let cancel = signals::cancel_on_signals_with(exit::TRY_AGAIN);
+    let message = open::read_message(&env::temp_dir(), Some(args.max_size), &cancel)?;
+    match message.length() {
+        0 => Err(no_message()),
+        _ => Ok(message),
     }
 }
 
-fn read(args: &BounceArgs) -> Result<Bounce, Failure> {
-    let cancel = signals::cancel_on_signals_with(exit::TRY_AGAIN);
-    let message = open::read_message(&env::temp_dir(), Some(args.max_size), &cancel)?;
+fn no_message() -> Failure {
+    Failure::new(FailureReason::NoInput, "standard input: there is no message")
+}
+
+fn read(message: &SpooledMessage) -> Result<Bounce, Failure> {
     let mut bytes = Vec::new();
     message.for_each_chunk(0, &mut |chunk| {
         bytes.extend_from_slice(chunk);
         Ok(())
     })?;
     if bytes.trim_ascii().is_empty() {
-        return Err(Failure::new(FailureReason::NoInput, "standard input: there is no message"));
+        return Err(no_message());
     }
     bounce::read(&bytes).map_err(|reason| {
         Failure::new(FailureReason::BadMessage, format_args!("standard input: not a bounce: {reason}"))

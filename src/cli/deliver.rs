@@ -320,11 +320,7 @@ fn envelope(args: &DeliverArgs) -> DeliveryEnvelope {
     let named = args.recipient.clone().filter(|recipient| !recipient.is_empty());
     let recipient = named.or_else(recipient_of_environment);
     DeliveryEnvelope {
-        sender: sender.map(|sender| match sender.as_bytes() {
-            // The null sender of Postfix's pipe(8), unless configured otherwise.
-            b"MAILER-DAEMON" => Vec::new(),
-            address => envelope::unquote(address),
-        }),
+        sender: sender.map(|sender| envelope::sender_of_mta(sender.as_bytes())),
         recipient: recipient.map(|recipient| envelope::unquote(recipient.as_bytes())),
     }
 }

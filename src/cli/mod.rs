@@ -6,6 +6,7 @@
 mod account_list;
 mod args;
 mod bounce;
+mod bounce_write;
 mod clock;
 mod compare;
 mod convert;

@@ -98,7 +98,16 @@ pub(super) fn relay_message(
 
 /// Returns the name that qmail-remote uses: control/me, or without qmail the name of this host.
 fn helo_name() -> Result<String> {
+    Ok(OsStr::from_bytes(&host_name()?).to_string_lossy().into_owned())
+}
+
+/// Returns the host of bounces, as qmail-send does: control/bouncehost, or else the name of this machine.
+pub(super) fn bounce_host() -> Result<Vec<u8>> {
+    let host = control::read_lines(&qmail_home().join("control/bouncehost"))?.into_iter().next();
+    host.map_or_else(host_name, Ok)
+}
+
+fn host_name() -> Result<Vec<u8>> {
     let me = ControlFiles::read(&qmail_home().join("control"))?.me;
-    let me = me.unwrap_or_else(|| rustix::system::uname().nodename().to_bytes().to_vec());
-    Ok(OsStr::from_bytes(&me).to_string_lossy().into_owned())
+    Ok(me.unwrap_or_else(|| rustix::system::uname().nodename().to_bytes().to_vec()))
 }

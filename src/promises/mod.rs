@@ -3,6 +3,7 @@
 
 mod accounts;
 mod archive;
+mod bounce;
 mod delivery;
 mod lmtp;
 mod mbox;
@@ -12,6 +13,7 @@ mod uids;
 
 pub use accounts::*;
 pub use archive::*;
+pub use bounce::*;
 pub use delivery::*;
 pub use lmtp::*;
 pub use mbox::*;

@@ -84,6 +84,15 @@ pub(crate) fn unquote(address: &[u8]) -> Vec<u8> {
     address.to_vec()
 }
 
+/// Returns the raw sender in an option or a variable of an MTA.
+pub(crate) fn sender_of_mta(sender: &[u8]) -> Vec<u8> {
+    match sender {
+        // The null sender of Postfix's pipe(8), unless configured otherwise.
+        b"MAILER-DAEMON" => Vec::new(),
+        sender => unquote(sender),
+    }
+}
+
 /// Splits at the last `@` into the local part and `@domain`, which may be empty.
 pub(crate) fn split(address: &[u8]) -> (&[u8], &[u8]) {
     address.split_at(memchr::memrchr(b'@', address).unwrap_or(address.len()))

@@ -12,6 +12,7 @@ mod against;
 mod apple;
 mod archives;
 mod back;
+mod bounce_write;
 mod bounces;
 mod boundaries;
 mod bounds;

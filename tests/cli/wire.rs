@@ -142,7 +142,7 @@ fn a_message_that_may_have_arrived_is_not_sent_again() {
 }
 
 /// A server program, killed when dropped.
-struct Sink {
+pub(crate) struct Sink {
     child: Child,
     port: u16,
 }
@@ -243,14 +243,8 @@ fn postfixs_qmqp_sink_takes_it() {
 #[test]
 fn postfix_takes_it_by_smtp_and_by_qmqp() {
     let Some(postfix) = Postfix::listening() else { return };
-    let listens = |port: u16| {
-        postfix.sandbox.until("a server", || {
-            let probe = format!("exec 3<>/dev/tcp/127.0.0.1/{port} 2>/dev/null");
-            postfix.sandbox.command(["bash", "-c", &probe]).status().ok()?.success().then_some(())
-        });
-    };
     for (scheme, port, subject) in [("smtp", 25, "one"), ("qmqp", 628, "two")] {
-        listens(port);
+        postfix.listens(port);
         let via = format!("{scheme}://127.0.0.1");
         let mut command =
             postfix.sandbox.command(["mailferry", "inject", "--json", "--timeout", "30", "--via", &via]);
@@ -273,7 +267,7 @@ fn postfix_takes_it_by_smtp_and_by_qmqp() {
 }
 
 /// Starts Dovecot's LMTP server on a port and a socket.
-fn dovecot_lmtp(home: &Path) -> Option<(Sink, PathBuf)> {
+pub(crate) fn dovecot_lmtp(home: &Path) -> Option<(Sink, PathBuf)> {
     if !Path::new("/usr/lib/dovecot/lmtp").exists() {
         skip!("Dovecot's LMTP server is not here");
     }

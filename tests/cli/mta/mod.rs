@@ -2,6 +2,7 @@
 //! cron, PHP and a shell. Each runs with the recipe of docs/deliver.md or docs/send.md, in namespaces that
 //! need root.
 
+mod bounces;
 mod exim;
 mod lmtp;
 mod mail;

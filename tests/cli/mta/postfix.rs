@@ -66,12 +66,25 @@ impl Postfix {
 
     /// Starts without a recipe. Submitted mail goes to the Maildirs of its users, also by SMTP and QMQP.
     pub(crate) fn listening() -> Option<Postfix> {
+        Postfix::listening_with("home_mailbox = Maildir/\n")
+    }
+
+    /// Starts without a recipe, with these settings. It takes mail by SMTP and QMQP, too.
+    pub(crate) fn listening_with(settings: &str) -> Option<Postfix> {
         const MASTER: &str = "127.0.0.1:25 inet n - n - - smtpd\n127.0.0.1:628 inet n - n - - qmqpd\n";
         const MAIN: &str = "qmqpd_authorized_clients = 127.0.0.1\nmynetworks = 127.0.0.0/8\n\
-                            smtpd_relay_restrictions = permit_mynetworks, reject\n\
-                            home_mailbox = Maildir/\n";
-        let files = [("/etc/postfix/master.cf", MASTER), ("/etc/postfix/main.cf", MAIN)];
+                            smtpd_relay_restrictions = permit_mynetworks, reject\n";
+        let files =
+            [("/etc/postfix/master.cf", MASTER), ("/etc/postfix/main.cf", &format!("{MAIN}{settings}"))];
         Postfix::start(files.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())))
+    }
+
+    /// Waits until a port is open.
+    pub(crate) fn listens(&self, port: u16) {
+        self.sandbox.until("a server", || {
+            let probe = format!("exec 3<>/dev/tcp/127.0.0.1/{port} 2>/dev/null");
+            self.sandbox.command(["bash", "-c", &probe]).status().ok()?.success().then_some(())
+        });
     }
 
     fn start(more: impl Iterator<Item = (String, String)>) -> Option<Postfix> {
