@@ -1,5 +1,7 @@
-//! Sessions with the programs that listen for them.
+//! QMTP and QMQP on standard input and output, with the programs that listen for them, with real clients, and with
+//! hostile ones.
 
+mod hostile;
 mod peers;
 mod servers;
 
@@ -24,6 +26,74 @@ fn domain() -> Domain {
     domain
 }
 
+fn netstring(bytes: &[u8]) -> Vec<u8> {
+    [bytes.len().to_string().as_bytes(), b":", bytes, b","].concat()
+}
+
+/// A message with its envelope.
+#[derive(Debug, Clone)]
+struct Package {
+    /// As it is on the wire: in QMTP with its first byte.
+    message: Vec<u8>,
+    sender: Vec<u8>,
+    recipients: Vec<Vec<u8>>,
+}
+
+impl Package {
+    fn new(protocol: &str, text: &str, recipients: &[&str]) -> Package {
+        let first = if protocol == "qmtp" { "\n" } else { "" };
+        Package {
+            message: format!("{first}{text}").into(),
+            sender: b"s@x.example".into(),
+            recipients: recipients.iter().map(|to| format!("{to}@h.example").into()).collect(),
+        }
+    }
+
+    fn wire(&self, protocol: &str) -> Vec<u8> {
+        let recipients = self.recipients.iter().flat_map(|to| netstring(to)).collect::<Vec<_>>();
+        let start = [netstring(&self.message), netstring(&self.sender)].concat();
+        match protocol {
+            "qmtp" => [start, netstring(&recipients)].concat(),
+            _ => netstring(&[start, recipients].concat()),
+        }
+    }
+
+    /// Returns the message as it is stored: of QMTP with the line ends that its first byte declares.
+    fn stored(&self, protocol: &str) -> Vec<u8> {
+        match (protocol, &self.message[..]) {
+            ("qmtp", [b'\r', text @ ..]) => bstr::ByteSlice::replace(text, "\r\n", "\n"),
+            ("qmtp", [_, text @ ..]) => text.to_vec(),
+            (_, text) => text.to_vec(),
+        }
+    }
+}
+
+/// Parses netstrings. Returns those that are complete, and what follows them.
+fn netstrings(mut bytes: &[u8]) -> (Vec<&[u8]>, &[u8]) {
+    let mut all = Vec::new();
+    while let Some((content, rest)) = one_netstring(bytes) {
+        all.push(content);
+        bytes = rest;
+    }
+    (all, bytes)
+}
+
+fn one_netstring(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = bytes.iter().position(|&b| b == b':')?;
+    let length = std::str::from_utf8(&bytes[..colon]).ok()?;
+    let count: usize = length.parse().ok().filter(|count: &usize| count.to_string() == length)?;
+    let (content, rest) = bytes[colon + 1..].split_at_checked(count)?;
+    Some((content, rest.strip_prefix(b",")?))
+}
+
+/// Returns the replies of a session, each as text.
+#[track_caller]
+fn replies(bytes: &[u8]) -> Vec<String> {
+    let (replies, rest) = netstrings(bytes);
+    assert!(rest.is_empty(), "{}", bytes.escape_ascii());
+    replies.iter().map(|reply| String::from_utf8(reply.to_vec()).unwrap()).collect()
+}
+
 /// Counts the messages in new/ of each user by recipient and text, without the fields that the delivery adds.
 #[track_caller]
 fn delivered(domain: &Domain) -> BTreeMap<(String, BString), usize> {
@@ -46,7 +116,9 @@ fn mail(maildir: &Path) -> Vec<(String, BString)> {
             let rest = &rest[rest.iter().position(|&b| b == b'\n')? + 1..];
             let rest = rest.strip_prefix(b"Delivered-To: ")?;
             let end = rest.iter().position(|&b| b == b'\n')?;
-            Some((String::from_utf8_lossy(&rest[..end]).into_owned(), BString::from(&rest[end + 1..])))
+            // The fields have the line ends of the message.
+            let to = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
+            Some((String::from_utf8_lossy(to).into_owned(), BString::from(&rest[end + 1..])))
         };
         fields().unwrap_or_else(|| panic!("{:?}: {}", message.path, bytes.escape_ascii()))
     };

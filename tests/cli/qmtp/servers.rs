@@ -73,6 +73,13 @@ impl Server {
         fs::read_to_string(&self.log).unwrap()
     }
 
+    /// Returns the processes of the sessions.
+    pub(super) fn sessions(&self) -> Vec<i32> {
+        let id = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        children.split_ascii_whitespace().map(|id| id.parse().unwrap()).collect()
+    }
+
     /// Waits for the end of this many sessions, and returns their exit codes.
     #[track_caller]
     pub(super) fn exit_codes(&self, count: usize) -> Vec<i32> {
