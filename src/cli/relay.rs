@@ -60,7 +60,7 @@ pub(super) fn default_next_hops() -> Result<Vec<NextHop>, Failure> {
 
 /// Reads `control/qmqpservers`. qmail-qmqpc accepts addresses only and silently skips everything else. Here names and
 /// ports are valid, too, and anything else is an error.
-fn qmqp_servers() -> Result<Vec<NextHop>, Failure> {
+pub(super) fn qmqp_servers() -> Result<Vec<NextHop>, Failure> {
     let path = qmail_home().join("control/qmqpservers");
     let servers = control::read_lines(&path)?.into_iter().map(|line| {
         NextHop::parse(OsStr::from_bytes(&[b"qmqp://", &line[..]].concat())).map_err(|why| {

@@ -12,23 +12,34 @@ const MAX_REPLY: usize = 10_000;
 ///
 /// The bytes are sent unchanged. Lines must end in LF, which the server converts.
 pub(crate) fn send(connection: &mut Connection<'_>, message: &OutgoingMessage<'_>) -> Vec<Outcome> {
-    let outcome = match send_request(connection, message) {
+    let outcome = exchange(connection, message).unwrap_or_else(|outcome| outcome);
+    vec![outcome; message.envelope.recipients.len()]
+}
+
+/// Sends a message, which may have no recipients, and returns the reply.
+///
+/// # Errors
+/// The outcome of a message without a reply.
+pub(crate) fn exchange(
+    connection: &mut Connection<'_>,
+    message: &OutgoingMessage<'_>,
+) -> Result<Outcome, Outcome> {
+    match send_request(connection, message) {
         Ok(()) => match read_reply(connection) {
-            Ok(content) => parse_reply(&content),
-            Err(error) => Outcome::unconfirmed(&error),
+            Ok(content) => Ok(parse_reply(&content)),
+            Err(error) => Err(Outcome::unconfirmed(&error)),
         },
         // Postfix sends its reason before it closes the connection.
         Err(error @ (TransportError::Closed | TransportError::Failed(_) | TransportError::EarlyReply)) => {
             match read_reply(connection).map(|c| parse_reply(&c)) {
                 Ok(outcome) if matches!(outcome.kind, OutcomeKind::Temporary | OutcomeKind::Permanent) => {
-                    outcome
+                    Ok(outcome)
                 }
-                _ => Outcome::not_sent(&error),
+                _ => Err(Outcome::not_sent(&error)),
             }
         }
-        Err(error) => Outcome::not_sent(&error),
-    };
-    vec![outcome; message.envelope.recipients.len()]
+        Err(error) => Err(Outcome::not_sent(&error)),
+    }
 }
 
 fn send_request(

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,7 +19,7 @@ use super::support::*;
 fn called_by_their_names_it_does_what_qmails_small_programs_did() {
     let Some(mut cases) = records("golden/tools.jsonl") else { return };
     // tests/cli/golden_inject.rs compares sendmail.
-    cases.retain(|case| !["sendmail", "maildirmake"].contains(&case["program"].as_str().unwrap()));
+    cases.retain(|case| case["program"] != "sendmail");
     assert!(cases.len() > 20, "{}", cases.len());
     compare_cases("golden/tools.jsonl", &cases, &[], |case| compare(case, Called::ByLink));
     // Without a link nothing else changes.
@@ -200,4 +202,86 @@ fn preline_gives_no_program_a_part_of_a_message() {
     let run = Run::of(command.output().unwrap()).exits(111);
     assert_eq!(run.stderr, "preline: fatal: unable to read message: is a directory\n");
     assert!(!workshop.path("w/done").exists());
+}
+
+#[test]
+fn called_qmail_qmqpc_it_does_what_qmail_qmqpc_did() {
+    let Some(mut cases) = records("golden/wire.jsonl") else { return };
+    cases.retain(|case| case["program"] == "qmail-qmqpc");
+    assert!(cases.len() > 5, "{}", cases.len());
+    compare_cases("golden/wire.jsonl, qmail-qmqpc", &cases, &[], compare_qmqpc);
+}
+
+/// qmail-qmqpc takes the D of the second reply for a refusal, and the K of the third for an acceptance.
+#[test]
+fn qmail_qmqpc_reads_only_netstrings() {
+    for reply in ["hello D", "5:hello,D", "2:xK,", "18:Kok", "01:K,"] {
+        let (code, _) = qmqpc(b"x\n", b"Fs@x\0Ta@b\0\0", Some("127.0.0.1"), Some(reply.into()));
+        assert_eq!(code, Some(74), "{reply}");
+    }
+}
+
+fn compare_qmqpc(case: &Value) -> Result<(), String> {
+    let hex = |key: &str| {
+        let text = case[key].as_str()?;
+        Some(data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).unwrap())
+    };
+    let (message, envelope) = (hex("message_hex").unwrap(), hex("envelope_hex").unwrap());
+    // Without a listener nothing is received.
+    let reply = hex("sent_by_client_hex").map(|_| hex("reply_hex").unwrap_or_default());
+    let (code, received) = qmqpc(&message, &envelope, case["qmqpservers"].as_str(), reply);
+    let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
+    same_text("exit code", &format!("{code:?}"), &format!("{:?}", case["rc"].as_i64().map(|n| n as i32)))?;
+    same_text("sent", &text(&received), &text(&hex("sent_by_client_hex").unwrap_or_default()))
+}
+
+/// Runs it with servers at a port of 127.0.0.1, where a peer gives a reply or nothing listens. Returns the exit code and
+/// what it sent.
+fn qmqpc(
+    message: &[u8],
+    envelope: &[u8],
+    servers: Option<&str>,
+    reply: Option<Vec<u8>>,
+) -> (Option<i32>, Vec<u8>) {
+    let workshop = Workshop::new(0);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    fs::create_dir(workshop.path("control")).unwrap();
+    if let Some(servers) = servers {
+        // The listener keeps its port, which nothing else can then have at the other addresses of this machine.
+        let servers =
+            if reply.is_none() { servers.replace("127.0.0.1", "127.0.0.3") } else { servers.into() };
+        let lines: String = servers.lines().map(|server| format!("{server}:{port}\n")).collect();
+        fs::write(workshop.path("control/qmqpservers"), lines).unwrap();
+    }
+    for (name, content) in [("stdin", message), ("envelope", envelope)] {
+        fs::write(workshop.path(name), content).unwrap();
+    }
+    let mut command = workshop.command("qmail-qmqpc", Called::ByLink, &[]);
+    command.env("QMAILHOME", workshop.path(""));
+    let file = |name: &str| Stdio::from(fs::File::open(workshop.path(name)).unwrap());
+    command.stdin(file("stdin")).stdout(file("envelope")).stderr(Stdio::piped());
+    let Some(reply) = reply else {
+        return (command.spawn().unwrap().wait().unwrap().code(), Vec::new());
+    };
+    let child = command.spawn().unwrap();
+    let (mut connection, _) = listener.accept().unwrap();
+    // The request is a netstring.
+    let mut received = Vec::new();
+    let mut total = None;
+    while total.is_none_or(|total| received.len() < total) {
+        let mut byte = [0];
+        connection.read_exact(&mut byte).unwrap();
+        received.push(byte[0]);
+        if byte == *b":" && total.is_none() {
+            let length: usize =
+                std::str::from_utf8(&received[..received.len() - 1]).unwrap().parse().unwrap();
+            total = Some(received.len() + length + 1);
+        }
+    }
+    connection.write_all(&reply).unwrap();
+    drop(connection);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    (output.status.code(), received)
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! name         which programs there are;  getopt, ending, system_error: their options, exits and words
-//! condition    bouncesaying, condredirect, except;  forward, preline
+//! condition    bouncesaying, condredirect, except;  forward, preline, maildirmake;  qmqpc: qmail-qmqpc
 //! local        qmail-local;  inject: qmail-inject and sendmail
 //! enqueue      to the queue program, or to what replaces it
 //! ```
@@ -14,8 +14,10 @@ mod forward;
 mod getopt;
 mod inject;
 mod local;
+mod maildirmake;
 pub(super) mod name;
 mod preline;
+mod qmqpc;
 mod system_error;
 
 use std::ffi::OsString;
@@ -30,9 +32,11 @@ pub(super) fn run(program: QmailProgram, args: impl Iterator<Item = OsString>) -
         QmailProgram::Condredirect => condition::condredirect(args),
         QmailProgram::Except => condition::except(args),
         QmailProgram::Forward => forward::run(args),
+        QmailProgram::Maildirmake => maildirmake::run(args),
         QmailProgram::Preline => preline::run(args),
         QmailProgram::QmailInject => return inject::run_qmail_inject(args),
         QmailProgram::QmailLocal => return local::run(args),
+        QmailProgram::QmailQmqpc => qmqpc::run(),
         QmailProgram::Sendmail => return inject::run_sendmail(args),
     };
     ending.report()

@@ -14,24 +14,29 @@ pub(crate) enum QmailProgram {
     Condredirect,
     Except,
     Forward,
+    Maildirmake,
     Preline,
     QmailInject,
     QmailLocal,
+    QmailQmqpc,
     Sendmail,
 }
 
 impl QmailProgram {
     /// The small programs, which mailferry provides to the commands of a delivery.
-    const SMALL: &[&str] = &["bouncesaying", "condredirect", "except", "forward", "preline"];
+    const SMALL: &[&str] =
+        &["bouncesaying", "condredirect", "except", "forward", "maildirmake", "preline", "qmail-qmqpc"];
 
-    const ALL: [(&str, QmailProgram); 8] = [
+    const ALL: [(&str, QmailProgram); 10] = [
         ("bouncesaying", QmailProgram::Bouncesaying),
         ("condredirect", QmailProgram::Condredirect),
         ("except", QmailProgram::Except),
         ("forward", QmailProgram::Forward),
+        ("maildirmake", QmailProgram::Maildirmake),
         ("preline", QmailProgram::Preline),
         ("qmail-inject", QmailProgram::QmailInject),
         ("qmail-local", QmailProgram::QmailLocal),
+        ("qmail-qmqpc", QmailProgram::QmailQmqpc),
         ("sendmail", QmailProgram::Sendmail),
     ];
 
