@@ -1,4 +1,4 @@
-//! One message into several mailboxes: on stable storage in all of them, or in none.
+//! A message into several mailboxes: on stable storage in all of them, or in none.
 //!
 //! The message is first written and flushed everywhere under names that no reader sees, and then published
 //! everywhere. A failure before the last directory is flushed rolls all of them back.
@@ -57,34 +57,54 @@ impl DeliveredMessage {
     }
 }
 
+/// A message and the mailbox that gets it.
+#[derive(Clone, Copy)]
+pub(crate) struct MailboxCopy<'a> {
+    pub message: &'a PreparedMessage<'a>,
+    pub target: &'a DeliveryTarget,
+}
+
 /// Delivers a message to all targets.
 ///
 /// # Errors
-/// A [`Failure`] means that no target has the message, except one whose rollback failed, too.
+/// As [`deliver_copies`].
 pub(crate) fn deliver(
     message: &PreparedMessage<'_>,
     targets: &[DeliveryTarget],
     options: &DeliverOptions,
     ctx: &Context<'_>,
 ) -> Result<Vec<DeliveredMessage>, Failure> {
+    let copies: Vec<_> = targets.iter().map(|target| MailboxCopy { message, target }).collect();
+    deliver_copies(&copies, options, ctx)
+}
+
+/// Delivers copies of a message, such as those of several recipients, each to its mailbox.
+///
+/// # Errors
+/// A [`Failure`] means that no target has the message, except one whose rollback failed, too.
+pub(crate) fn deliver_copies(
+    copies: &[MailboxCopy<'_>],
+    options: &DeliverOptions,
+    ctx: &Context<'_>,
+) -> Result<Vec<DeliveredMessage>, Failure> {
     // In a fixed order, so that two deliveries to the same mailboxes do not deadlock.
-    let identities: Vec<_> = targets.iter().map(|target| identity(target.path())).collect();
-    let mut order: Vec<usize> = (0..targets.len()).collect();
+    let identities: Vec<_> = copies.iter().map(|copy| identity(copy.target.path())).collect();
+    let mut order: Vec<usize> = (0..copies.len()).collect();
     order.sort_by_key(|&n| &identities[n]);
     if let Some(twice) = order.windows(2).find(|pair| identities[pair[0]] == identities[pair[1]]) {
-        let path = display_path(targets[twice[1]].path());
+        let path = display_path(copies[twice[1]].target.path());
         let text = format!("{path}: named twice; the message would be there twice");
         return Err(Failure::new(FailureReason::Configuration, text));
     }
-    let delivery = Transaction { message, options, ctx };
+    let transaction = |n: usize| Transaction { message: copies[n].message, options, ctx };
     let mut pending = Vec::new();
     for &n in &order {
-        pending.push((n, delivery.prepare(&targets[n])?));
+        pending.push((n, transaction(n).prepare(copies[n].target)?));
     }
     ctx.cancel.check()?;
-    for (_, one) in &mut pending {
+    for (n, one) in &mut pending {
         if let Pending::Maildir(one) = one {
-            one.publish(&delivery)?;
+            one.publish(&transaction(*n))?;
         }
     }
     for (_, one) in &mut pending {
@@ -99,7 +119,7 @@ pub(crate) fn deliver(
 
 /// Identifies a mailbox under any of its names: by device and inode. A missing mailbox has those of its directory,
 /// and its name.
-fn identity(path: &Path) -> (Option<FileId>, PathBuf) {
+pub(crate) fn identity(path: &Path) -> (Option<FileId>, PathBuf) {
     let of = |path: &Path| files::metadata(path).ok().map(|meta| FileId::of_metadata(&meta));
     let name = || path.file_name().map(PathBuf::from).unwrap_or_default();
     match (of(path), of(parent_of(path))) {

@@ -8,6 +8,7 @@ mod delivery;
 mod lmtp;
 mod mbox;
 mod message;
+mod session;
 mod transport;
 mod uids;
 
@@ -18,6 +19,7 @@ pub use delivery::*;
 pub use lmtp::*;
 pub use mbox::*;
 pub use message::*;
+pub use session::*;
 pub use transport::*;
 pub use uids::*;
 

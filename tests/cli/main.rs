@@ -69,6 +69,7 @@ mod reports;
 mod sandbox;
 mod screen;
 mod selection;
+mod sessions;
 mod store_flags;
 mod stores;
 mod strace;

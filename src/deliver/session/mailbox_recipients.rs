@@ -1,15 +1,17 @@
 //! Recipients with a mailbox of their own, found by templates.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Recipients;
 use super::address::EnvelopeAddress;
 use super::map::RecipientMap;
 use super::template::{AddressParts, Template};
+use super::{AcceptedRecipient, Outcome, Recipients, with_delivered};
+use crate::deliver::transaction::MailboxCopy;
 use crate::deliver::{
     DeliverOptions, DeliveredMessage, DeliveryTarget, PreparedMessage, TargetFormat, transaction,
 };
@@ -64,6 +66,9 @@ pub(crate) struct MailboxRecipients<'a> {
     pub ctx: &'a Context<'a>,
 }
 
+/// Mailboxes of one transaction, each of which has a few files open.
+const MAX_TOGETHER: usize = 100;
+
 /// The mailbox of a recipient.
 pub(crate) struct RecipientMailbox {
     target: DeliveryTarget,
@@ -71,7 +76,44 @@ pub(crate) struct RecipientMailbox {
     create_below: Option<PathBuf>,
 }
 
+/// A recipient's message and mailbox.
+struct RecipientCopy<'a> {
+    message: &'a PreparedMessage<'a>,
+    mailbox: &'a RecipientMailbox,
+}
+
 impl MailboxRecipients<'_> {
+    fn prepare<'m>(
+        &self,
+        message: &'m SpooledMessage,
+        sender: Option<&EnvelopeAddress>,
+        recipient: &EnvelopeAddress,
+    ) -> Result<PreparedMessage<'m>, Failure> {
+        let envelope = DeliveryEnvelope {
+            sender: Some(sender.map(EnvelopeAddress::to_bytes).unwrap_or_default()),
+            recipient: Some(recipient.to_bytes()),
+        };
+        PreparedMessage::new(message, &envelope, self.from_mta)
+    }
+
+    /// Delivers to all of these mailboxes, or to none of them. Returns the paths.
+    fn transact(&self, copies: &[RecipientCopy<'_>]) -> Outcome {
+        for RecipientMailbox { target, create_below } in copies.iter().map(|copy| copy.mailbox) {
+            if let Some(below) = create_below {
+                let is_folder = matches!(target, DeliveryTarget::Folder(_));
+                let path = target.path();
+                create_parents(if is_folder { parent_of(path) } else { path }, below)?;
+            }
+        }
+        let options = DeliverOptions { time: (self.clock)(), ..self.options };
+        let copies = copies
+            .iter()
+            .map(|RecipientCopy { message, mailbox }| MailboxCopy { message, target: &mailbox.target });
+        let delivered = transaction::deliver_copies(&copies.collect::<Vec<_>>(), &options, self.ctx)?;
+        delivered.iter().for_each(self.report);
+        Ok(delivered.iter().map(|one| display_path(&one.path)).collect::<Vec<_>>().join(", "))
+    }
+
     fn template(&self, recipient: &EnvelopeAddress) -> Option<(&MailboxTemplate, AddressParts)> {
         let delimiter = [self.delimiter.unwrap_or(b'-')];
         let is_split = |template: &MailboxTemplate| self.delimiter.is_some() || template.path.has_extension();
@@ -144,22 +186,38 @@ impl Recipients for MailboxRecipients<'_> {
         message: &SpooledMessage,
         sender: Option<&EnvelopeAddress>,
         recipient: &EnvelopeAddress,
-        RecipientMailbox { target, create_below }: &RecipientMailbox,
-    ) -> Result<String, Failure> {
-        let envelope = DeliveryEnvelope {
-            sender: Some(sender.map(EnvelopeAddress::to_bytes).unwrap_or_default()),
-            recipient: Some(recipient.to_bytes()),
-        };
-        let message = PreparedMessage::new(message, &envelope, self.from_mta)?;
-        if let Some(below) = create_below {
-            let is_folder = matches!(target, DeliveryTarget::Folder(_));
-            let path = target.path();
-            create_parents(if is_folder { parent_of(path) } else { path }, below)?;
+        mailbox: &RecipientMailbox,
+    ) -> Outcome {
+        let message = self.prepare(message, sender, recipient)?;
+        self.transact(&[RecipientCopy { message: &message, mailbox }])
+    }
+
+    /// Delivers to all recipients or to none. There are two exceptions. A mailbox of several recipients gets each
+    /// further copy in another transaction, and so do more than [`MAX_TOGETHER`] mailboxes.
+    fn deliver_together(
+        &mut self,
+        message: &SpooledMessage,
+        sender: Option<&EnvelopeAddress>,
+        recipients: &[AcceptedRecipient<RecipientMailbox>],
+    ) -> Outcome {
+        let messages = recipients.iter().map(|to| self.prepare(message, sender, &to.address));
+        let messages = messages.collect::<Result<Vec<_>, Failure>>()?;
+        let mut copies_of = BTreeMap::new();
+        let mut rounds: Vec<Vec<RecipientCopy<'_>>> = Vec::new();
+        for (message, AcceptedRecipient { mailbox, .. }) in messages.iter().zip(recipients) {
+            let copies = copies_of.entry(transaction::identity(mailbox.target.path())).or_insert(0);
+            if rounds.len() == *copies {
+                rounds.push(Vec::new());
+            }
+            rounds[*copies].push(RecipientCopy { message, mailbox });
+            *copies += 1;
         }
-        let options = DeliverOptions { time: (self.clock)(), ..self.options };
-        let delivered = transaction::deliver(&message, std::slice::from_ref(target), &options, self.ctx)?;
-        delivered.iter().for_each(self.report);
-        Ok(delivered.iter().map(|one| display_path(&one.path)).collect::<Vec<_>>().join(", "))
+        let (mut paths, mut delivered) = (Vec::new(), 0);
+        for round in rounds.iter().flat_map(|round| round.chunks(MAX_TOGETHER)) {
+            paths.push(self.transact(round).map_err(|failure| with_delivered(failure, delivered))?);
+            delivered += round.len();
+        }
+        Ok(paths.join(", "))
     }
 }
 

@@ -29,6 +29,7 @@ pub(crate) mod wire;
 use std::io;
 use std::path::Path;
 
+use crate::mailbox::text::plural;
 use crate::transport::{Failure, SpooledMessage};
 use address::EnvelopeAddress;
 
@@ -144,12 +145,19 @@ fn combine(outcomes: impl Iterator<Item = Outcome>) -> Outcome {
             Err(_) => {}
         }
     }
-    let Some(failure) = failed else { return Ok(delivered.join(", ")) };
-    match delivered.len() {
-        0 => Err(failure),
-        n => {
-            let text = format!("{}; {} of the other recipients have the message", failure.text, n);
-            Err(Failure::new(failure.reason, text))
+    match failed {
+        None => Ok(delivered.join(", ")),
+        Some(failure) => Err(with_delivered(failure, delivered.len())),
+    }
+}
+
+/// Adds to a failure that other recipients have the message.
+fn with_delivered(failure: Failure, others: usize) -> Failure {
+    match others {
+        0 => failure,
+        others => {
+            let has = format!("{}; delivered to {}", failure.text, plural(others as u64, "other recipient"));
+            Failure::new(failure.reason, has)
         }
     }
 }

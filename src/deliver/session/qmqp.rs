@@ -83,3 +83,97 @@ fn deliver<R: Recipients>(
     combine(list.refusals().map(|failure| Err(failure.clone())))?;
     session.recipients.deliver_together(message, sender.as_ref(), list.accepted())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::session::Protocol;
+    use crate::promises::{self, Script, Transcript};
+    use crate::transport::netstring::encode;
+
+    fn play(wire: &[u8], max_size: Option<u64>) -> Transcript {
+        promises::play_session(Protocol::Qmqp, Script::of(wire, &[]), max_size)
+    }
+
+    fn request(message: &str, recipients: &[&str]) -> Vec<u8> {
+        let addresses: Vec<u8> =
+            recipients.iter().flat_map(|local| encode(format!("{local}@h").as_bytes())).collect();
+        encode(&[encode(message.as_bytes()), encode(b"s@x"), addresses].concat())
+    }
+
+    #[test]
+    fn one_reply_is_for_all_recipients() {
+        for (recipients, reply, delivered) in [
+            (&["joe"][..], "Kok: joe@h has it (#2.0.0)", 1),
+            (&["joe", "ann", "joe"], "Kok: joe@h has it, ann@h has it, joe@h has it (#2.0.0)", 3),
+            // No one has it if a recipient is known to have no mailbox.
+            (&["joe", "nobody"], "Dthere is no nobody (#5.1.1)", 0),
+            (&["joe", "busy"], "Zbusy is locked; delivered to 1 other recipient (#4.2.0)", 1),
+            (&["full", "joe", "ann"], "Dfull is over quota; delivered to 2 other recipients (#5.2.2)", 2),
+            (&["full", "busy"], "Zbusy is locked (#4.2.0)", 0),
+            (&["busy", "full"], "Zbusy is locked (#4.2.0)", 0),
+            (&[], "Dthe message has no recipients (#5.5.4)", 0),
+            (&["joe"; 1001], "Da message can have at most 1000 recipients (#5.5.3)", 0),
+        ] {
+            let spoken = play(&request("x\0\r\n", recipients), None);
+            assert_eq!((spoken.replies, spoken.delivered.len()), (vec![reply.to_owned()], delivered));
+            assert!(spoken.delivered.iter().all(|(_, _, text)| text == b"x\0\r\n"));
+        }
+    }
+
+    #[test]
+    fn a_bad_address_is_refused_for_all() {
+        for (sender, recipient, status) in [
+            (&b"s@x"[..], &b"a\0@h"[..], "(#5.1.3)"),
+            (b"s@x", &[b'r'; 1000], "(#5.1.3)"),
+            (b"s\0@x", b"a@h", "(#5.1.7)"),
+            (&[b's'; 1000], b"a@h", "(#5.1.7)"),
+        ] {
+            let wire = encode(&[encode(b"x"), encode(sender), encode(b"joe@h"), encode(recipient)].concat());
+            let spoken = play(&wire, None);
+            assert!(spoken.replies[0].starts_with('D') && spoken.replies[0].ends_with(status));
+            assert_eq!((spoken.replies.len(), spoken.delivered.len()), (1, 0));
+        }
+    }
+
+    #[test]
+    fn only_the_first_message_of_a_connection_counts() {
+        let spoken = play(&request("x", &["joe"]).repeat(2), None);
+        assert_eq!((spoken.replies.len(), spoken.delivered.len()), (1, 1));
+        assert!(matches!(spoken.ending, SessionEnd::Orderly));
+    }
+
+    #[test]
+    fn a_message_that_is_too_large_is_refused() {
+        let spoken = play(&request("0123456789a", &["joe"]), Some(10));
+        assert_eq!(spoken.replies, ["Dthe message has 11 bytes, 10 are allowed (#5.3.4)"]);
+        assert_eq!(play(&request("0123456789", &["joe"]), Some(10)).delivered.len(), 1);
+    }
+
+    #[test]
+    fn an_incomplete_or_malformed_message_has_no_reply() {
+        let good = String::from_utf8(request("x", &["joe"])).unwrap();
+        for until in 0..good.len() {
+            let spoken = play(&good.as_bytes()[..until], None);
+            assert!(spoken.replies.is_empty() && spoken.delivered.is_empty());
+            assert_eq!(matches!(spoken.ending, SessionEnd::Orderly), until == 0);
+        }
+        assert_eq!(good, "18:1:x,3:s@x,5:joe@h,,");
+        for bad in [
+            "17:1:x,3:s@x,5:joe@h,,",
+            "19:1:x,3:s@x,5:joe@h,,,",
+            "018:1:x,3:s@x,5:joe@h,,",
+            "18:1:x,3:s@x,5:joe@h,;",
+            "18:1:x;3:s@x,5:joe@h,,",
+            "18:9:x,3:s@x,5:joe@h,,",
+            "18:99:x,3:s@x,5:joe@h,,",
+            "3:1:x,,",
+            ":,",
+            "0:,",
+        ] {
+            let spoken = play(bad.as_bytes(), None);
+            assert!(spoken.replies.is_empty() && spoken.delivered.is_empty(), "{bad}");
+            assert!(matches!(spoken.ending, SessionEnd::ProtocolError(_)), "{bad}: {:?}", spoken.ending);
+        }
+    }
+}

@@ -232,13 +232,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::deliver::session::Protocol;
     use crate::mailbox::Cancel;
     use crate::promises::{self, Script};
 
     /// Plays a client, and compares the replies and the delivered mail.
     fn check(sent: &str, max_size: Option<u64>, want: Expect) {
         let sent = sent.replace('\n', "\r\n");
-        want.assert_eq(&promises::play_lmtp_session(Script::of(sent.as_bytes(), &[]), max_size).to_string());
+        want.assert_eq(
+            &promises::play_session(Protocol::Lmtp, Script::of(sent.as_bytes(), &[]), max_size).to_string(),
+        );
     }
 
     #[test]
@@ -402,7 +405,7 @@ mod tests {
     fn recipients_are_limited() {
         let many = "RCPT TO:<joe@h>\n".repeat(MAX_RECIPIENTS + 2);
         let sent = format!("LHLO mx\nMAIL FROM:<>\n{many}DATA\nx\n.\nQUIT\n").replace('\n', "\r\n");
-        let spoken = promises::play_lmtp_session(Script::of(sent.as_bytes(), &[]), None);
+        let spoken = promises::play_session(Protocol::Lmtp, Script::of(sent.as_bytes(), &[]), None);
         let count = |start: &str| spoken.replies.iter().filter(|line| line.starts_with(start)).count();
         assert_eq!((count("250 2.1.5"), count("452 4.5.3"), count("250 2.0.0")), (1000, 2, 1000));
     }
@@ -428,7 +431,7 @@ mod tests {
             ("LHLO mx\nMAIL FROM:<>\n", "RCPT TO:<nobody@h>", 1000),
         ] {
             let sent = format!("{before}{}", format!("{again}\n").repeat(2000)).replace('\n', "\r\n");
-            let spoken = promises::play_lmtp_session(Script::of(sent.as_bytes(), &[]), None);
+            let spoken = promises::play_session(Protocol::Lmtp, Script::of(sent.as_bytes(), &[]), None);
             assert_eq!(spoken.replies.last().unwrap(), "421 4.7.0 too many errors; closing", "{again}");
             assert!(spoken.replies.len() <= limit + 10, "{again}: {}", spoken.replies.len());
             assert!(matches!(spoken.ending, SessionEnd::TooManyErrors));
@@ -439,7 +442,7 @@ mod tests {
     fn a_message_makes_up_for_errors() {
         let sent = "XYZZY\nNOOP\n".repeat(19) + "MAIL FROM:<>\nRCPT TO:<joe@h>\nDATA\nx\n.\n";
         let sent = format!("LHLO mx\n{}QUIT\n", sent.repeat(10)).replace('\n', "\r\n");
-        let spoken = promises::play_lmtp_session(Script::of(sent.as_bytes(), &[]), None);
+        let spoken = promises::play_session(Protocol::Lmtp, Script::of(sent.as_bytes(), &[]), None);
         assert_eq!((spoken.delivered.len(), spoken.replies.last().unwrap().as_str()), (10, "221 2.0.0 bye"));
     }
 
@@ -459,7 +462,7 @@ mod tests {
             let cuts = [vec![start.len()], vec![piece; 400]].concat();
             let mut script = Script::of(&wire, &cuts);
             script.pause = std::time::Duration::from_secs(pause);
-            let spoken = promises::play_lmtp_session(script, max_size);
+            let spoken = promises::play_session(Protocol::Lmtp, script, max_size);
             assert_eq!(spoken.delivered.len(), usize::from(is_delivered), "{piece} bytes in {pause} s");
             let is_timed_out = spoken.replies.last().unwrap().starts_with("421 4.4.2");
             assert_eq!(is_timed_out, !is_delivered, "{:?}", spoken.replies.last());
@@ -477,7 +480,7 @@ mod tests {
             ("LHLO mx\nMAIL FROM:<>\nRCPT TO:<joe@h>\nDATA\na\n.\n", "Orderly"),
         ] {
             let sent = sent.replace('\n', "\r\n");
-            let spoken = promises::play_lmtp_session(Script::of(sent.as_bytes(), &[]), None);
+            let spoken = promises::play_session(Protocol::Lmtp, Script::of(sent.as_bytes(), &[]), None);
             assert_eq!(format!("{:?}", spoken.ending), want, "{sent:?}");
             assert_eq!(spoken.delivered.len(), usize::from(sent.ends_with("a\r\n.\r\n")));
         }
@@ -489,12 +492,12 @@ mod tests {
         for (kind, told) in [(io::ErrorKind::TimedOut, "421 4.4.2"), (io::ErrorKind::Other, "354 ")] {
             let mut script = Script::of(sent, &[]);
             script.end = Some(kind);
-            let spoken = promises::play_lmtp_session(script, None);
+            let spoken = promises::play_session(Protocol::Lmtp, script, None);
             assert!(spoken.replies.last().unwrap().starts_with(told), "{:?}", spoken.replies);
             assert!(spoken.delivered.is_empty());
         }
         let cancel = Cancel::requested();
-        let spoken = promises::play_lmtp_session_until(Script::of(b"NOOP\r\n", &[]), None, cancel);
+        let spoken = promises::play_session_until(Protocol::Lmtp, Script::of(b"NOOP\r\n", &[]), None, cancel);
         assert!(spoken.replies.last().unwrap().starts_with("421 4.3.2"), "{:?}", spoken.replies);
         assert!(matches!(spoken.ending, SessionEnd::Interrupted));
     }
@@ -503,12 +506,13 @@ mod tests {
     fn replies_are_sent_once_all_input_is_processed() {
         let sent = b"LHLO mx\r\nMAIL FROM:<>\r\nRCPT TO:<joe@h>\r\nNOOP\r\n";
         // The greeting is sent before the first read.
-        assert_eq!(promises::play_lmtp_session(Script::of(sent, &[]), None).writes, 2);
-        let byte_by_byte = promises::play_lmtp_session(Script::of(sent, &vec![1; sent.len()]), None);
+        assert_eq!(promises::play_session(Protocol::Lmtp, Script::of(sent, &[]), None).writes, 2);
+        let byte_by_byte =
+            promises::play_session(Protocol::Lmtp, Script::of(sent, &vec![1; sent.len()]), None);
         assert_eq!(byte_by_byte.writes, 5);
         // No outcome waits for the next recipient.
         let sent = b"LHLO mx\r\nMAIL FROM:<>\r\nRCPT TO:<joe@h>\r\nRCPT TO:<ann@h>\r\nDATA\r\nx\r\n.\r\n";
-        assert_eq!(promises::play_lmtp_session(Script::of(sent, &[]), None).writes, 3);
+        assert_eq!(promises::play_session(Protocol::Lmtp, Script::of(sent, &[]), None).writes, 3);
     }
 
     proptest! {

@@ -1,0 +1,165 @@
+//! QMTP and QMQP into real mailboxes: one outcome for each, or one for all.
+
+use std::fs;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use crate::support::*;
+
+/// Users `joe`, `ann` and `eve`, each with a Maildir.
+struct Users(TempDir);
+
+impl Users {
+    fn new() -> Users {
+        let users = Users(scratch());
+        for user in ["joe", "ann", "eve"] {
+            for place in ["tmp", "new", "cur"] {
+                fs::create_dir_all(users.maildir(user).join(place)).unwrap();
+            }
+        }
+        users
+    }
+
+    fn maildir(&self, user: &str) -> PathBuf {
+        self.0.path().join(user)
+    }
+
+    /// Sends a QMQP message to these users.
+    fn qmqp(&self, options: &[&str], message: &str, users: &[&str]) -> Run {
+        let addresses: String = users.iter().map(|user| netstring(&format!("{user}@h.example"))).collect();
+        let request = netstring(&[netstring(message), netstring("s@x.example"), addresses].concat());
+        run_with_stdin(self.command("qmqp", options), request)
+    }
+
+    fn command(&self, protocol: &str, options: &[&str]) -> std::process::Command {
+        let mut command = mailferry(["deliver", "--protocol", protocol]);
+        if !options.iter().any(|option| option.contains("map")) {
+            command.arg(format!("--mailbox={}/%u/", self.0.path().display()));
+        }
+        command.args(options);
+        command
+    }
+
+    /// Returns the number of messages of each user, and asserts that nothing is half done.
+    fn counts(&self) -> [usize; 3] {
+        ["joe", "ann", "eve"].map(|user| {
+            assert_eq!(names(&self.maildir(user).join("tmp")), [""; 0], "{user}");
+            messages(&self.maildir(user)).len()
+        })
+    }
+}
+
+fn netstring(content: &str) -> String {
+    format!("{}:{content},", content.len())
+}
+
+fn package(message: &str, users: &[&str]) -> String {
+    let addresses: String = users.iter().map(|user| netstring(&format!("{user}@h.example"))).collect();
+    [netstring(&format!("\n{message}")), netstring("s@x.example"), netstring(&addresses)].concat()
+}
+
+/// The reply of a session with one.
+#[track_caller]
+fn reply(run: &Run) -> String {
+    let text = String::from_utf8(run.stdout.clone()).unwrap();
+    let (length, rest) = text.split_once(':').unwrap_or_else(|| panic!("{run:?}"));
+    assert_eq!(rest.len(), length.parse::<usize>().unwrap() + 1, "{text}");
+    rest.strip_suffix(',').unwrap().to_owned()
+}
+
+#[test]
+fn a_qmqp_message_is_in_all_mailboxes_or_in_none() {
+    let users = Users::new();
+    assert!(reply(&users.qmqp(&[], "A: 1\n\nx\n", &["joe", "ann", "eve"]).exits(0)).starts_with("Kok: "));
+    assert_eq!(users.counts(), [1, 1, 1]);
+    // A mailbox over quota, one that does not exist, and one that cannot be written.
+    fs::write(users.maildir("ann").join("maildirsize"), "10S\n").unwrap();
+    assert!(reply(&users.qmqp(&[], "A: 1\n\nx\n", &["joe", "ann", "eve"]).exits(0)).ends_with("(#5.2.2)"));
+    let run = users.qmqp(&["--quota-temp"], "A: 1\n\nx\n", &["joe", "ann", "eve"]).exits(0);
+    assert!(reply(&run).starts_with('Z') && reply(&run).ends_with("(#4.2.2)"));
+    assert!(reply(&users.qmqp(&[], "A: 1\n\nx\n", &["joe", "nobody"]).exits(0)).ends_with("(#5.1.1)"));
+    fs::remove_dir(users.maildir("eve").join("tmp")).unwrap();
+    fs::write(users.maildir("eve").join("tmp"), "").unwrap();
+    assert!(reply(&users.qmqp(&[], "A: 1\n\nx\n", &["joe", "eve"]).exits(0)).starts_with('Z'));
+    fs::remove_file(users.maildir("eve").join("tmp")).unwrap();
+    fs::create_dir(users.maildir("eve").join("tmp")).unwrap();
+    assert_eq!(users.counts(), [1, 1, 1]);
+    // A message that was delivered to one of them before is refused for all.
+    let loops = "Delivered-To: ann@h.example\n\nx\n";
+    assert!(reply(&users.qmqp(&[], loops, &["joe", "ann"]).exits(0)).ends_with("(#5.4.6)"));
+    assert_eq!(users.counts(), [1, 1, 1]);
+}
+
+#[test]
+fn a_mailbox_of_several_recipients_has_a_copy_for_each() {
+    let users = Users::new();
+    fs::write(users.0.path().join("mbox"), "").unwrap();
+    let map = users.0.path().join("map");
+    let at = users.0.path().display();
+    fs::write(&map, format!("joe@h.example {at}/joe/\nann@h.example {at}/joe/\n@h.example {at}/mbox\n"))
+        .unwrap();
+    let option = format!("--recipient-map={}", map.display());
+    let run = users.qmqp(&[&option, "--lock-timeout=5"], "A: 1\n\nx\n", &["joe", "bob", "ann", "joe", "eve"]);
+    assert!(reply(&run.exits(0)).starts_with("Kok: "));
+    assert_eq!(users.counts(), [3, 0, 0]);
+    let mbox = fs::read_to_string(users.0.path().join("mbox")).unwrap();
+    let fields = |name: &str| mbox.lines().filter(|line| line.starts_with(name)).count();
+    assert_eq!((fields("From s@x.example"), fields("Delivered-To: ")), (2, 2), "{mbox}");
+}
+
+/// The peer does not get the reply, and sends the message again.
+#[test]
+fn a_repeated_message_is_there_once_with_once() {
+    let users = Users::new();
+    for _ in 0..3 {
+        users.qmqp(&["--once"], "A: 1\n\nx\n", &["joe", "ann"]).exits(0);
+        run_with_stdin(users.command("qmtp", &["--once"]), package("B: 1\n\nx\n", &["joe", "ann"])).exits(0);
+    }
+    assert_eq!(users.counts(), [2, 2, 0]);
+}
+
+#[test]
+fn while_no_mail_is_accepted_each_recipient_is_told_why() {
+    let users = Users::new();
+    fs::write(users.0.path().join("map"), "joe\n").unwrap();
+    let option = format!("--recipient-map={}/map", users.0.path().display());
+    let run = run_with_stdin(users.command("qmtp", &[&option]), package("x", &["joe", "ann"])).exits(75);
+    let replies = String::from_utf8(run.stdout).unwrap();
+    let is_each = replies.matches("line 1: joe: an address contains an @ (#4.3.5),").count() == 2;
+    assert!(is_each && run.stderr.contains("line 1"), "{replies}");
+    let run = users.qmqp(&[&option], "x", &["joe", "ann"]).exits(75);
+    assert!(reply(&run).starts_with('Z') && reply(&run).ends_with("(#4.3.5)"), "{}", reply(&run));
+}
+
+/// Programs cannot be undone. A recipient that fails is reported, with the number of those who have the message.
+#[test]
+fn with_programs_one_reply_says_who_has_the_message() {
+    let users = Users::new();
+    for (user, line) in [("joe", "./Maildir/\n"), ("ann", "|exit 111\n"), ("eve", "|exit 100\n")] {
+        for place in ["tmp", "new", "cur"] {
+            fs::create_dir_all(users.maildir(user).join("Maildir").join(place)).unwrap();
+        }
+        fs::write(users.maildir(user).join(".qmail"), line).unwrap();
+    }
+    let home = format!("--home={}/%u", users.0.path().display());
+    let send = |to: &[&str]| {
+        let addresses: String = to.iter().map(|user| netstring(&format!("{user}@h.example"))).collect();
+        let request = netstring(&[netstring("A: 1\n\nx\n"), netstring(""), addresses].concat());
+        let command = mailferry(["deliver", "--protocol", "qmqp", "--dot-qmail", &home]);
+        reply(&run_with_stdin(command, request).exits(0))
+    };
+    assert!(send(&["joe"]).starts_with("Kok: delivered to joe@h.example"));
+    let temporary = send(&["eve", "joe", "ann"]);
+    assert!(
+        temporary.starts_with('Z') && temporary.contains("delivered to 1 other recipient"),
+        "{temporary}"
+    );
+    let permanent = send(&["eve", "joe"]);
+    assert!(
+        permanent.starts_with('D') && permanent.contains("delivered to 1 other recipient"),
+        "{permanent}"
+    );
+    assert!(send(&["joe", "nobody"]).ends_with("(#5.1.1)"));
+    assert_eq!(messages(&users.maildir("joe").join("Maildir")).len(), 3);
+}
