@@ -1,6 +1,9 @@
 //! `message/delivery-status` (RFC 3464) and `message/global-delivery-status` (RFC 6533).
 
+use std::borrow::Cow;
+
 use super::address;
+use super::mime::{decode_base64, without_cr};
 use super::report::{Action, BouncedRecipient};
 use super::status::Status;
 use crate::mailbox::message::Field;
@@ -35,15 +38,12 @@ impl DeliveryStatus {
     /// Reads a part. Groups may be divided by any number of blank lines, or torn by them: what follows belongs to the
     /// recipient before it, until another recipient is named.
     pub(super) fn parse(text: &[u8]) -> DeliveryStatus {
+        let text = decode_groups(text);
         let mut report = DeliveryStatus::default();
         let mut group = Group::default();
-        let mut rest = text;
-        while !rest.is_empty() {
+        for block in blocks(&text) {
             let mut is_first = true;
-            let mut length = 0;
-            for (line, field) in header::logical_lines(rest) {
-                length += line.len();
-                let Some(field) = field else { continue };
+            for field in header::fields(block) {
                 if report.add(&field) {
                     continue;
                 }
@@ -51,13 +51,6 @@ impl DeliveryStatus {
                     report.push(std::mem::take(&mut group));
                 }
                 is_first &= !group.add(&field);
-            }
-            rest = &rest[length..];
-            // The empty lines.
-            let empty = rest.iter().take_while(|&&b| b == b'\n' || b == b'\r').count();
-            rest = &rest[empty..];
-            if length == 0 && empty == 0 {
-                break;
             }
         }
         report.push(group);
@@ -149,6 +142,41 @@ impl Group {
             ..BouncedRecipient::new(recipient)
         })
     }
+}
+
+/// Divides a text at empty lines.
+fn blocks(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let empty = rest.iter().take_while(|&&byte| byte == b'\n').count();
+        let text = &rest[empty..];
+        let end = memchr::memmem::find(text, b"\n\n").map_or(text.len(), |end| end + 1);
+        let (block, after) = text.split_at(end);
+        rest = after;
+        (!block.is_empty()).then_some(block)
+    })
+}
+
+/// Decodes single groups, which some gateways encode: the group before names the encoding.
+fn decode_groups(text: &[u8]) -> Cow<'_, [u8]> {
+    let is_encoding = |field: &Field<'_>| field.is("Content-Transfer-Encoding");
+    let is_base64 = |block: &[u8]| {
+        header::fields(block)
+            .any(|field| is_encoding(&field) && value(&field).eq_ignore_ascii_case(b"base64"))
+    };
+    if !blocks(text).any(is_base64) {
+        return Cow::Borrowed(text);
+    }
+    let (mut decoded, mut is_encoded) = (Vec::with_capacity(text.len()), false);
+    for block in blocks(text) {
+        match is_encoded {
+            true => decoded.extend(without_cr(decode_base64(block))),
+            false => decoded.extend_from_slice(block),
+        }
+        decoded.extend_from_slice(b"\n\n");
+        is_encoded = is_base64(block);
+    }
+    Cow::Owned(decoded)
 }
 
 fn value(field: &Field<'_>) -> Vec<u8> {

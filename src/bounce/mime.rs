@@ -36,6 +36,21 @@ impl<'a> Parts<'a> {
         parts
     }
 
+    /// Separates the parts of a message that does not say that it has any. None if it seems to have none of its own: a
+    /// returned message has its boundary after the field that names it.
+    pub(super) fn guess(message: &'a [u8]) -> Option<Parts<'a>> {
+        let split = header::split(message);
+        let part = Part { header: split.header, body: split.body };
+        let boundary = guess_boundary(part.body).filter(|_| part.content_type().is_missing())?;
+        let first = memchr::memmem::find(part.body, boundary)?;
+        let is_own = part.body[..first].ends_with(b"--")
+            && matches!(part.body[..first - 2].last(), None | Some(b'\n'));
+        let sections = sections(part.body, boundary).filter(|_| is_own)?;
+        let mut parts = Parts { leaves: Vec::new(), is_report: false };
+        sections.into_iter().for_each(|section| parts.add(Part::parse(section), 1));
+        Some(parts)
+    }
+
     fn add(&mut self, part: Part<'a>, depth: usize) {
         let content_type = part.content_type();
         let is_multipart = content_type.is("multipart/");
@@ -156,6 +171,17 @@ impl<'a> Part<'a> {
             _ => Cow::Borrowed(self.body),
         }
     }
+
+    /// Returns the body as text. An unknown charset is read as UTF-8, as far as it is that.
+    pub(super) fn text(&self) -> String {
+        let body = self.decoded_body();
+        let content_type = self.content_type();
+        let named = content_type.parameter("charset").and_then(|charset| charset::decode(charset, &body));
+        match named {
+            Some(decoded) => decoded.text,
+            None => String::from_utf8_lossy(&body).into_owned(),
+        }
+    }
 }
 
 /// A Content-Type.
@@ -189,6 +215,10 @@ impl ContentType {
         self.name.starts_with(prefix.as_bytes())
     }
 
+    pub(super) fn is_missing(&self) -> bool {
+        self.name.is_empty()
+    }
+
     pub(super) fn parameter(&self, name: &str) -> Option<&[u8]> {
         self.parameters.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, value)| &value[..])
     }
@@ -219,7 +249,7 @@ fn next_parameter(rest: &mut &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
 }
 
 /// Decodes base64, and skips what is none.
-fn decode_base64(text: &[u8]) -> Vec<u8> {
+pub(super) fn decode_base64(text: &[u8]) -> Vec<u8> {
     let letters = |line: &[u8]| -> Vec<u8> {
         line.iter().copied().filter(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/')).collect()
     };

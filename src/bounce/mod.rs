@@ -13,8 +13,11 @@ mod read;
 mod report;
 mod status;
 mod verp;
+mod words;
 pub(crate) mod write;
 
 pub(crate) use read::read;
+#[cfg(test)]
+pub(crate) use report::BounceKind;
 pub(crate) use report::{Bounce, BouncedRecipient};
 pub(crate) use status::Status;

@@ -13,7 +13,7 @@ pub(super) struct Origin {
     pub(super) is_list_mail: bool,
     /// The message answers another one automatically: it is neither a report nor written by a person.
     pub(super) is_automatic_reply: bool,
-    /// A server or a program sent it (RFC 3834).
+    /// A program sent it (RFC 3834), or nobody reads answers to it.
     pub(super) is_automatic: bool,
 }
 
@@ -45,8 +45,16 @@ impl Origin {
             match &name[..] {
                 b"return-path" if origin.is_null_sender.is_none() => {
                     origin.is_null_sender = Some(is_null(field.value));
+                    // Some servers write their name instead of the null sender.
+                    origin.is_from_server |= SERVERS[..4].iter().any(|name| text().contains(name));
                 }
-                b"from" | b"sender" => origin.is_from_server |= is_server(&text()),
+                b"from" | b"sender" => {
+                    let text = text();
+                    origin.is_from_server |= is_server(&text) || text == "<>";
+                    origin.is_automatic |= ["no-reply", "noreply", "no_reply", "donotreply", "do-not-reply"]
+                        .iter()
+                        .any(|name| text.contains(name));
+                }
                 b"list-id" | b"list-post" | b"list-unsubscribe" | b"x-mailing-list" | b"mailing-list"
                 | b"x-beenthere" => origin.is_list_mail = true,
                 b"auto-submitted" => {

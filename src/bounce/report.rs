@@ -20,6 +20,8 @@ pub(crate) enum BounceKind {
     Dsn,
     /// qmail's format, QSBMF.
     Qsbmf,
+    /// Prose, by its wording.
+    Words,
 }
 
 /// The message that the report is about.
@@ -83,6 +85,7 @@ impl BounceKind {
         match self {
             BounceKind::Dsn => "dsn",
             BounceKind::Qsbmf => "qsbmf",
+            BounceKind::Words => "words",
         }
     }
 }

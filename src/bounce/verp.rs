@@ -10,11 +10,15 @@ use crate::mailbox::message::header;
 const FIELDS: [&str; 6] =
     ["Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To", "To", "Return-Path"];
 
+/// More addresses are not looked at.
+const MAX_ADDRESSES: usize = 100;
+
 /// Sets the recipient that the address of the bounce has.
 pub(super) fn find_recipients(head: &[u8], bounce: &mut Bounce) {
     let fields: Vec<_> = header::fields(head).filter(|field| field.value.contains(&b'=')).collect();
     let values = FIELDS.iter().flat_map(|name| fields.iter().filter(|field| field.is(name)));
-    let addresses: Vec<Vec<u8>> = values.flat_map(|field| addresses(&header::unfold(field.value))).collect();
+    let addresses = values.flat_map(|field| addresses(&header::unfold(field.value)));
+    let addresses: Vec<Vec<u8>> = addresses.take(MAX_ADDRESSES).collect();
     for recipient in &mut bounce.recipients {
         let decoded = addresses.iter().find_map(|address| decode(address, &recipient.recipient));
         recipient.verp_recipient = decoded;

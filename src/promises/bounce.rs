@@ -13,6 +13,19 @@ use crate::deliver::PreparedMessage;
 use crate::mailbox::message::header::{self, decode_text};
 use crate::transport::{DeliveryEnvelope, MessageSpool, envelope};
 
+/// Any bytes are a report about somebody, or not a bounce. CRLF line ends change nothing.
+pub fn bounce(message: &[u8]) {
+    let report = bounce::read(message);
+    if let Ok(bounce) = &report {
+        assert!(!bounce.recipients.is_empty());
+        assert!(bounce.recipients.iter().all(|one| !one.recipient.is_empty()));
+    }
+    if !message.contains(&b'\r') {
+        let lines: Vec<&[u8]> = message.split(|&byte| byte == b'\n').collect();
+        assert_eq!(bounce::read(&lines.join(&b"\r\n"[..])), report);
+    }
+}
+
 /// A bounce that is written is read back: with the recipients, the status, the reason and the Message-ID of the
 /// original. It has no line that is too long, and the original is in it byte for byte. Texts that the command line
 /// refuses are left out.
