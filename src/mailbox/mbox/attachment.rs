@@ -27,7 +27,10 @@ pub(super) fn attached_above(text: &[u8]) -> Option<&[u8]> {
             // No header continues above a blank line.
             [b'\n'] | [b'\r', b'\n'] => return None,
             line if line.starts_with(b"--") => break (line, &block[end..]),
-            _ => {}
+            [b' ' | b'\t', ..] => {}
+            line if header::is_field_line(line) => {}
+            // Prose is not searched to its first blank line.
+            _ => return None,
         }
     };
     let boundary = line[2..].trim_ascii_end();

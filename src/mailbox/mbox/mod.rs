@@ -16,6 +16,7 @@ mod header_edit;
 mod length;
 pub(crate) mod lines;
 pub(crate) mod quote;
+mod quoted_blocks;
 pub(crate) mod read;
 pub(crate) mod scan;
 pub(crate) mod scan_hooks;

@@ -15,9 +15,9 @@ pub(crate) enum Quoting {
 
 /// Returns the offsets in `body` of the `>` that `quoting` removes.
 pub(crate) fn quote_offsets<'a>(body: &'a [u8], quoting: Quoting) -> impl Iterator<Item = usize> + use<'a> {
+    let searched = if quoting == Quoting::None { &body[..0] } else { body };
     // The needle has a rare byte pair, so replies full of `>` cost nothing.
-    let finder = mapped::find_all(body, b">From ");
-    finder.take_while(move |_| quoting != Quoting::None).filter_map(move |at| {
+    mapped::find_all(searched, b">From ").filter_map(move |at| {
         let depth = body[..at].iter().rev().take_while(|&&b| b == b'>').count();
         let start = at - depth;
         (is_line_start(body, start) && (depth == 0 || quoting == Quoting::Any)).then_some(start)

@@ -10,6 +10,7 @@ use super::candidate::NextLine;
 use super::from_line;
 use super::lines::{BOM, FRAME, line_end};
 use super::quote::{self, Quoting};
+use super::quoted_blocks::QuotedBlocks;
 use super::scan::{self, Scan};
 use super::scan_hooks::ScanHooks;
 use super::single::{SingleMessage, looks_like_emlx};
@@ -53,6 +54,7 @@ pub(crate) struct Mbox<'a> {
     is_unread_known: OnceLock<bool>,
     /// The state of the one message of a file, from outside of the message.
     pub outer: OuterState,
+    quoted_blocks: QuotedBlocks,
 }
 
 /// The reason that a file is not a mailbox.
@@ -133,6 +135,7 @@ pub(crate) fn read<'a>(
         has_cr,
         is_unread_known,
         outer: OuterState::default(),
+        quoted_blocks: scan.quoted_blocks,
     })
 }
 
@@ -251,18 +254,26 @@ impl<'a> Mbox<'a> {
         junk.next().map_or(Ok(()), |junk| Err(format!("junk {junk:?} beyond the end")))
     }
 
+    /// Returns the quoting to remove from a message: none if it has no quoted line.
+    pub(crate) fn quoting(&self, extent: &Extent) -> Quoting {
+        match self.quoted_blocks.may_be_in(extent.start..extent.end) {
+            true => self.variant.quoting(),
+            false => Quoting::None,
+        }
+    }
+
     /// Returns the offsets in the quoted message of the `>` to remove.
     pub(crate) fn quote_offsets(&self, extent: &Extent) -> impl Iterator<Item = usize> + use<'a> {
         let message = extent.message(self.text);
         let body_at = header::split(message).body_at(message);
-        quote::quote_offsets(&message[body_at..], self.variant.quoting()).map(move |at| body_at + at)
+        quote::quote_offsets(&message[body_at..], self.quoting(extent)).map(move |at| body_at + at)
     }
 
     /// Collects the pieces of the unquoted message. Returns the number of `>` that were removed.
     pub(crate) fn pieces(&self, extent: &Extent, pieces: &mut Vec<&'a [u8]>) -> usize {
         let message = extent.message(self.text);
         let body_at = header::split(message).body_at(message);
-        quote::unquote(message, body_at, self.variant.quoting(), pieces)
+        quote::unquote(message, body_at, self.quoting(extent), pieces)
     }
 }
 
@@ -286,6 +297,7 @@ fn single_message<'a>(text: &'a [u8], hooks: ScanHooks<'_>) -> Mbox<'a> {
         has_cr: true,
         is_unread_known: OnceLock::new(),
         outer,
+        quoted_blocks: QuotedBlocks::default(),
     }
 }
 

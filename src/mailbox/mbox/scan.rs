@@ -5,13 +5,14 @@
 
 use std::ops::Range;
 
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr2, memmem};
 use rayon::prelude::*;
 
 use super::attachment::attached_above;
 use super::from_line::{self, LineClass};
 use super::glued::GluedScan;
 use super::lines::{BOM, FRAME, begins_from_line, closing_blank, is_line_start, line_before, line_end};
+use super::quoted_blocks::QuotedBlocks;
 use super::{Candidate, NextLine, ScanHooks, length};
 use crate::mailbox::message::header;
 
@@ -39,6 +40,7 @@ pub(crate) struct Scan {
     /// At most [`MAX_NUL_RUNS`].
     pub nul_runs: Vec<NulRun>,
     pub nul_bytes: u64,
+    pub quoted_blocks: QuotedBlocks,
 }
 
 /// NUL bytes, with at most [`NUL_GAP`] other bytes between one and the next.
@@ -92,6 +94,7 @@ impl Scan {
         self.lone_cr += part.lone_cr;
         self.first_lone_cr = self.first_lone_cr.or(part.first_lone_cr);
         self.nul_bytes += part.nul_bytes;
+        self.quoted_blocks.merge(part.quoted_blocks);
         part.nul_runs.into_iter().for_each(|nuls| self.add_nuls(nuls));
     }
 
@@ -120,6 +123,28 @@ impl Scan {
             }
             _ if full => {}
             _ => self.nul_runs.push(nuls),
+        }
+    }
+
+    /// Counts the CRs and NULs in a range.
+    fn count_control_bytes(&mut self, text: &[u8], range: Range<usize>) {
+        let bytes = &text[range.clone()];
+        for at in memchr::memchr_iter(b'\r', bytes) {
+            if text.get(range.start + at + 1) == Some(&b'\n') {
+                self.crlf += 1;
+            } else {
+                self.lone_cr += 1;
+                self.first_lone_cr.get_or_insert((range.start + at) as u64);
+            }
+        }
+        let mut rest = 0;
+        while let Some(at) = memchr(0, &bytes[rest..]) {
+            let start = rest + at;
+            let len = bytes[start..].iter().take_while(|&&b| b == 0).count();
+            self.nul_bytes += len as u64;
+            let at = (range.start + start) as u64;
+            self.add_nuls(NulRun { range: at..at + len as u64, count: len as u64 });
+            rest = start + len;
         }
     }
 
@@ -161,6 +186,7 @@ fn scan_window(text: &[u8], window: Range<usize>) -> Scan {
             continue;
         }
         if text[at - 1] == b'>' {
+            scan.quoted_blocks.add(at - 1);
             let depth = text[..at].iter().rev().take_while(|&&b| b == b'>').count();
             if is_line_start(text, at - depth) {
                 scan.add_quoted(text, at - depth, depth);
@@ -171,23 +197,9 @@ fn scan_window(text: &[u8], window: Range<usize>) -> Scan {
             scan.candidates.push(Candidate { glued: true, ..classify(text, at) });
         }
     }
-    let bytes = &text[window.clone()];
-    for at in memchr::memchr_iter(b'\r', bytes) {
-        if text.get(window.start + at + 1) == Some(&b'\n') {
-            scan.crlf += 1;
-        } else {
-            scan.lone_cr += 1;
-            scan.first_lone_cr.get_or_insert((window.start + at) as u64);
-        }
-    }
-    let mut rest = 0;
-    while let Some(at) = memchr(0, &bytes[rest..]) {
-        let start = rest + at;
-        let len = bytes[start..].iter().take_while(|&&b| b == 0).count();
-        scan.nul_bytes += len as u64;
-        let at = (window.start + start) as u64;
-        scan.add_nuls(NulRun { range: at..at + len as u64, count: len as u64 });
-        rest = start + len;
+    // Most mailboxes have neither, and one search takes half the time of two.
+    if let Some(first) = memchr2(b'\r', 0, &text[window.clone()]) {
+        scan.count_control_bytes(text, window.start + first..window.end);
     }
     scan
 }

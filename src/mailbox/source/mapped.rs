@@ -72,11 +72,12 @@ pub(crate) fn count_byte(byte: u8, bytes: &[u8]) -> usize {
 
 /// Finds every `needle`, and releases what was searched. Matches do not overlap, as no needle here overlaps itself.
 pub(crate) fn find_all<'a>(bytes: &'a [u8], needle: &'static [u8]) -> impl Iterator<Item = usize> + use<'a> {
-    let (finder, mut reader, mut at) = (memmem::Finder::new(needle), ForwardReader::new(bytes), 0);
+    let (mut finder, mut reader, mut at) = (None, ForwardReader::new(bytes), 0);
     std::iter::from_fn(move || {
         while at < bytes.len() {
             reader.reached(at);
             let end = bytes.len().min(at + WINDOW + needle.len() - 1);
+            let finder = finder.get_or_insert_with(|| memmem::Finder::new(needle));
             if let Some(found) = finder.find(&bytes[at..end]) {
                 at += found + needle.len();
                 return Some(at - needle.len());

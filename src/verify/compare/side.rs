@@ -472,7 +472,7 @@ impl<'a> Part<'a> {
         let extent = mbox.messages()[n];
         let raw = extent.message(mbox.text());
         StoredMessage {
-            text: Text::new(MessageBytes::Mbox(raw), extent.start, mbox.variant.quoting(), self.eol),
+            text: Text::new(MessageBytes::Mbox(raw), extent.start, mbox.quoting(&extent), self.eol),
             location: MessageLocation::Mbox { path: source.path(), number: n + 1, extent, mbox },
         }
     }
