@@ -9,6 +9,30 @@ use crate::mailbox::message::header::decode_text;
 /// after the address. Addresses are raw. A decoded name that could pass for an address gets quotes. A field that is
 /// not a plain list is only decoded.
 pub(crate) fn display(value: &[u8]) -> String {
+    plain_address(value).map_or_else(|| display_list(value), str::to_owned)
+}
+
+/// Returns `Ada <ada@example.org>` or `ada@example.org` in plain letters, which is shown as it is. Nearly every sender
+/// is one.
+fn plain_address(value: &[u8]) -> Option<&str> {
+    let text = value.trim_ascii();
+    let is_letter = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'+' | b'\'');
+    let is_word = |word: &[u8]| !word.is_empty() && word.iter().all(is_letter);
+    let (name, address) = match text.strip_suffix(b">") {
+        Some(text) => {
+            let open = memchr::memchr(b'<', text)?;
+            (text[..open].strip_suffix(b" ")?, &text[open + 1..])
+        }
+        None => (&b"x"[..], text),
+    };
+    let at = memchr::memchr(b'@', address)?;
+    let mut words =
+        [&address[..at], &address[at + 1..]].into_iter().flat_map(|part| part.split(|&b| b == b'.'));
+    let is_plain = name.split(|&b| b == b' ').all(is_word) && words.all(is_word);
+    std::str::from_utf8(text).ok().filter(|_| is_plain)
+}
+
+fn display_list(value: &[u8]) -> String {
     let list = AddressList::read(value, Compat::Strict);
     let is_plain = list.fault.is_none() && list.warning.is_none() && list.count() > 0;
     match is_plain.then(|| plain(&list)).flatten() {
@@ -84,6 +108,8 @@ fn in_quotes(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use crate::mailbox::message::address::display::*;
 
     #[test]
@@ -111,6 +137,17 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(display(value.as_bytes()), shown, "{value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_plain_address_is_shown_as_the_list_that_it_is(
+            value in "[ ]{0,2}([A-Za-z0-9'_+.=?<>@(\",-]{1,5}[ ]{0,2}){0,3}[<]{0,1}[a-z0-9._+'-]{0,6}@[a-z0-9._+'-]{0,6}[>]{0,1}",
+        ) {
+            if let Some(plain) = plain_address(value.as_bytes()) {
+                prop_assert_eq!(plain, display_list(value.as_bytes()));
+            }
         }
     }
 }

@@ -34,6 +34,10 @@ pub(crate) fn parse_time_and_year(bytes: &[u8]) -> Option<ParsedDate<'_>> {
 }
 
 fn date(scanner: Scanner<'_>) -> Option<ParsedDate<'_>> {
+    scanner.common().or_else(|| any_date(scanner))
+}
+
+fn any_date(scanner: Scanner<'_>) -> Option<ParsedDate<'_>> {
     // Nearly every date begins with an English weekday.
     if let Some(written) = scanner.with_english_weekday() {
         return Some(written);
@@ -123,6 +127,73 @@ impl Time {
 #[derive(Clone, Copy)]
 struct Zone {
     offset: Option<i32>,
+}
+
+/// The two spellings of nearly all dates, whose parts are at fixed places. [`any_date`] gives the same result.
+impl<'a> Scanner<'a> {
+    fn common(self) -> Option<ParsedDate<'a>> {
+        self.whole_asctime().or_else(|| self.rfc5322())
+    }
+
+    /// `Mon Jan  1 10:00:00 2001` and nothing after it.
+    fn whole_asctime(mut self) -> Option<ParsedDate<'a>> {
+        let &[a, b, c, b' ', d, e, f, b' ', tens, ones, b' ', ref rest @ ..] = self.rest else { return None };
+        let [time @ .., b' ', y0, y1, y2, y3] = rest else { return None };
+        let day = digits(&[if tens == b' ' { b'0' } else { tens }, ones])?;
+        let (weekday, month) = english_names([a, b, c], [d, e, f])?;
+        let year = digits(&[*y0, *y1, *y2, *y3])? as i16;
+        let (order, time) = (Order::Asctime, clock(time)?);
+        self.rest = b"";
+        let day = Day { order, weekday: Some(weekday), day: day as i8, month, year };
+        Some(self.end(day, time, None, ZonePosition::Missing))
+    }
+
+    /// `Mon, 1 Jan 2001 10:00:00 +0100` and perhaps a comment.
+    fn rfc5322(mut self) -> Option<ParsedDate<'a>> {
+        let &[a, b, c, b',', b' ', ref rest @ ..] = self.rest else { return None };
+        let (day, rest) = match rest {
+            [ones, b' ', rest @ ..] => (digits(&[*ones])?, rest),
+            [tens, ones, b' ', rest @ ..] => (digits(&[*tens, *ones])?, rest),
+            _ => return None,
+        };
+        let &[d, e, f, b' ', y0, y1, y2, y3, b' ', ref rest @ ..] = rest else { return None };
+        let (weekday, month) = english_names([a, b, c], [d, e, f])?;
+        let year = digits(&[y0, y1, y2, y3])? as i16;
+        let (time, rest) = rest.split_at_checked(8)?;
+        let &[b' ', sign @ (b'+' | b'-'), h0, h1, m0, m1, ref rest @ ..] = rest else { return None };
+        if !matches!(rest, [] | [b' ', b'(', ..]) {
+            return None;
+        }
+        let (hours, minutes) = (digits(&[h0, h1])?, digits(&[m0, m1])?);
+        let seconds = (hours * 3600 + minutes * 60) as i32;
+        let offset = (hours < 24 && minutes < 60).then_some(if sign == b'-' { -seconds } else { seconds });
+        let (order, time) = (Order::Rfc822, clock(time)?);
+        self.rest = rest;
+        let day = Day { order, weekday: Some(weekday), day: day as i8, month, year };
+        Some(self.end(day, time, Some(Zone { offset }), ZonePosition::AtEnd))
+    }
+}
+
+/// Returns the names of an English weekday and month.
+fn english_names(weekday: [u8; 3], month: [u8; 3]) -> Option<(WeekdayName, MonthName)> {
+    let weekdays = names::english_weekday(&weekday)?;
+    let months = names::english_month(&month)?;
+    let weekday = WeekdayName { certainty: Weekday::Sure, weekdays };
+    Some((weekday, MonthName { months, names: Names::English }))
+}
+
+/// Returns the value of some digits.
+fn digits(text: &[u8]) -> Option<u32> {
+    text.iter()
+        .try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + u32::from(digit - b'0')))
+}
+
+/// Returns the time that is `10:00:00`.
+fn clock(text: &[u8]) -> Option<Time> {
+    let &[h0, h1, b':', m0, m1, b':', s0, s1] = text else { return None };
+    let two = |tens, ones| digits(&[tens, ones]).map(|value| value as i8);
+    let (hour, minute, second) = (two(h0, h1)?, two(m0, m1)?, two(s0, s1)?);
+    Some(Time { hour, minute, second, seconds_written: true })
 }
 
 /// Whole dates. These methods take the scanner by value, since one is tried after the other.
@@ -538,5 +609,51 @@ impl Scanner<'_> {
             let possible = hours < 24 && minutes < 60;
             Some(possible.then_some(sign * (hours * 3600 + minutes * 60) as i32))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_common_spellings_are_read_as_by_the_grammar(
+            weekday in "Mon|Tue|wed|SUN|Mox|Mar|lun",
+            month in "Jan|feb|MAY|Sep|Dec|Jun|Mai|lis",
+            numbers in ("[ 0-3]?[0-9]", "[0-9]{2,5}"),
+            time in "[0-2][0-9]:[0-6][0-9]:[0-6][0-9]|[0-9]:[0-9]{2}|[0-9]{2}:[0-9]{2}:[0-9]{2}",
+            zone in "( [+-][0-9]{3,5}){0,2}( MET| DST|)",
+            after in "| |\\(CET\\)| \\(CET\\)| \\(a\\) b| x|\r\n|0|, 1",
+            words in proptest::sample::select(&[Words::Known, Words::Exact, Words::Any]),
+        ) {
+            let (day, year) = numbers;
+            for text in [
+                format!("{weekday} {month} {day} {time} {year}{after}"),
+                format!("{weekday} {month} {day} {time}{zone} {year}{after}"),
+                format!("{weekday}, {day} {month} {year} {time}{zone}{after}"),
+            ] {
+                let scanner = Scanner { rest: text.as_bytes(), words };
+                if let Some(common) = scanner.common() {
+                    let date = any_date(scanner).unwrap();
+                    prop_assert_eq!(common.stamp, date.stamp, "{}", text);
+                    prop_assert_eq!((common.form, common.rest), (date.form, date.rest), "{}", text);
+                }
+            }
+        }
+
+        #[test]
+        fn correct_dates_have_the_common_spellings(seconds in 0i64..4_000_000_000) {
+            let asctime = crate::mailbox::message::date::asctime_utc(seconds);
+            let date = jiff::Timestamp::from_second(seconds).unwrap();
+            let rfc5322 = date.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string();
+            for text in [asctime, rfc5322] {
+                let date = Scanner { rest: text.as_bytes(), words: Words::Known }.common();
+                let stamp = date.and_then(|date| date.stamp);
+                prop_assert_eq!(stamp.map(|stamp| stamp.local), Some(seconds), "{}", text);
+            }
+        }
     }
 }
