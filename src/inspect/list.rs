@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
@@ -19,6 +20,8 @@ use crate::mailbox::{Code, Context, Finding, Result};
 
 /// Messages per task.
 const CHUNK: usize = 64;
+/// Bytes of headlines that stay in memory until all messages are dated. Where there are more, the headers are read again.
+const KEPT_HEADLINES: usize = 32 << 20;
 
 /// A message in a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -79,26 +82,35 @@ struct ScannedChunk {
     /// Keywords and the index of their message, for the few messages with keywords.
     keywords: Vec<(usize, Vec<String>)>,
     problems: StatusProblems,
+    /// Those of all messages, or none.
+    headlines: Vec<Headline>,
 }
 
 impl ScannedChunk {
-    fn add(&mut self, mbox: &Mbox<'_>, n: usize, rules: &DateRules) {
+    fn add(&mut self, mbox: &Mbox<'_>, n: usize, rules: &DateRules, keeps_headline: bool) {
         let (extent, text) = (&mbox.messages()[n], mbox.text());
         let message = extent.message(text);
         let from = mbox.first_stamp(extent);
         let mut dates = DateFields { from, ..DateFields::default() };
         let mut status = StatusFields::default();
+        let mut headline = Headline::default();
         let mut fields = header::fields(message);
         for field in &mut fields {
             status.add(&field, LabelPolicy::default());
             dates.read_field(&field);
+            if keeps_headline {
+                headline.add(&field);
+            }
+        }
+        if keeps_headline {
+            self.headlines.push(headline);
         }
         mbox.complete_status(&mut status);
         self.problems.add(extent.at, &status);
         let body = &message[fields.split().body_at(message)..];
         self.stats.add(&dates);
         self.facts.push(Facts {
-            length: (message.len() - quote::quote_offsets(body, mbox.variant.quoting()).count()) as u64,
+            length: (message.len() - quote::quote_offsets(body, mbox.quoting(extent)).count()) as u64,
             date: received::fallback_date(&dates, rules),
             from_line: PackedStamp::pack(dates.from),
             status: status.status(DeletedPolicy::default()),
@@ -121,10 +133,13 @@ pub(crate) fn list_mbox<T: Send>(
 ) -> Result<Vec<Finding>> {
     let rules = DateRules { now: context.now, mtime: source.mtime(), from_zone: None, first: None };
     let extents = mbox.messages();
+    let kept = AtomicUsize::new(0);
     let scans = extents.par_chunks(CHUNK).enumerate().map(|(chunk, extents)| {
         context.cancel.check()?;
         let mut scanned = ScannedChunk::default();
-        (chunk * CHUNK..).zip(extents).for_each(|(n, _)| scanned.add(mbox, n, &rules));
+        let keeps_headlines = kept.load(Ordering::Relaxed) < KEPT_HEADLINES;
+        (chunk * CHUNK..).zip(extents).for_each(|(n, _)| scanned.add(mbox, n, &rules, keeps_headlines));
+        kept.fetch_add(scanned.headlines.iter().map(Headline::memory).sum(), Ordering::Relaxed);
         source.release(Extent::span(extents));
         Ok(scanned)
     });
@@ -165,12 +180,15 @@ pub(crate) fn list_mbox<T: Send>(
         Ok(())
     };
     let reorder = Mutex::new(Reorder::new(&mut done));
-    let chunks = scanned.iter().zip(extents.chunks(CHUNK)).enumerate();
+    let chunks = scanned.into_iter().zip(extents.chunks(CHUNK)).enumerate();
     chunks.par_bridge().try_for_each(|(chunk, (scanned, extents))| {
         context.cancel.check()?;
         let rows = scanned.facts.iter().zip(extents).zip(chunk * CHUNK + 1..);
-        let row = |((facts, extent), number): ((&Facts, &Extent), usize)| {
+        let mut headlines = scanned.headlines.into_iter();
+        let mut row = |((facts, extent), number): ((&Facts, &Extent), usize)| {
             let (epoch, origin) = resolve(facts);
+            let headline = headlines.next();
+            let headline = headline.unwrap_or_else(|| Headline::of(extent.message(mbox.text())));
             MessageRow {
                 number,
                 position: Position::Offset(extent.at),
@@ -180,7 +198,7 @@ pub(crate) fn list_mbox<T: Send>(
                 flags: facts.status.flags,
                 is_new: !facts.status.belongs_in_cur(),
                 is_pseudo: pseudo == Some(extent.at),
-                ..MessageRow::from_header(extent.message(mbox.text()))
+                ..MessageRow::with_headline(headline)
             }
         };
         let shown = rows.map(|message| show(row(message))).collect();
@@ -232,9 +250,8 @@ pub(crate) fn maildir_sizes(maildir: &Path, context: &Context<'_>) -> Result<Vec
 }
 
 impl MessageRow {
-    /// Takes From, Subject and Message-ID from a message.
-    fn from_header(message: &[u8]) -> MessageRow {
-        let Headline { from, subject, message_id } = Headline::of(message);
+    fn with_headline(headline: Headline) -> MessageRow {
+        let Headline { from, subject, message_id } = headline;
         MessageRow { from, subject, message_id, ..MessageRow::default() }
     }
 
@@ -255,7 +272,7 @@ impl MessageRow {
             origin,
             flags: entry.status(header).flags,
             is_new: entry.subdir == Subdir::New,
-            ..MessageRow::from_header(bytes)
+            ..MessageRow::with_headline(Headline::of(bytes))
         }
     }
 }

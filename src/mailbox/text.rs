@@ -1,5 +1,6 @@
 //! Text for the user: bytes and paths escaped, counts with their nouns.
 
+use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -110,8 +111,7 @@ pub(crate) fn is_or_are(count: u64, of: u64) -> &'static str {
 /// Formats bytes for the screen. Valid UTF-8 stays, except for control characters and marks of writing direction.
 pub(crate) fn escape(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    let is_plain = bytes.iter().all(|b| (b' '..=b'~').contains(b));
-    if let Some(plain) = std::str::from_utf8(bytes).ok().filter(|_| is_plain) {
+    if let Some(plain) = std::str::from_utf8(bytes).ok().filter(|_| is_printable(bytes)) {
         return plain.to_owned();
     }
     let mut out = String::with_capacity(bytes.len());
@@ -128,6 +128,18 @@ pub(crate) fn escape(bytes: &[u8]) -> String {
         }
     }
     out
+}
+
+/// Escapes text like [`escape`]. Nearly every text is unchanged.
+pub(crate) fn escape_text(text: &str) -> Cow<'_, str> {
+    match is_printable(text.as_bytes()) {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(escape(text.as_bytes())),
+    }
+}
+
+fn is_printable(bytes: &[u8]) -> bool {
+    bytes.iter().all(|b| (b' '..=b'~').contains(b))
 }
 
 #[cfg(test)]

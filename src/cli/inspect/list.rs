@@ -1,5 +1,6 @@
 //! The list of the messages of a mailbox.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use serde_json::json;
@@ -12,7 +13,7 @@ use crate::mailbox::finding::{self, Severity};
 use crate::mailbox::mbox::Mbox;
 use crate::mailbox::message::Origin;
 use crate::mailbox::source::Source;
-use crate::mailbox::text::{grouped, grouped_plural};
+use crate::mailbox::text::{escape_text, grouped, grouped_plural};
 use crate::mailbox::{Code, Context, Finding, Result, display_path, escape};
 
 /// The list of the messages of an mbox.
@@ -217,20 +218,34 @@ fn tab_separated(row: &MessageRow) -> String {
         Position::Offset(offset) => offset.to_string(),
         Position::File(file) => display_path(file),
     };
-    let text = |s: &str| escape(s.as_bytes());
-    format!(
-        "{}\t{at}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
-        row.number,
-        row.length,
-        date(row),
+    // Room for the other columns.
+    let length = 96 + row.from.len() + row.subject.len() + row.message_id.len();
+    let mut line = String::with_capacity(length);
+    // Writing to memory does not fail.
+    let _ = write!(line, "{}\t{at}\t{}\t", row.number, row.length);
+    push_date(row, &mut line);
+    for column in [
         row.origin.name(),
-        flags(row),
-        text(&row.from),
-        text(&row.subject),
-        text(&row.message_id)
-    )
+        &flags(row),
+        &escape_text(&row.from),
+        &escape_text(&row.subject),
+        &escape_text(&row.message_id),
+    ] {
+        line.push('\t');
+        line.push_str(column);
+    }
+    line
 }
 
 fn date(row: &MessageRow) -> String {
-    jiff::Timestamp::from_second(row.epoch).map(|date| date.to_string()).unwrap_or_default()
+    let mut text = String::new();
+    push_date(row, &mut text);
+    text
+}
+
+fn push_date(row: &MessageRow, text: &mut String) {
+    if let Ok(date) = jiff::Timestamp::from_second(row.epoch) {
+        // Writing to memory does not fail.
+        let _ = write!(text, "{date}");
+    }
 }

@@ -1,7 +1,7 @@
 //! The fields by which a person recognizes a message.
 
 use super::address::display::display;
-use super::header;
+use super::{Field, header};
 
 /// The sender, subject and Message-ID of a message, decoded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,15 +17,24 @@ impl Headline {
     /// Reads the header of a message.
     pub(crate) fn of(message: &[u8]) -> Headline {
         let mut headline = Headline::default();
-        for field in header::fields(message) {
-            if field.is("From") && headline.from.is_empty() {
-                headline.from = display(field.value);
-            } else if field.is("Subject") && headline.subject.is_empty() {
-                headline.subject = header::decode_text(field.value);
-            } else if field.is("Message-ID") && headline.message_id.is_empty() {
-                headline.message_id = header::decode_text(field.value);
-            }
-        }
+        header::fields(message).for_each(|field| headline.add(&field));
         headline
+    }
+
+    /// Adds a field of the header. The first of a name counts.
+    pub(crate) fn add(&mut self, field: &Field<'_>) {
+        if field.is("From") && self.from.is_empty() {
+            self.from = display(field.value);
+        } else if field.is("Subject") && self.subject.is_empty() {
+            self.subject = header::decode_text(field.value);
+        } else if field.is("Message-ID") && self.message_id.is_empty() {
+            self.message_id = header::decode_text(field.value);
+        }
+    }
+
+    /// Returns the bytes that it takes in memory.
+    pub(crate) fn memory(&self) -> usize {
+        let text = self.from.capacity() + self.subject.capacity() + self.message_id.capacity();
+        size_of::<Headline>() + text
     }
 }
