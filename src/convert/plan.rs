@@ -370,8 +370,12 @@ impl Analysis<'_> {
                 }
             }
         }
-        let rendered = render(message, &fields.split(), mbox.variant.quoting(), options);
-        (planned.size, planned.wire_size) = rendered.sizes(mbox.has_cr || options.eol == Eol::Crlf);
+        let rendered = render(message, &fields.split(), mbox.quoting(extent), options);
+        if self.has_names {
+            (planned.size, planned.wire_size) = rendered.sizes(mbox.has_cr || options.eol == Eol::Crlf);
+        } else {
+            planned.size = rendered.size();
+        }
         (planned.quotes, planned.eols) = (rendered.quotes, rendered.eols);
         (planned.epoch, planned.origin) = received::fallback_date(&dates, self.rules);
         mbox.complete_status(&mut status);

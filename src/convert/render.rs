@@ -69,7 +69,10 @@ pub(crate) fn render<'a>(
     options: RenderOptions,
 ) -> Rendered<'a> {
     let RenderOptions { eol, headers, .. } = options;
-    if message.len() > LARGE && (eol != Eol::Keep || headers != Headers::Keep || quoting != Quoting::None) {
+    if quoting == Quoting::None && eol == Eol::Keep && headers == Headers::Keep {
+        return Rendered::unchanged(message);
+    }
+    if message.len() > LARGE {
         return LargeMessage { message, split: *split, quoting, options }.render();
     }
     let mut slices = Vec::new();
@@ -258,6 +261,14 @@ impl Rendered<'_> {
             Ok::<_, Infallible>(())
         });
         hasher.finalize().into()
+    }
+
+    /// Returns the size of the file.
+    pub(crate) fn size(&self) -> u64 {
+        match &self.pieces {
+            Pieces::Small(pieces) => pieces.iter().map(|piece| piece.len() as u64).sum(),
+            Pieces::Large(_) => self.sizes(false).0,
+        }
     }
 
     /// Returns the size of the file, and the size with every bare LF counted as CRLF (`S=` and `W=`).
