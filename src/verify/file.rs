@@ -1,6 +1,7 @@
 //! Verification of one message file of a Maildir: name, metadata, bytes.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -89,6 +90,8 @@ pub(crate) struct OpenFolder<'a> {
     path: &'a Path,
     reader: MaildirReader,
     options: &'a FileOptions,
+    /// The user of the process.
+    user: u32,
 }
 
 impl<'a> OpenFolder<'a> {
@@ -103,8 +106,34 @@ impl<'a> OpenFolder<'a> {
         options: &'a FileOptions,
         now: i64,
     ) -> Result<OpenFolder<'a>> {
-        Ok(OpenFolder { index, path, reader: MaildirReader::open_readable(path, now)?, options })
+        let user = rustix::process::geteuid().as_raw();
+        Ok(OpenFolder { index, path, reader: MaildirReader::open_readable(path, now)?, options, user })
     }
+
+    /// Looks up a message by its current name, and passes its directory and that name to `look`.
+    fn locate<T>(&self, entry: Entry, look: impl Fn(&Dir, &OsStr) -> Result<T>) -> Located<T> {
+        let found = match self.reader.locate(&entry, look) {
+            Ok(Ok((Cow::Owned(current), found))) => return Located::Found(current, found),
+            Ok(Ok((Cow::Borrowed(_), found))) => found,
+            Ok(Err(NoMessage::Removed)) => return Located::Removed(entry),
+            Ok(Err(none)) => return Located::NoMessage(none.finding(self.path_of(&entry))),
+            Err(error) => return Located::Unreadable(entry, error),
+        };
+        Located::Found(entry, found)
+    }
+
+    fn path_of(&self, entry: &Entry) -> PathBuf {
+        entry.path(self.path)
+    }
+}
+
+/// The outcome of looking up a listed message.
+enum Located<T> {
+    /// By its current name.
+    Found(Entry, T),
+    Removed(Entry),
+    NoMessage(Finding),
+    Unreadable(Entry, Error),
 }
 
 /// Findings about some messages of a folder.
@@ -148,10 +177,10 @@ impl RepeatedFindings {
         ),
     ];
 
-    fn add(&mut self, code: Code, path: &Path) {
+    fn add(&mut self, code: Code, folder: &OpenFolder<'_>, entry: &Entry) {
         let slot = RepeatedFindings::CODES.iter().position(|(c, ..)| *c == code);
         if let Some(slot) = slot.map(|n| &mut self.0[n]) {
-            slot.get_or_insert_with(|| (0, path.to_owned())).0 += 1;
+            slot.get_or_insert_with(|| (0, folder.path_of(entry))).0 += 1;
         }
     }
 
@@ -183,19 +212,59 @@ impl FileCheck {
     }
 
     /// Checks one message. `contents` is reused between messages.
-    pub(super) fn check(&mut self, folder: &OpenFolder<'_>, entry: &Entry, contents: &mut Contents) {
-        let (entry, file) = match folder.reader.locate(entry, Dir::open_file) {
-            Ok(Ok((entry, file))) => (entry.into_owned(), file),
-            Ok(Err(NoMessage::Removed)) => return self.removed.push(entry.clone()),
-            Ok(Err(none)) => return self.findings.push(none.finding(entry.path(folder.path))),
-            Err(error) => return self.note_unreadable(folder, entry, &error),
+    pub(super) fn check(&mut self, folder: &OpenFolder<'_>, entry: Entry, contents: &mut Contents) {
+        let to_open = match folder.options.depth {
+            Depth::Structure => self.check_unopened(folder, entry),
+            Depth::Contents => Some(entry),
         };
-        let path = entry.path(folder.path);
+        if let Some(entry) = to_open {
+            self.check_opened(folder, entry, contents);
+        }
+    }
+
+    /// Checks the name and the metadata of a message, and returns a message that must be opened. Only that shows why it
+    /// cannot be read, or whether a server has compressed what has another size than its name says.
+    fn check_unopened(&mut self, folder: &OpenFolder<'_>, entry: Entry) -> Option<Entry> {
+        let look = |dir: &Dir, name: &OsStr| {
+            let meta = dir.child_metadata(name)?;
+            let is_readable = meta.is_file() && dir.certainly_reads(&meta, folder.user);
+            Ok((meta, is_readable))
+        };
+        let (entry, meta) = match folder.locate(entry, look) {
+            Located::Found(entry, (meta, true)) if meta.len() > 0 => (entry, meta),
+            Located::Found(entry, _) | Located::Unreadable(entry, _) => return Some(entry),
+            Located::Removed(entry) => {
+                self.removed.push(entry);
+                return None;
+            }
+            Located::NoMessage(finding) => {
+                self.findings.push(finding);
+                return None;
+            }
+        };
+        let message = MessageFile::new(folder.index, entry, meta.len());
+        if message.parsed().field(b'S').is_some_and(|named| named != message.size) {
+            return Some(message.entry);
+        }
+        self.check_name(&message, folder);
+        self.check_metadata(&message, &meta, folder);
+        self.messages.push(message);
+        None
+    }
+
+    fn check_opened(&mut self, folder: &OpenFolder<'_>, entry: Entry, contents: &mut Contents) {
+        let (entry, file) = match folder.locate(entry, Dir::open_file) {
+            Located::Found(entry, file) => (entry, file),
+            Located::Removed(entry) => return self.removed.push(entry),
+            Located::NoMessage(finding) => return self.findings.push(finding),
+            Located::Unreadable(entry, error) => return self.note_unreadable(folder, entry, &error),
+        };
+        let path = folder.path_of(&entry);
         let meta = match Metadata::of(&file) {
             Ok(meta) => meta,
             Err(error) => {
                 let error = Error::io("look at", &path)(error);
-                return self.note_unreadable(folder, &entry, &error);
+                return self.note_unreadable(folder, entry, &error);
             }
         };
         if !meta.is_file() {
@@ -204,9 +273,9 @@ impl FileCheck {
             return;
         }
         let mut message = MessageFile::new(folder.index, entry, meta.len());
-        self.check_name(&message, &path);
-        self.check_metadata(&message, &meta, &path, folder.options);
-        let file = OpenMessage { file: &file, path: &path, options: folder.options };
+        self.check_name(&message, folder);
+        self.check_metadata(&message, &meta, folder);
+        let file = OpenMessage { file: &file, path: &path, folder };
         if let Err(error) = self.check_contents(&mut message, &file, contents) {
             // A digest of zeros in place of lost bytes would show another change.
             (message.digest, message.decoded_digest) = (None, None);
@@ -216,49 +285,50 @@ impl FileCheck {
     }
 
     /// Reports a message that cannot be opened. A symbolic link is not a message.
-    fn note_unreadable(&mut self, folder: &OpenFolder<'_>, entry: &Entry, error: &Error) {
-        let path = entry.path(folder.path);
+    fn note_unreadable(&mut self, folder: &OpenFolder<'_>, entry: Entry, error: &Error) {
+        let path = folder.path_of(&entry);
         if files::is_symlink(&path) {
             let text = "is a symbolic link; its target was not checked";
             self.note(Code::MaildirNotAFile, &path, text);
         } else {
-            self.messages.push(MessageFile::new(folder.index, entry.clone(), 0));
+            self.messages.push(MessageFile::new(folder.index, entry, 0));
             self.note(Code::IoError, &path, error_text(error, &path));
         }
     }
 
-    fn check_name(&mut self, message: &MessageFile, path: &Path) {
-        let parsed = message.parsed();
-        if let Some(why) = find_bad_info(message.entry.name.as_bytes(), &parsed) {
-            self.note(Code::MaildirBadInfo, path, why);
+    fn check_name(&mut self, message: &MessageFile, folder: &OpenFolder<'_>) {
+        let (entry, parsed) = (&message.entry, message.parsed());
+        if let Some(why) = find_bad_info(entry.name.as_bytes(), &parsed) {
+            self.note(Code::MaildirBadInfo, &folder.path_of(entry), why);
         }
-        if message.entry.subdir == Subdir::New && parsed.info.is_some_and(|info| !info.is_empty()) {
-            self.repeated.add(Code::MaildirFlagsInNew, path);
+        if entry.subdir == Subdir::New && parsed.info.is_some_and(|info| !info.is_empty()) {
+            self.repeated.add(Code::MaildirFlagsInNew, folder, entry);
         }
     }
 
-    fn check_metadata(&mut self, message: &MessageFile, meta: &Metadata, path: &Path, options: &FileOptions) {
+    fn check_metadata(&mut self, message: &MessageFile, meta: &Metadata, folder: &OpenFolder<'_>) {
         const NEEDED: u32 = 0o400;
+        let (entry, options) = (&message.entry, folder.options);
         let mode = meta.mode() & 0o7777;
         if mode & NEEDED != NEEDED {
+            let (path, examined) = (folder.path_of(entry), FileId::of_metadata(meta));
             let text = format!("has the mode {mode:04o}: its owner cannot read it");
-            let finding = Finding::new(Code::MaildirMode, text).in_file(path);
+            let finding = Finding::new(Code::MaildirMode, text).in_file(&path);
             self.findings.push(finding.with_hint(REPAIR_COMMAND));
-            let (path, examined) = (path.to_owned(), FileId::of_metadata(meta));
             self.steps.push(RepairStep::SetMode { path, examined, from: mode, to: mode | 0o600 });
         }
         if mode & 0o066 != 0 {
-            self.repeated.add(Code::MaildirLooseMode, path);
+            self.repeated.add(Code::MaildirLooseMode, folder, entry);
         }
         if meta.uid() != options.owner {
-            self.repeated.add(Code::MaildirOwner, path);
+            self.repeated.add(Code::MaildirOwner, folder, entry);
         }
         let parsed = message.parsed();
         // A name that is only a number is not a date: MH and mail archives count messages so.
         let is_dated = parsed.base.contains(&b'.');
         let epoch = parsed.real_epoch(options.now).filter(|_| is_dated).unwrap_or(meta.mtime());
         if epoch.abs_diff(meta.mtime()) > DELIVERY_TIME {
-            self.repeated.add(Code::MaildirMtime, path);
+            self.repeated.add(Code::MaildirMtime, folder, entry);
         }
     }
 
@@ -268,7 +338,8 @@ impl FileCheck {
         open: &OpenMessage<'_>,
         contents: &mut Contents,
     ) -> Result<()> {
-        let OpenMessage { file, path, options } = *open;
+        let OpenMessage { file, path, folder } = *open;
+        let options = folder.options;
         let named_size = message.parsed().field(b'S');
         if message.size == 0 {
             match named_size {
@@ -308,6 +379,9 @@ impl FileCheck {
             self.check_wire_size(message, path, contents);
         }
         self.check_bytes(path, contents);
+        if message::find_long_lines(contents).is_some() {
+            self.repeated.add(Code::MessageLongLine, folder, &message.entry);
+        }
         if mapped::find_all(contents, b"\nFrom ").next().is_some() {
             message.inner_message = find_second_message(contents);
         }
@@ -354,9 +428,6 @@ impl FileCheck {
             };
             note(Code::MessageNul, first, text);
         }
-        if message::find_long_lines(bytes).is_some() {
-            self.repeated.add(Code::MessageLongLine, path);
-        }
     }
 }
 
@@ -364,7 +435,7 @@ impl FileCheck {
 struct OpenMessage<'a> {
     file: &'a File,
     path: &'a Path,
-    options: &'a FileOptions,
+    folder: &'a OpenFolder<'a>,
 }
 
 /// Finds the first line that would certainly be a separator in an mbox. The ones at the head of git patches do not

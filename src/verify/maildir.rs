@@ -342,18 +342,18 @@ impl MaildirCheck {
     pub(super) fn check_messages(
         &mut self,
         folder: &OpenFolder<'_>,
-        entries: &[Entry],
+        entries: Vec<Entry>,
         context: &Context<'_>,
     ) -> Result<Vec<MessageFile>> {
-        let chunks = entries.par_chunks(CHUNK).map(|chunk| {
+        let mut messages = Vec::with_capacity(entries.len());
+        let chunks = entries.into_par_iter().chunks(CHUNK).map(|chunk| {
             context.cancel.check()?;
             let (mut check, mut contents) = (FileCheck::default(), Contents::default());
-            chunk.iter().for_each(|entry| check.check(folder, entry, &mut contents));
+            chunk.into_iter().for_each(|entry| check.check(folder, entry, &mut contents));
             let bytes = check.messages.iter().map(|m| m.size).sum();
             context.events.advance(bytes, check.messages.len() as u64);
             Ok(check)
         });
-        let mut messages = Vec::with_capacity(entries.len());
         let mut repeated = RepeatedFindings::default();
         for check in chunks.collect::<Result<Vec<FileCheck>>>()? {
             messages.extend(check.messages);
@@ -370,6 +370,14 @@ impl MaildirCheck {
     pub(super) fn check_duplicates(&mut self, folders: &[PathBuf], messages: &[MessageFile]) {
         fn key(message: &MessageFile) -> (usize, &[u8], &str, &OsStr) {
             (message.folder, message.parsed().base, message.entry.subdir.dir(), &message.entry.name)
+        }
+        // A listing is in this order, with the same base names next to each other.
+        fn listed(message: &MessageFile) -> (usize, i64, &[u8]) {
+            let parsed = message.parsed();
+            (message.folder, parsed.epoch().unwrap_or(i64::MAX), parsed.base)
+        }
+        if messages.is_sorted_by(|one, other| listed(one) < listed(other)) {
+            return;
         }
         let mut sorted: Vec<&MessageFile> = messages.iter().collect();
         sorted.sort_by(|a, b| key(a).cmp(&key(b)));

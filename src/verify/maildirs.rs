@@ -173,7 +173,7 @@ impl Run<'_> {
         for (maildir, listing) in listings {
             for (n, entries) in maildir.folders.clone().zip(listing) {
                 match OpenFolder::open(n, &folders[n], &maildir.file_options, context.now) {
-                    Ok(folder) => messages.extend(maildir.check.check_messages(&folder, &entries, context)?),
+                    Ok(folder) => messages.extend(maildir.check.check_messages(&folder, entries, context)?),
                     Err(error) => maildir.error = Some(error),
                 }
             }
@@ -202,7 +202,7 @@ impl Run<'_> {
                 let Ok(folder) = OpenFolder::open(n, &self.folders[n], file_options, self.context.now) else {
                     continue;
                 };
-                let found = check.check_messages(&folder, &entries, self.context)?;
+                let found = check.check_messages(&folder, entries, self.context)?;
                 found.iter().for_each(|message| {
                     wanted.remove(message.parsed().base);
                 });

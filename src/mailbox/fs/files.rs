@@ -279,7 +279,7 @@ pub(crate) fn on<T: Send + 'static>(
     call: impl Fn(BorrowedFd<'_>, &OsStr) -> Result<T, Errno> + Send + 'static,
 ) -> Result<T, Errno> {
     match &rights.thread {
-        None => descend(dir.as_fd(), &parts(name), call),
+        None => descend_name(dir.as_fd(), name, call),
         Some(thread) => {
             let (dir, names) = (Arc::clone(dir), parts(name));
             thread.run(move || descend(dir.as_fd(), &names, call))
@@ -295,13 +295,26 @@ pub(crate) fn on_own<T>(
     call: impl Fn(BorrowedFd<'_>, &OsStr) -> Result<T, Errno>,
 ) -> Result<T, Errno> {
     match rights.thread {
-        None => descend(dir.as_fd(), &parts(name), call),
+        None => descend_name(dir.as_fd(), name, call),
         Some(_) => Err(Errno::PERM),
     }
 }
 
 fn parts(name: &OsStr) -> Vec<OsString> {
     Path::new(name).iter().map(OsStr::to_owned).collect()
+}
+
+/// Runs a call on the last part of a name; see [`descend`].
+fn descend_name<T>(
+    base: BorrowedFd<'_>,
+    name: &OsStr,
+    call: impl Fn(BorrowedFd<'_>, &OsStr) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    // Nearly every name is from a listing.
+    match memchr::memchr(b'/', name.as_bytes()) {
+        None if !name.is_empty() => call(base, name).map_err(|errno| name_link(base, name, errno)),
+        _ => descend(base, &parts(name), call),
+    }
 }
 
 /// Opens the directories that `names` lead through, one by one, and runs a call on the last name.
@@ -456,6 +469,12 @@ fn stat_at(dir: BorrowedFd<'_>, name: &OsStr) -> Result<Stat, Errno> {
 /// What is known of a file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Metadata(Stat);
+
+impl From<Stat> for Metadata {
+    fn from(stat: Stat) -> Metadata {
+        Metadata(stat)
+    }
+}
 
 #[allow(clippy::unnecessary_cast)] // the types differ between architectures
 impl Metadata {

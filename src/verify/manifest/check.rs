@@ -50,13 +50,13 @@ pub(crate) fn missing_names<'a>(
     manifests: impl Iterator<Item = &'a LoadedManifest>,
     messages: &[MessageFile],
 ) -> HashSet<Vec<u8>> {
-    let sections = manifests.flat_map(|manifest| &manifest.sections);
-    let mut missing: HashSet<&[u8]> =
-        sections.flat_map(|section| &section.messages).map(|record| &record.name.0[..]).collect();
-    messages.iter().for_each(|message| {
-        missing.remove(message.parsed().base);
-    });
-    missing.into_iter().map(<[u8]>::to_vec).collect()
+    let mut sections = manifests.flat_map(|manifest| &manifest.sections).peekable();
+    if sections.peek().is_none() {
+        return HashSet::new();
+    }
+    let found: HashSet<&[u8]> = messages.iter().map(|message| message.parsed().base).collect();
+    let names = sections.flat_map(|section| &section.messages).map(|record| &record.name.0);
+    names.filter(|name| !found.contains(&name[..])).cloned().collect()
 }
 
 /// Compares the manifests with the messages that were found, and marks those that match. Returns the outcome for each
@@ -107,7 +107,10 @@ struct FileIndex<'a> {
     removed: &'a HashSet<Vec<u8>>,
     keywords: &'a [KeywordTable],
     by_path: HashMap<&'a Path, usize>,
-    by_name: HashMap<&'a [u8], Vec<usize>>,
+    /// The first file of each name of a manifest, if there is one.
+    by_name: HashMap<&'a [u8], Option<usize>>,
+    /// The next file of the same name, for the few names that several files have.
+    next_of_name: HashMap<usize, usize>,
     /// Files whose name is in no manifest and is not one that convert gives. A source may have a message several times,
     /// each with its own name: one of these is not another one renamed.
     unnamed: HashMap<Digest, Vec<usize>>,
@@ -116,30 +119,48 @@ struct FileIndex<'a> {
 }
 
 impl<'a> FileIndex<'a> {
-    fn new(maildirs: &[MaildirManifests<'_>], files: &'a MessageFiles<'_>) -> FileIndex<'a> {
+    fn new(maildirs: &[MaildirManifests<'a>], files: &'a MessageFiles<'_>) -> FileIndex<'a> {
         let MessageFiles { folders, messages, keywords, removed } = files;
         let manifests = maildirs.iter().flat_map(|maildir| maildir.manifests);
         let records = manifests.flat_map(|m| &m.sections).flat_map(|s| &s.messages);
-        let names: HashSet<&[u8]> = records.map(|m| &m.name.0[..]).collect();
-        let (mut by_name, mut unnamed) = (HashMap::<_, Vec<usize>>::new(), HashMap::<_, Vec<usize>>::new());
+        let mut by_name: HashMap<&[u8], Option<usize>> = records.map(|m| (&m.name.0[..], None)).collect();
+        let (mut next_of_name, mut unnamed) = (HashMap::new(), HashMap::<_, Vec<usize>>::new());
         let mut unnamed_in = vec![Vec::new(); folders.len()];
-        for (n, message) in messages.iter().enumerate() {
-            let base = message.parsed().base;
-            if names.contains(base) {
-                by_name.entry(base).or_default().push(n);
-            } else {
-                unnamed_in[message.folder].push(n);
-                for digest in message.digests().filter(|_| !has_converted_name(message)) {
-                    unnamed.entry(digest).or_default().push(n);
+        // From the last, so that the first file of a name is found first.
+        for (n, message) in messages.iter().enumerate().rev() {
+            match by_name.get_mut(message.parsed().base) {
+                Some(first) => next_of_name.extend(first.replace(n).map(|next| (n, next))),
+                None => {
+                    unnamed_in[message.folder].push(n);
+                    for digest in message.digests().filter(|_| !has_converted_name(message)) {
+                        unnamed.entry(digest).or_default().push(n);
+                    }
                 }
             }
         }
+        unnamed_in.iter_mut().chain(unnamed.values_mut()).for_each(|files| files.reverse());
         let by_path = folders.iter().enumerate().map(|(n, folder)| (&**folder, n)).collect();
-        FileIndex { folders, messages, removed, keywords, by_path, by_name, unnamed, unnamed_in }
+        FileIndex {
+            folders,
+            messages,
+            removed,
+            keywords,
+            by_path,
+            by_name,
+            next_of_name,
+            unnamed,
+            unnamed_in,
+        }
     }
 }
 
 impl FileIndex<'_> {
+    /// Returns the files with a name of a manifest.
+    fn with_name(&self, name: &[u8]) -> impl Iterator<Item = usize> {
+        let first = self.by_name.get(name).copied().flatten();
+        std::iter::successors(first, |n| self.next_of_name.get(n).copied())
+    }
+
     /// Reports messages with mailferry's names in folders that have no manifest, as with `--labels folders`. Where no
     /// folder has one, it is missing. Where one is damaged, this is reported.
     fn check_without_manifest(
@@ -197,6 +218,9 @@ struct State {
     changed: bool,
 }
 
+/// The position of a message that was removed during the run.
+const REMOVED: u32 = u32::MAX;
+
 /// A message of the manifest.
 #[derive(Clone, Copy)]
 struct NamedMessage<'a> {
@@ -221,8 +245,12 @@ struct ManifestCheck<'a> {
     options: &'a VerifyOptions<'a>,
     /// The messages of the manifest, in order.
     names: Vec<NamedMessage<'a>>,
+    /// The first name of each digest, where files have digests.
     by_digest: HashMap<Digest, &'a [u8]>,
-    states: HashMap<&'a [u8], State>,
+    /// Those of `names`, once they are checked.
+    states: Vec<State>,
+    /// The position in `names` of each message in each section, or [`REMOVED`].
+    positions: Vec<u32>,
     findings: Vec<Finding>,
     changed: Vec<ChangedMessage<'a>>,
     matches: Vec<usize>,
@@ -234,8 +262,9 @@ impl<'a> ManifestCheck<'a> {
         files: &'a FileIndex<'a>,
         options: &'a VerifyOptions<'a>,
     ) -> ManifestCheck<'a> {
-        let mut names = Vec::new();
-        let mut seen = HashMap::new();
+        let count = manifest.sections.iter().map(|section| section.messages.len()).sum();
+        let (mut names, mut positions) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut seen = HashMap::with_capacity(count);
         let mut is_contradicted = false;
         let mut by_digest = HashMap::new();
         for section in &manifest.sections {
@@ -245,19 +274,25 @@ impl<'a> ManifestCheck<'a> {
                 let digest = record.file_digest();
                 match seen.entry(name) {
                     Entry::Vacant(entry) => {
-                        entry.insert((digest, names.len()));
                         // A message that was removed during the run is reported as such.
-                        if !files.removed.contains(name) {
-                            names.push(NamedMessage { name, record, section, required });
+                        let is_removed = files.removed.contains(name);
+                        let position = if is_removed { REMOVED } else { names.len() as u32 };
+                        entry.insert((digest, position));
+                        positions.push(position);
+                        if is_removed {
+                            continue;
+                        }
+                        names.push(NamedMessage { name, record, section, required });
+                        if options.depth == Depth::Contents {
                             by_digest.entry(digest).or_insert(name);
                         }
                     }
                     // The bytes of a file never change, so all sections have the same hash.
                     Entry::Occupied(entry) => {
-                        let (before, n) = *entry.get();
+                        let (before, position) = *entry.get();
                         is_contradicted |= before != digest && required;
-                        let named =
-                            names.get_mut(n).filter(|named: &&mut NamedMessage<'_>| named.name == name);
+                        positions.push(position);
+                        let named: Option<&mut NamedMessage<'_>> = names.get_mut(position as usize);
                         named.into_iter().for_each(|named| named.required |= required);
                     }
                 }
@@ -270,7 +305,8 @@ impl<'a> ManifestCheck<'a> {
             options,
             names,
             by_digest,
-            states: HashMap::new(),
+            states: Vec::new(),
+            positions,
             findings: is_contradicted.then(contradiction).into_iter().collect(),
             changed: Vec::new(),
             matches: Vec::new(),
@@ -315,7 +351,7 @@ impl<'a> ManifestCheck<'a> {
                 [target] => self.check_in_one(named, target, taken),
                 targets => self.check_in_each(named, targets, taken),
             };
-            self.states.insert(named.name, state);
+            self.states.push(state);
         }
     }
 
@@ -373,17 +409,13 @@ impl<'a> ManifestCheck<'a> {
 
     /// Finds the file of this name, preferably with the right bytes, then in the right folder.
     fn find_best(&self, named: NamedMessage<'a>, target: Option<usize>) -> Option<usize> {
-        let files = self.files.by_name.get(named.name)?;
-        files
-            .iter()
-            .copied()
-            .min_by_key(|&n| (!self.has_bytes_of(n, named), Some(self.file(n).folder) != target))
+        let files = self.files.with_name(named.name);
+        files.min_by_key(|&n| (!self.has_bytes_of(n, named), Some(self.file(n).folder) != target))
     }
 
     /// Finds the file of this name in a folder.
     fn find_in(&self, named: NamedMessage<'a>, folder: usize) -> Option<usize> {
-        let files = self.files.by_name.get(named.name)?.iter().copied();
-        let here = files.filter(|&n| self.file(n).folder == folder);
+        let here = self.files.with_name(named.name).filter(|&n| self.file(n).folder == folder);
         here.min_by_key(|&n| !self.has_bytes_of(n, named))
     }
 
@@ -431,10 +463,7 @@ impl<'a> ManifestCheck<'a> {
         }
         let other = file.digests().find_map(|digest| self.by_digest.get(&digest).copied());
         let other = other.filter(|other| *other != name);
-        let is_swapped = |other: &[u8]| {
-            let files = self.files.by_name.get(other);
-            files.is_some_and(|f| f.iter().any(|&n| self.has_bytes_of(n, named)))
-        };
+        let is_swapped = |other: &[u8]| self.files.with_name(other).any(|n| self.has_bytes_of(n, named));
         let finding = match other {
             Some(other) if is_swapped(other) => Finding::new(
                 Code::MessageSwapped,
@@ -536,11 +565,16 @@ impl<'a> ManifestCheck<'a> {
     /// Returns the status of each source, and reports each section that was never closed.
     fn source_statuses(&mut self) -> Vec<SourceStatus> {
         let mut sources: Vec<SourceStatus> = Vec::new();
-        for section in self.manifest.newest_sections() {
+        let mut positions = &self.positions[..];
+        for (section, newest) in self.manifest.sections_with_age() {
+            let (own, rest) = positions.split_at(section.messages.len());
+            positions = rest;
+            if !newest {
+                continue;
+            }
             let mut status = SourceStatus::new(section.source(), self.maildir(), self.options.depth);
-            for record in section.messages.iter().filter(|r| !self.files.removed.contains(&r.name.0)) {
+            for state in own.iter().filter_map(|&position| self.states.get(position as usize)) {
                 status.messages += 1;
-                let state = self.states.get(&record.name.0[..]).copied().unwrap_or_default();
                 status.intact += u64::from(state.intact);
                 status.moved += u64::from(state.moved);
                 status.reflagged += u64::from(state.reflagged);

@@ -26,7 +26,12 @@ pub(crate) struct LoadedManifest {
 
 impl LoadedManifest {
     pub(super) fn newest_sections(&self) -> impl Iterator<Item = &Section> {
-        self.sections.iter().zip(&self.newest).filter_map(|(section, newest)| newest.then_some(section))
+        self.sections_with_age().filter_map(|(section, newest)| newest.then_some(section))
+    }
+
+    /// Returns all sections, each with true if it is the newest one of its source.
+    pub(super) fn sections_with_age(&self) -> impl Iterator<Item = (&Section, bool)> {
+        self.sections.iter().zip(self.newest.iter().copied())
     }
 }
 

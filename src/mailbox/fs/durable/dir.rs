@@ -431,6 +431,18 @@ impl Dir {
         }
     }
 
+    /// Returns what is known of a file or directory in this one. A symbolic link is not followed.
+    pub(crate) fn child_metadata(&self, name: &OsStr) -> Result<Metadata> {
+        self.stat_at(name).map(Metadata::from).map_err(|e| failed("look up", self.join(name))(e))
+    }
+
+    /// Reports whether a file in this directory can certainly be read: it belongs to the user of the process, who has
+    /// the right. Only opening shows whether another file can be.
+    pub(crate) fn certainly_reads(&self, file: &Metadata, user: u32) -> bool {
+        let has_own_rights = self.archived.is_none() && self.rights.thread.is_none();
+        has_own_rights && file.uid() == user && file.mode() & 0o400 != 0
+    }
+
     /// Flushes the names in this directory to stable storage.
     pub(crate) fn sync(&self) -> Result<()> {
         retry_on_intr(|| rustix::fs::fsync(&self.fd)).map_err(failed("flush the directory", &self.path))
