@@ -46,6 +46,21 @@ COMMANDS = [
     ("Python's mailbox", "{python} -c '" + PYTHON + "' {mbox} {out}", True, "python3"),
 ]
 BASE = "cp -r of the result"
+# Commands that only read, in groups. Each is compared with the first one of its group. `grep` stops at the first line
+# if its output is /dev/null. `verify` exits 1 for real mail.
+READING = [
+    [
+        ("grep -c '^From '", "grep -c '^From ' {mbox} | cat"),
+        ("mailferry inspect", "{binary} inspect {mbox} | cat"),
+        ("mailferry convert -n", "{binary} convert -qn {mbox} {out}"),
+        ("mailferry verify of the mbox", "{binary} verify -q {mbox} || [ $? = 1 ]"),
+    ],
+    [
+        ("xargs cat of the messages", "find {ref}/new {ref}/cur -type f -print0 | xargs -0 cat"),
+        ("mailferry verify of the Maildir", "{binary} verify -q {ref} || [ $? = 1 ]"),
+        ("mailferry verify --quick", "{binary} verify -q --quick {ref} || [ $? = 1 ]"),
+    ],
+]
 
 
 def make_mbox(path, count):
@@ -181,6 +196,19 @@ def print_table(name, messages, size, rows, rounds):
         print(f"| {row} | {median:.2f} | {least:.2f} | {ratio:.2f} | {messages / median:,.0f} | {memory} | {calls} |")
 
 
+def measure_reading(mbox, options):
+    """Print the time of each command of READING. The mail is in memory."""
+    with FileSystem("tmpfs", 0, 0) as place:
+        words = {"binary": BINARY, "mbox": mbox, "out": f"{place.scratch}/out", "ref": f"{place.scratch}/ref"}
+        run("{binary} convert -q {mbox} {ref}".format(**words))
+        print("\n| command | seconds | least | × the first |\n|---|---|---|---|")
+        for group in READING:
+            rounds = [[run(command.format(**words))[0] for _, command in group] for _ in range(options.rounds)]
+            for (name, _), seconds in zip(group, zip(*rounds)):
+                ratio = statistics.median(took / first for took, (first, *_) in zip(seconds, rounds))
+                print(f"| {name} | {statistics.median(seconds):.2f} | {min(seconds):.2f} | {ratio:.2f} |")
+
+
 def draw(path, title, tables):
     """Draw a bar per command: the logarithm of its time relative to cp -r."""
     low, high = 0.1, 100.0
@@ -232,6 +260,7 @@ def main():
     for kind in options.on:
         tables.append(measure(mbox, kind, options))
         print_table(*tables[-1], options.rounds)
+    measure_reading(mbox, options)
     if options.svg:
         title = f"{tables[0][1]:,} messages from one mbox into a Maildir: time as a multiple of cp -r of the result"
         draw(options.svg, title, tables)
