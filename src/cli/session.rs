@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{Shutdown, shutdown};
 
 use super::clock;
 use super::dot_qmail::ProgramArguments;
@@ -34,6 +35,10 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 const SESSION_TIME: Duration = Duration::from_secs(3600);
 /// Interval of the checks for cancellation.
 const CANCEL_CHECK: Duration = Duration::from_secs(1);
+/// Time for a peer to stop sending after the last reply.
+const LINGER: Duration = Duration::from_secs(10);
+/// Bytes that a peer may send after the last reply.
+const MAX_DROPPED: usize = 1 << 20;
 /// PIPE_BUF: a pipe that poll(2) reports as writable takes at least this much.
 const PIECE: usize = 4096;
 
@@ -190,7 +195,11 @@ impl Session<'_> {
             spool_dir: self.spool_dir,
         };
         let mut peer = StandardStreams::new(self.protocol);
-        let (reason, text) = match serve(&mut peer, recipients, &options, self.ctx.cancel) {
+        let end = serve(&mut peer, recipients, &options, self.ctx.cancel);
+        if matches!(end, SessionEnd::ProtocolError(_) | SessionEnd::TooManyErrors) {
+            peer.linger();
+        }
+        let (reason, text) = match end {
             SessionEnd::Orderly => return Ok(()),
             SessionEnd::Disconnected => {
                 (FailureReason::TryAgain, "the peer has closed in the middle of a command or message")
@@ -273,6 +282,25 @@ impl StandardStreams {
         let now = Instant::now();
         let end = (protocol != Protocol::Lmtp).then(|| now + SESSION_TIME);
         StandardStreams { deadline: now + TIMEOUT, end }
+    }
+
+    /// Lets the peer read the last replies while it is still sending: a socket that is closed with unread data resets the
+    /// connection, and the replies on their way are lost.
+    fn linger(&mut self) {
+        if shutdown(io::stdout(), Shutdown::Write).is_err() {
+            return;
+        }
+        self.end = Some(Instant::now() + LINGER);
+        let mut dropped = 0;
+        let mut buffer = [0; PIECE];
+        while dropped < MAX_DROPPED {
+            match self.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(count) => dropped += count,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
     }
 }
 

@@ -1,7 +1,12 @@
 //! QMTP and QMQP into real mailboxes: one outcome for each, or one for all.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use tempfile::TempDir;
 
@@ -66,6 +71,26 @@ fn reply(run: &Run) -> String {
     let (length, rest) = text.split_once(':').unwrap_or_else(|| panic!("{run:?}"));
     assert_eq!(rest.len(), length.parse::<usize>().unwrap() + 1, "{text}");
     rest.strip_suffix(',').unwrap().to_owned()
+}
+
+/// A socket that is closed with unread data resets the connection.
+#[test]
+fn a_peer_that_goes_on_after_an_error_reads_its_replies() {
+    let users = Users::new();
+    let (mut peer, ours) = UnixStream::pair().unwrap();
+    let mut command = users.command("qmtp", &[]);
+    command.stdin(OwnedFd::from(ours.try_clone().unwrap())).stdout(OwnedFd::from(ours));
+    let child = command.stderr(Stdio::piped()).spawn().unwrap();
+    drop(command);
+    let garbage = "x".repeat(300_000);
+    peer.write_all(format!("{}{garbage}", package("x", &["joe", "nobody"])).as_bytes()).unwrap();
+    peer.shutdown(Shutdown::Write).unwrap();
+    let mut replies = String::new();
+    peer.read_to_string(&mut replies).expect("the connection is closed, not reset");
+    let run = Run::of(child.wait_with_output().unwrap()).exits(75);
+    assert!(replies.contains(":Kok: ") && replies.ends_with("(#5.1.1),"), "{replies}");
+    assert!(run.stderr.contains("something other than the netstrings"), "{}", run.stderr);
+    assert_eq!(users.counts(), [1, 0, 0]);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::mailbox::fs::files;
 use crate::mailbox::{Cancel, Error, escape};
 use crate::transport::{
     ChildPipes, Failure, FailureReason, OutputPipe, Process, ProcessEnd, ProcessLimits, Shutdown,
-    SpooledMessage,
+    SpooledMessage, envelope,
 };
 
 /// Bytes of standard error that are kept. The first line is the reply.
@@ -65,6 +65,10 @@ impl Recipients for ProgramRecipients<'_> {
     type Mailbox = ProgramMailbox;
 
     fn look_up(&mut self, recipient: &EnvelopeAddress) -> Result<ProgramMailbox, Failure> {
+        // The program would take the recipient from its environment.
+        if recipient.to_bytes().is_empty() {
+            return Err(Failure::new(FailureReason::BadAddress, "the address is empty"));
+        }
         let has_home = |parts: &AddressParts| self.home.expand(parts).is_ok_and(|home| files::is_dir(&home));
         let mut divided = AddressParts::longest_user_first(recipient, &self.delimiters);
         let parts = if self.home.has_user() { divided.find(has_home) } else { None };
@@ -81,7 +85,7 @@ impl Recipients for ProgramRecipients<'_> {
         let arguments = vec![
             joined("--home=", home.as_os_str()),
             joined("--user=", user.as_os_str()),
-            joined("--recipient=", OsStr::from_bytes(&recipient.to_bytes())),
+            joined("--recipient=", OsStr::from_bytes(&argument(recipient))),
         ];
         self.run(&arguments, "-n".into(), Stdio::null(), LOOK_UP_TIME)?;
         Ok(ProgramMailbox { home, arguments })
@@ -201,7 +205,13 @@ struct Delivery<'a> {
 }
 
 fn sender_argument(sender: Option<&EnvelopeAddress>) -> OsString {
-    joined("--sender=", OsStr::from_bytes(&sender.map(EnvelopeAddress::to_bytes).unwrap_or_default()))
+    joined("--sender=", OsStr::from_bytes(&sender.map(argument).unwrap_or_default()))
+}
+
+/// Returns an address as an argument. The program takes quotes off, so one that seems to have them gets others.
+fn argument(address: &EnvelopeAddress) -> Vec<u8> {
+    let raw = address.to_bytes();
+    if envelope::unquote(&raw) == raw { raw } else { envelope::quote(&raw) }
 }
 
 fn joined(option: &str, value: &OsStr) -> OsString {
@@ -499,6 +509,14 @@ mod tests {
             is_temporary(0) && outcomes[1].is_ok() && is_temporary(2) && outcomes[3].is_ok(),
             "{outcomes:?}"
         );
+    }
+
+    #[test]
+    fn the_program_reads_the_address_that_the_peer_sent() {
+        for raw in ["joe@h", "\"joe\"@h", "<joe@h>", "a b@h", "\"@h", "joe", "@h", "a\\b@h", "\"a\"b@c@h"] {
+            let sent = argument(&EnvelopeAddress::from_raw(raw.as_bytes()));
+            assert_eq!(envelope::unquote(&sent), raw.as_bytes(), "{raw}");
+        }
     }
 
     #[test]

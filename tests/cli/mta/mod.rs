@@ -10,6 +10,7 @@ mod others;
 mod people;
 mod pipe;
 pub(crate) mod postfix;
+mod qmail;
 pub(crate) mod recipes;
 pub(crate) mod sandbox;
 mod sending;
