@@ -28,6 +28,17 @@ fn called_by_their_names_it_does_what_qmails_small_programs_did() {
     }
 }
 
+#[test]
+fn called_maildir2mbox_it_does_what_maildir2mbox_did() {
+    let Some(cases) = records("golden/maildir2mbox.jsonl") else { return };
+    let differences = [
+        (11, "an mbox without a final newline: the From_ line is glued to the last line"),
+        (12, "a last line without newline is lost"),
+        (14, "the same"),
+    ];
+    compare_cases("golden/maildir2mbox.jsonl", &cases, &differences, |case| compare(case, Called::ByLink));
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Called {
     ByLink,
@@ -121,8 +132,14 @@ fn compare(case: &Value, called: Called) -> Result<(), String> {
     same_text("files", &format!("{got:#?}"), &format!("{wanted:#?}"))
 }
 
-/// Creates what the record does not list: the directory that maildirmake finds.
+/// Creates what the record does not list: the directory that maildirmake finds, and the Maildir.
 fn prepare(case: &Value, work: &Path) {
+    if case["program"] == "maildir2mbox" {
+        let has_tmp = case["name"] != "no tmp directory";
+        for dir in ["new", "cur", "tmp"].iter().filter(|dir| **dir != "tmp" || has_tmp) {
+            fs::create_dir_all(work.join("md").join(dir)).unwrap();
+        }
+    }
     if case["name"] == "exists" {
         fs::create_dir(work.join("Maildir")).unwrap();
     }

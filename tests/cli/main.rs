@@ -50,6 +50,7 @@ mod lifetimes;
 mod linux_mips;
 mod live;
 mod lmtp;
+mod maildir2mbox;
 mod maildir_detect;
 mod mbsync;
 mod metadata;

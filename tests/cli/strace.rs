@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -29,6 +29,18 @@ impl Stopped {
         args: impl IntoIterator<Item = S>,
         input: &[u8],
     ) -> Stopped {
+        Stopped::after_in(&[], fault, path, args, input)
+    }
+
+    /// Does the same with variables in the environment.
+    #[track_caller]
+    pub(crate) fn after_in<S: AsRef<OsStr>>(
+        environment: &[(&str, PathBuf)],
+        fault: &str,
+        path: Option<&Path>,
+        args: impl IntoIterator<Item = S>,
+        input: &[u8],
+    ) -> Stopped {
         let scratch = scratch();
         let log = scratch.path().join("log");
         let inject = format!("inject={fault}:signal=STOP");
@@ -36,6 +48,7 @@ impl Stopped {
         let strace = ["strace", "-f", "-qq", "-o", log.to_str().unwrap(), "-e", &inject];
         let strace = strace.into_iter().chain(only.into_iter().flatten()).chain([BINARY]);
         let mut command = wrapped("exec \"$@\"", strace, args);
+        command.envs(environment.iter().cloned());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut strace = command.spawn().unwrap();
         strace.stdin.take().unwrap().write_all(input).unwrap();

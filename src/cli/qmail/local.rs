@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::name::QmailProgram;
+use super::open_mbox::open_mbox;
 use super::system_error::system_error_text;
 use crate::cli::clock::now;
 use crate::cli::identity::{self, Privilege};
@@ -26,7 +27,6 @@ use crate::deliver::dot_qmail::{
 };
 use crate::deliver::{DeliverOptions, DeliveryTarget, PreparedMessage, transaction};
 use crate::mailbox::fs::Dir;
-use crate::mailbox::mbox::MboxAppender;
 use crate::mailbox::mbox::write::{FromLineSpec, HeaderEdit, MessageHead};
 use crate::mailbox::{Cancel, Context, Error, Result, escape};
 use crate::transport::{
@@ -275,15 +275,8 @@ impl QmailExecutor<'_> {
     }
 
     fn append(&self, path: &Path) -> Result<()> {
-        let Context { locks, cancel, .. } = *self.ctx;
-        let mut mbox = match MboxAppender::open_for_delivery(path, None, true, locks, cancel) {
-            // A spool directory that allows no lock file. qmail-local creates none.
-            Err(Error::Io { ref source, .. }) if is_denied(source) && is_writable(path) => {
-                let locks = Locks::without_dotlock().with_timeout(LOCK_TIMEOUT);
-                MboxAppender::open_for_delivery(path, None, false, &locks, cancel)?
-            }
-            mbox => mbox?,
-        };
+        let cancel = self.ctx.cancel;
+        let mut mbox = open_mbox(path, self.ctx, LOCK_TIMEOUT)?;
         let prefix = self.prefix();
         let from_line = FromLineSpec::Verbatim(&self.from_line);
         let head = MessageHead { from_line, header: HeaderEdit::Verbatim(&prefix), eol: b"\n" };
@@ -292,15 +285,6 @@ impl QmailExecutor<'_> {
         mbox.commit();
         Ok(())
     }
-}
-
-/// Reports whether an error means that no file can be created in the directory.
-fn is_denied(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
-}
-
-fn is_writable(path: &Path) -> bool {
-    File::options().append(true).open(path).is_ok()
 }
 
 /// `Unable to DO WHAT: why. (#status)`.

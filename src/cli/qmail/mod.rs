@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! name         which programs there are;  getopt, ending, system_error: their options, exits and words
-//! condition    bouncesaying, condredirect, except;  forward, preline, maildirmake;  qmqpc: qmail-qmqpc
+//! condition    bouncesaying, condredirect, except;  forward, preline, maildirmake, maildir2mbox
+//! qmqpc        qmail-qmqpc
 //! local        qmail-local;  inject: qmail-inject and sendmail
-//! enqueue      to the queue program, or to what replaces it
+//! enqueue      to the queue program, or to what replaces it;  open_mbox: under its locks
 //! ```
 
 mod condition;
@@ -14,8 +15,10 @@ mod forward;
 mod getopt;
 mod inject;
 mod local;
+mod maildir2mbox;
 mod maildirmake;
 pub(super) mod name;
+mod open_mbox;
 mod preline;
 mod qmqpc;
 mod system_error;
@@ -32,6 +35,7 @@ pub(super) fn run(program: QmailProgram, args: impl Iterator<Item = OsString>) -
         QmailProgram::Condredirect => condition::condredirect(args),
         QmailProgram::Except => condition::except(args),
         QmailProgram::Forward => forward::run(args),
+        QmailProgram::Maildir2mbox => maildir2mbox::run(),
         QmailProgram::Maildirmake => maildirmake::run(args),
         QmailProgram::Preline => preline::run(args),
         QmailProgram::QmailInject => return inject::run_qmail_inject(args),

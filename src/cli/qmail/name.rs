@@ -14,6 +14,7 @@ pub(crate) enum QmailProgram {
     Condredirect,
     Except,
     Forward,
+    Maildir2mbox,
     Maildirmake,
     Preline,
     QmailInject,
@@ -24,14 +25,23 @@ pub(crate) enum QmailProgram {
 
 impl QmailProgram {
     /// The small programs, which mailferry provides to the commands of a delivery.
-    const SMALL: &[&str] =
-        &["bouncesaying", "condredirect", "except", "forward", "maildirmake", "preline", "qmail-qmqpc"];
+    const SMALL: &[&str] = &[
+        "bouncesaying",
+        "condredirect",
+        "except",
+        "forward",
+        "maildir2mbox",
+        "maildirmake",
+        "preline",
+        "qmail-qmqpc",
+    ];
 
-    const ALL: [(&str, QmailProgram); 10] = [
+    const ALL: [(&str, QmailProgram); 11] = [
         ("bouncesaying", QmailProgram::Bouncesaying),
         ("condredirect", QmailProgram::Condredirect),
         ("except", QmailProgram::Except),
         ("forward", QmailProgram::Forward),
+        ("maildir2mbox", QmailProgram::Maildir2mbox),
         ("maildirmake", QmailProgram::Maildirmake),
         ("preline", QmailProgram::Preline),
         ("qmail-inject", QmailProgram::QmailInject),
