@@ -8,8 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use super::clock;
 use super::relay::bounce_host;
+use super::{clock, usage_exit};
 use crate::bounce::Status;
 use crate::bounce::write::{
     BounceFormat, BounceReport, BounceSender, Reason, ReportingHost, WrittenBounce, parse_recipient,
@@ -81,7 +81,7 @@ impl WriteJob<'_> {
         let Some(sender) = sender else {
             let text = "--sender: missing, and the message has no Return-Path at the top";
             print_error(text, Some("name the sender with -f"));
-            return Ok(Exit::InjectUsage);
+            return Ok(usage_exit());
         };
         let sender = BounceSender::new(&sender).map_err(|why| {
             Failure::new(FailureReason::BadMessage, format_args!("<{}>: {why}", escape(&sender)))

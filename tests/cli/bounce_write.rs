@@ -176,6 +176,8 @@ fn a_wrong_option_gives_64_before_anything_is_written() {
     }
     write("dsn", &[], b"").exits(66).complains(&["there is no message"]);
     write("dsn", &["--exit-codes", "qmail", "-f", ""], ORIGINAL).exits(100);
+    // As any wrong option: the caller tries again once it is corrected.
+    write("dsn", &["--exit-codes", "qmail"], b"A: 1\n\n").exits(111).complains(&["--sender: missing"]);
 }
 
 /// Options cannot add a line to the header, a field to the report, or a paragraph.

@@ -1,5 +1,3 @@
-use std::path::Path;
-
 use proptest::prelude::*;
 
 use super::report::NoBounce;
@@ -19,7 +17,8 @@ fn report(sender: &str, recipients: &[&str], reason: &str) -> BounceReport {
 }
 
 fn write(format: BounceFormat, report: &BounceReport, original: &[u8]) -> Vec<u8> {
-    let mut spool = MessageSpool::new(Path::new("/nonexistent"), None);
+    let scratch = tempfile::tempdir().unwrap();
+    let mut spool = MessageSpool::new(scratch.path(), None);
     // Small pieces are joined in memory.
     original.chunks(7).for_each(|bytes| spool.push(bytes).unwrap());
     let spooled = spool.finish().unwrap();
@@ -144,6 +143,19 @@ fn the_boundary_is_not_in_the_original() {
     // A bounce of the same second and process has its boundary inside.
     let outer = text(BounceFormat::Dsn, &report, &inner);
     assert!(outer.ends_with("--=_981173106.42.2--\n\n--=_981173106.42.3--\n"), "{outer}");
+}
+
+/// Only the beginning of a message is in memory. The rest is read in chunks.
+#[test]
+fn a_boundary_between_two_chunks_is_found() {
+    let report = report("ann@b.example", &["joe@h.example"], "no");
+    let edge = 8 << 20;
+    for before in [3, 1, 15] {
+        let mut original = vec![b'x'; edge - before];
+        original.extend_from_slice(b"=_981173106.42.0\n");
+        let written = write(BounceFormat::Dsn, &report, &original);
+        assert!(written.ends_with(b"\n\n--=_981173106.42.1--\n"), "{before}");
+    }
 }
 
 #[test]
