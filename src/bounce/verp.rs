@@ -20,9 +20,21 @@ pub(super) fn find_recipients(head: &[u8], bounce: &mut Bounce) {
     let addresses = values.flat_map(|field| addresses(&header::unfold(field.value)));
     let addresses: Vec<Vec<u8>> = addresses.take(MAX_ADDRESSES).collect();
     for recipient in &mut bounce.recipients {
-        let decoded = addresses.iter().find_map(|address| decode(address, &recipient.recipient));
-        recipient.verp_recipient = decoded;
+        let known = [Some(&recipient.recipient), recipient.original_recipient.as_ref()];
+        let known: Vec<&[u8]> = known.into_iter().flatten().map(Vec::as_slice).collect();
+        if let Some(encoded) = addresses.iter().find_map(|address| decode(address, &known)) {
+            recipient.verp_recipient = Some(encoded.address);
+            recipient.is_heuristic |= encoded.is_guess;
+        }
     }
+}
+
+/// A recipient that is a part of another address.
+#[derive(Debug, PartialEq, Eq)]
+struct EncodedRecipient {
+    address: Vec<u8>,
+    /// It may begin at another dash.
+    is_guess: bool,
 }
 
 /// Returns the words of a field that have the form of an address with an encoded recipient.
@@ -32,50 +44,50 @@ fn addresses(value: &[u8]) -> Vec<Vec<u8>> {
     words.map(<[u8]>::to_vec).collect()
 }
 
-/// Returns the recipient in an address. `known` is the one that the report names.
-fn decode(address: &[u8], known: &[u8]) -> Option<Vec<u8>> {
+/// Returns the recipient in an address. `known` are those that the report names.
+fn decode(address: &[u8], known: &[&[u8]]) -> Option<EncodedRecipient> {
     let (local, _) = split_at_host(address)?;
     let local = without_batv(local);
     // SRS rewrites the sender of a forwarded message.
-    if local
-        .get(..4)
-        .is_some_and(|start| start.eq_ignore_ascii_case(b"SRS0") || start.eq_ignore_ascii_case(b"SRS1"))
-    {
+    let is_srs = |prefix: &[u8]| local.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    if is_srs(b"SRS0") || is_srs(b"SRS1") {
         return None;
     }
     let equals = memchr::memrchr(b'=', local)?;
     let (before, host) = (&local[..equals], &local[equals + 1..]);
-    if !is_host(host) {
-        return None;
-    }
-    let with_host = |user: &[u8]| Some([user, b"@", host].concat()).filter(|_| !user.is_empty());
-    // The recipient that is known shows where its local part begins.
-    if let Some((user, known_host)) = split_at_host(known)
-        && known_host.eq_ignore_ascii_case(host)
-        && let Some(prefix) = strip_suffix_ignore_case(before, user)
-        && matches!(prefix.last(), Some(b'-' | b'+' | b'='))
-    {
-        return with_host(&before[prefix.len()..]);
-    }
-    // Mailman and Postfix.
-    if let Some(plus) = memchr::memchr(b'+', before) {
-        return with_host(&before[plus + 1..]);
-    }
-    with_host(&before[user_after_dash(before)?..])
+    let is_known = known.iter().find_map(|known| known_start(before, host, known));
+    let (start, is_guess) = match (is_known, memchr::memchr(b'+', before)) {
+        (Some(start), _) => (start, false),
+        // Mailman and Postfix.
+        (None, Some(plus)) => (plus + 1, false),
+        (None, None) => start_after_dash(before)?,
+    };
+    let user = &before[start..];
+    (is_host(host) && !user.is_empty())
+        .then(|| EncodedRecipient { address: [user, b"@", host].concat(), is_guess })
 }
 
-/// Returns where the local part begins after the prefix of a list, which may have dashes as well as the local part.
-fn user_after_dash(before: &[u8]) -> Option<usize> {
+/// Returns where the local part of a known recipient begins.
+fn known_start(before: &[u8], host: &[u8], known: &[u8]) -> Option<usize> {
+    let (user, known_host) = split_at_host(known)?;
+    let prefix = strip_suffix_ignore_case(before, user)?;
+    let is_whole = known_host.eq_ignore_ascii_case(host) && matches!(prefix.last(), Some(b'-' | b'+' | b'='));
+    is_whole.then_some(prefix.len())
+}
+
+/// Returns where the local part begins after the prefix of a list, and whether that is a guess: both may have dashes.
+fn start_after_dash(before: &[u8]) -> Option<(usize, bool)> {
     // The last words of usual prefixes: ezmlm adds the number of the message to `-return-`.
     for word in ["-return-", "-bounces-", "-bounce-", "-owner-", "-errors-", "-request-"] {
         if let Some(at) = memchr::memmem::find(before, word.as_bytes()) {
             let after = at + word.len();
             let digits = before[after..].iter().take_while(|byte| byte.is_ascii_digit()).count();
             let has_number = digits > 0 && before.get(after + digits) == Some(&b'-');
-            return Some(if has_number { after + digits + 1 } else { after });
+            return Some((if has_number { after + digits + 1 } else { after }, false));
         }
     }
-    memchr::memrchr(b'-', before).map(|at| at + 1)
+    let last = memchr::memrchr(b'-', before)?;
+    Some((last + 1, memchr::memchr(b'-', &before[..last]).is_some()))
 }
 
 fn split_at_host(address: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -112,21 +124,28 @@ mod tests {
 
     #[test]
     fn the_recipient_is_decoded_from_the_address_of_the_bounce() {
-        for (address, known, recipient) in [
-            ("list-bounces+joe=example.org@lists.example", "", Some("joe@example.org")),
-            ("list+joe+home=example.org@lists.example", "", Some("joe+home@example.org")),
-            ("list-return-12-joe-d=example.org@lists.example", "", Some("joe-d@example.org")),
-            ("my-list-joe=example.org@lists.example", "", Some("joe@example.org")),
-            ("my-list-joe-d=example.org@lists.example", "joe-d@EXAMPLE.org", Some("joe-d@example.org")),
-            ("bounces+12-ab-joe=example.org@lists.example", "joe@example.org", Some("joe@example.org")),
-            ("prvs=0123456789=ann@example.org", "", None),
-            ("prvs=0123456789=list-joe=example.org@lists.example", "", Some("joe@example.org")),
-            ("SRS0=abcd=ef=example.org=joe@forward.example", "", None),
-            ("a=b@example.org", "", None),
-            ("joe@example.org", "", None),
+        for (address, known, recipient, is_guess) in [
+            ("list-bounces+joe=example.org@lists.example", "", Some("joe@example.org"), false),
+            ("list+joe+home=example.org@lists.example", "", Some("joe+home@example.org"), false),
+            ("list-return-12-joe-d=example.org@lists.example", "", Some("joe-d@example.org"), false),
+            ("list-joe=example.org@lists.example", "", Some("joe@example.org"), false),
+            ("my-list-joe=example.org@lists.example", "", Some("joe@example.org"), true),
+            (
+                "my-list-joe-d=example.org@lists.example",
+                "joe-d@EXAMPLE.org",
+                Some("joe-d@example.org"),
+                false,
+            ),
+            ("bounces+12-joe=example.org@lists.example", "joe@example.org", Some("joe@example.org"), false),
+            ("prvs=0123456789=ann@example.org", "", None, false),
+            ("prvs=0123456789=list-joe=example.org@lists.example", "", Some("joe@example.org"), false),
+            ("SRS0=abcd=ef=example.org=joe@forward.example", "", None, false),
+            ("a=b@example.org", "", None, false),
+            ("joe@example.org", "", None, false),
         ] {
-            let found = decode(address.as_bytes(), known.as_bytes());
-            assert_eq!(found.as_deref(), recipient.map(str::as_bytes), "{address}");
+            let found = decode(address.as_bytes(), &[known.as_bytes()]);
+            let expected = recipient.map(|one| EncodedRecipient { address: one.into(), is_guess });
+            assert_eq!(found, expected, "{address}");
         }
     }
 }

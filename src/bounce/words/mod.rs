@@ -165,9 +165,11 @@ fn described(
 ) -> Vec<BouncedRecipient> {
     let reasons = recipients::reasons(notice, form, mentions);
     let is_single = failed.len().max(mentions.len()) < 2;
+    // The words about several recipients belong to one of them.
+    let search = if is_single { notice.folded.len() } else { 0 };
     let describe = |address: Vec<u8>, reason: &str| {
         let status = Status::find_qmail(reason.as_bytes()).or_else(|| Status::find(reason.as_bytes()));
-        let status = status.or_else(|| Status::find(notice.folded.as_bytes()).filter(|_| is_single));
+        let status = status.or_else(|| Status::find(notice.folded.as_bytes().get(..search)?));
         let reason = Some(reason.to_owned()).filter(|reason| !reason.is_empty());
         BouncedRecipient { status, reason, ..BouncedRecipient::new(address) }
     };
