@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Time of a conversion compared with the alternatives: the table and picture of docs/benchmarks.md.
+"""Time of a conversion, and of the way back, compared with the alternatives: the tables of docs/benchmarks.md.
 
 usage: benches/compare.py [--mbox MBOX | --made N] [--on tmpfs|ram|disk ...] [--rounds N] [--slow] [--svg FILE]
 
@@ -61,6 +61,12 @@ READING = [
         ("mailferry verify --quick", "{binary} verify -q --quick {ref} || [ $? = 1 ]"),
     ],
 ]
+# Commands that write a file out of a Maildir. Each is compared with the first one.
+BACK = [
+    ("tar c of the Maildir", "tar -C {ref} -cf {out} ."),
+    ("mailferry convert --exact (durable)", "{binary} convert -q --exact {ref} {out}"),
+    ("mailferry convert MAILDIR MBOX (durable)", "{binary} convert -q {ref} {out}"),
+]
 
 
 def make_mbox(path, count):
@@ -112,6 +118,8 @@ class FileSystem:
         shutil.rmtree(self.scratch)
 
     def clean(self, path):
+        if os.path.isfile(path):
+            os.remove(path)
         shutil.rmtree(path, ignore_errors=True)
         subprocess.run(["sync", "-f", self.path], check=True)
 
@@ -209,6 +217,27 @@ def measure_reading(mbox, options):
                 print(f"| {name} | {statistics.median(seconds):.2f} | {min(seconds):.2f} | {ratio:.2f} |")
 
 
+def measure_back(mbox, kind, options):
+    """Print the time of each command of BACK. The Maildir is in the cache."""
+    size = os.path.getsize(mbox)
+    with FileSystem(kind, size * 8 + (1 << 29), 8 * (size // 2048) + 10000) as place:
+        ref, out = os.path.join(place.path, "ref"), os.path.join(place.path, "out")
+        words = {"binary": BINARY, "ref": ref, "out": out}
+        run(f"{BINARY} convert -q {mbox} {ref}")
+        rounds = []
+        for _ in range(options.rounds):
+            rounds.append([])
+            for _, command in BACK:
+                place.clean(out)
+                rounds[-1].append(run(command.format(**words)))
+        print(f"\n| out of a Maildir on {place.name} | seconds | least | × the first | MiB |\n|---|---|---|---|---|")
+        for (name, _), runs in zip(BACK, zip(*rounds)):
+            seconds = [took for took, _ in runs]
+            ratio = statistics.median(took / first[0][0] for took, first in zip(seconds, rounds))
+            memory = max(resident or 0 for _, resident in runs)
+            print(f"| {name} | {statistics.median(seconds):.2f} | {min(seconds):.2f} | {ratio:.2f} | {memory:.0f} |")
+
+
 def draw(path, title, tables):
     """Draw a bar per command: the logarithm of its time relative to cp -r."""
     low, high = 0.1, 100.0
@@ -261,6 +290,7 @@ def main():
         tables.append(measure(mbox, kind, options))
         print_table(*tables[-1], options.rounds)
     measure_reading(mbox, options)
+        measure_back(mbox, kind, options)
     if options.svg:
         title = f"{tables[0][1]:,} messages from one mbox into a Maildir: time as a multiple of cp -r of the result"
         draw(options.svg, title, tables)

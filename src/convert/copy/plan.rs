@@ -198,7 +198,7 @@ impl Planner<'_> {
         let collisions: Vec<Option<Collision>> =
             messages.par_iter().zip(&collides).map(compare).collect::<Result<_>>()?;
         for section in &self.history.manifest.sections {
-            names.extend(section.names().into_iter().map(|message| message.name.0));
+            names.extend(section.names().into_iter().map(|message| message.name.0.into_owned()));
         }
         for (message, collision) in messages.iter_mut().zip(collisions) {
             message.disposition = match collision {

@@ -3,12 +3,16 @@
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
 
 use super::maildir_uids::{MaildirUids, UidEdit};
 use super::options::{ExportOptions, ExportedMessages};
 use crate::convert::{Report, SourceDetails, SourceList};
-use crate::mailbox::maildir::{Entry, FoundMessage, KeywordTable, MaildirReader, list};
-use crate::mailbox::manifest::ManifestLocation;
+use crate::mailbox::maildir::{BaseIndex, Entry, FoundMessage, KeywordTable, MaildirReader, list};
+use crate::mailbox::manifest::{ManifestFile, ManifestLocation, MessageName};
 use crate::mailbox::mbox::from_line;
 use crate::mailbox::source::Contents;
 use crate::mailbox::tree::walk::stray_mail;
@@ -33,10 +37,18 @@ pub(super) struct SourceMaildir<'a> {
 pub(super) struct SourceMessage {
     pub(super) entry: Entry,
     pub(super) size: u64,
-    /// The sender in the From_ line that the manifest has.
-    pub(super) sender: Option<Box<[u8]>>,
+    /// The From_ lines in the manifest.
+    from_lines: Option<Box<[u8]>>,
     /// The UID; 0 for none.
     pub(super) uid: u32,
+}
+
+impl SourceMessage {
+    /// Returns the sender in the From_ line that the manifest has.
+    pub(super) fn recorded_sender(&self) -> Option<&[u8]> {
+        let line = self.from_lines.as_ref()?.split_inclusive(|&b| b == b'\n').next()?;
+        Some(from_line::parse(line).sender).filter(|sender| !sender.is_empty())
+    }
 }
 
 impl<'a> SourceMaildir<'a> {
@@ -48,7 +60,9 @@ impl<'a> SourceMaildir<'a> {
     ) -> Result<(SourceMaildir<'a>, Report)> {
         let ExportOptions { exported, selection, .. } = *options;
         let files = MaildirReader::open(path, context.now)?;
-        let (listing, recorded) = rayon::join(|| files.list(), || read_recorded(path, options.manifest));
+        let manifest = OnceLock::new();
+        let (listing, recorded) =
+            rayon::join(|| files.list(), || read_recorded(path, options.manifest, &manifest));
         let (mut entries, mut findings) = (listing?.messages, Vec::new());
         entries.retain(|entry| !exported.is_some_and(|exported| exported.contains(path, entry)));
         let details = SourceDetails::collect(&files, &entries, context)?;
@@ -56,7 +70,7 @@ impl<'a> SourceMaildir<'a> {
             Err(error @ Error::Manifest { .. }) => {
                 let message = format!("{error}; the messages are in the order of their dates");
                 findings.push(Finding::new(Code::ManifestDamaged, message));
-                HashMap::new()
+                Vec::new()
             }
             recorded => recorded?,
         };
@@ -64,22 +78,31 @@ impl<'a> SourceMaildir<'a> {
         findings.extend(damaged);
         let listed: HashMap<&[u8], u32> =
             list.iter().flat_map(|list| &list.entries).map(|entry| (&*entry.name, entry.uid)).collect();
-        let mut messages: Vec<(usize, SourceMessage)> = Vec::with_capacity(entries.len());
-        let (mut not_selected, mut not_selected_bytes) = (0, 0);
-        for entry in entries {
+        let ranks = rank(&entries, &recorded);
+        let examine = |(entry, rank): (Entry, usize)| {
             let size = files.size(&entry);
             if !files.is_selected(&entry, selection)? {
-                (not_selected, not_selected_bytes) = (not_selected + 1, not_selected_bytes + size);
-                continue;
+                return Ok((rank, Err(size)));
             }
-            let recorded = recorded.get(entry.parsed().base);
-            let (rank, sender) = recorded.map_or((usize::MAX, None), |r| (r.rank, r.sender.clone()));
+            let from_lines = recorded.get(rank).map(|message| Box::from(&*message.from.0));
             let uid = listed.get(entry.parsed().base).copied().unwrap_or(0);
-            messages.push((rank, SourceMessage { size, entry, sender, uid }));
+            Ok((rank, Ok(SourceMessage { size, entry, from_lines, uid })))
+        };
+        let examined: Vec<(usize, Result<SourceMessage, u64>)> =
+            entries.into_par_iter().zip(ranks).map(examine).collect::<Result<_>>()?;
+        let mut messages: Vec<(usize, SourceMessage)> = Vec::with_capacity(examined.len());
+        let (mut not_selected, mut not_selected_bytes) = (0, 0);
+        for (rank, examined) in examined {
+            match examined {
+                Ok(message) => messages.push((rank, message)),
+                Err(size) => {
+                    (not_selected, not_selected_bytes) = (not_selected + 1, not_selected_bytes + size);
+                }
+            }
         }
         // Stable: messages of no source stay in the order of date and name. In an mbox, UIDs rise, and messages without
         // one come last.
-        messages.sort_by_key(|(rank, message)| (message.uid.wrapping_sub(1), *rank));
+        messages.par_sort_by_key(|(rank, message)| (message.uid.wrapping_sub(1), *rank));
         findings.extend(find_nested_folders(path)?);
         let report = Report { details, ..Report::new(path, findings) };
         let messages = messages.into_iter().map(|(_, message)| message).collect();
@@ -113,37 +136,37 @@ impl<'a> SourceMaildir<'a> {
     }
 }
 
-/// A message as the manifest has it.
-struct RecordedMessage {
-    rank: usize,
-    sender: Option<Box<[u8]>>,
-}
-
-/// Returns the messages of closed sections by name, ranked source after source, each in the order of its source. A
-/// source that grew ranks where its last section is.
-fn read_recorded(
+/// Reads the manifest, and returns the messages of closed sections: source after source, each in the order of its
+/// source. A source that grew is where its last section is.
+fn read_recorded<'m>(
     maildir: &Path,
-    manifest: ManifestLocation<'_>,
-) -> Result<HashMap<Vec<u8>, RecordedMessage>> {
-    let manifest = match manifest {
-        ManifestLocation::File(_) => Some(manifest.read_existing(maildir)?),
-        ManifestLocation::InMaildir | ManifestLocation::None => manifest.read(maildir)?,
+    location: ManifestLocation<'_>,
+    manifest: &'m OnceLock<ManifestFile>,
+) -> Result<Vec<MessageName<'m>>> {
+    let read = match location {
+        ManifestLocation::File(_) => Some(location.read_existing(maildir)?),
+        ManifestLocation::InMaildir | ManifestLocation::None => location.read(maildir)?,
     };
-    let Some(manifest) = manifest else { return Ok(HashMap::new()) };
-    let manifest = manifest.parse()?;
+    let Some(read) = read else { return Ok(Vec::new()) };
+    let manifest = manifest.get_or_init(|| read).parse()?;
     let (outlines, superseded) = (&manifest.sections, manifest.superseded(|_| ()));
     let mut order: Vec<usize> = (0..outlines.len()).filter(|&n| outlines[n].footer.is_some()).collect();
     order.sort_by_key(|&n| superseded[n]);
-    let mut recorded = HashMap::new();
-    for n in order {
-        for message in outlines[n].names() {
-            let rank = recorded.len();
-            let line = message.from.0.split_inclusive(|&b| b == b'\n').next().unwrap_or_default();
-            let sender = Some(from_line::parse(line).sender).filter(|s| !s.is_empty()).map(Box::from);
-            recorded.entry(message.name.0).or_insert(RecordedMessage { rank, sender });
-        }
+    Ok(order.into_iter().flat_map(|n| outlines[n].names()).collect())
+}
+
+/// Returns the number of the first record of each listed message; `usize::MAX` for none.
+fn rank(entries: &[Entry], recorded: &[MessageName<'_>]) -> Vec<usize> {
+    let ranks: Vec<AtomicUsize> = entries.iter().map(|_| AtomicUsize::new(usize::MAX)).collect();
+    if !recorded.is_empty() {
+        let index = BaseIndex::of(entries);
+        recorded.par_iter().enumerate().for_each(|(rank, message)| {
+            for number in index.find(entries, &message.name.0) {
+                ranks[number].fetch_min(rank, Ordering::Relaxed);
+            }
+        });
     }
-    Ok(recorded)
+    ranks.into_iter().map(AtomicUsize::into_inner).collect()
 }
 
 /// Reports the Maildir++ folders of a Maildir, and other mail in it.

@@ -120,17 +120,17 @@ impl Renderer {
             // Without a table the keywords of the header stay.
             None => (!table.is_empty()).then(|| join_keywords(letters, table, header)),
         };
-        let sender = header::return_path(header).or(message.sender.as_deref()).unwrap_or_default();
+        let sender = header::return_path(header).or_else(|| message.recorded_sender()).unwrap_or_default();
         let epoch = maildir.files.received_date(&found, header).0;
         let from_line = FromLineSpec::Generated { sender, epoch };
         let name = || escape(entry.name.as_bytes());
         let rendered = self.with_line_ends(bytes, Quoting::None);
         let keywords = keywords.as_deref();
         let written = MboxMessage { message: &[], from_line, status: Some(status), keywords, uids };
-        let path = maildir.files.path(entry);
         let changes = self.write(&rendered, written, relieve)?;
-        let changes = changes.map_err(|Unrepresentable| Error::unrepresentable(&path))?;
-        bytes.check_complete(&path)?;
+        let changes =
+            changes.map_err(|Unrepresentable| Error::unrepresentable(&maildir.files.path(entry)))?;
+        bytes.check_complete(&maildir.files.error_path(entry))?;
         self.tally.add(bytes.len(), changes, None, &name);
         self.tally.mail.add_message(status.flags, Some(epoch));
         if !unnamed.is_empty() {

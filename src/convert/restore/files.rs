@@ -1,14 +1,10 @@
 //! The files of messages, found by their base names.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use rayon::prelude::*;
-
 use crate::mailbox::fs::ignore_poison;
-use crate::mailbox::maildir::{Entry, MaildirReader, list};
+use crate::mailbox::maildir::{BaseIndex, Entry, MaildirReader, list};
 use crate::mailbox::{Context, Result};
 
 /// The messages of a Maildir. Users may move a message into a folder: those are listed if a message is not elsewhere.
@@ -62,25 +58,17 @@ impl<'a> MessageFiles<'a> {
 struct FolderFiles {
     reader: MaildirReader,
     entries: Vec<Entry>,
-    hasher: RandomState,
-    /// The hash of each base name and the number of its entry, sorted.
-    by_base: Vec<(u64, u32)>,
+    index: BaseIndex,
 }
 
 impl FolderFiles {
     fn list(path: &Path, context: &Context<'_>) -> Result<FolderFiles> {
         let reader = MaildirReader::open(path, context.now)?;
-        let (entries, hasher) = (reader.list_unsorted()?, RandomState::new());
-        let mut by_base: Vec<(u64, u32)> =
-            (0..).zip(&entries).map(|(n, entry)| (hasher.hash_one(entry.parsed().base), n)).collect();
-        by_base.par_sort_unstable();
-        Ok(FolderFiles { reader, entries, hasher, by_base })
+        let entries = reader.list_unsorted()?;
+        Ok(FolderFiles { index: BaseIndex::of(&entries), reader, entries })
     }
 
-    fn named(&self, base: &[u8]) -> impl Iterator<Item = &Entry> {
-        let hash = self.hasher.hash_one(base);
-        let first = self.by_base.partition_point(|(other, _)| *other < hash);
-        let same = self.by_base[first..].iter().take_while(move |(other, _)| *other == hash);
-        same.map(|&(_, n)| &self.entries[n as usize]).filter(move |entry| entry.parsed().base == base)
+    fn named<'a>(&'a self, base: &'a [u8]) -> impl Iterator<Item = &'a Entry> {
+        self.index.find(&self.entries, base).map(|number| &self.entries[number])
     }
 }

@@ -1,5 +1,6 @@
 //! Maildir: a message a file, its metadata in the name.
 
+mod base_index;
 pub(crate) mod create;
 pub(crate) mod deliver;
 pub(crate) mod destination;
@@ -14,6 +15,7 @@ pub(crate) mod subdir;
 pub(crate) mod uids;
 pub(crate) mod write;
 
+pub(crate) use base_index::BaseIndex;
 pub(crate) use destination::DestinationState;
 pub(crate) use keywords::{KeywordSet, KeywordTable};
 pub(crate) use list::{Entry, FolderVersion, FoundMessage, MaildirReader, NoMessage};

@@ -7,9 +7,9 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::ByteCounts;
@@ -76,7 +76,11 @@ impl Visitor<'_> for DigestVisitor {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Digest, E> {
-        blake3::Hash::from_hex(text).map(Digest::from).map_err(E::custom)
+        let mut digest = [0; 32];
+        match text.len() == 64 && HEXLOWER_PERMISSIVE.decode_mut(text.as_bytes(), &mut digest).is_ok() {
+            true => Ok(Digest(digest)),
+            false => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
     }
 }
 

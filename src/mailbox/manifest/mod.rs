@@ -26,7 +26,7 @@ pub(crate) use format::{
     SourceState, UnselectedRange, VERSION, to_line,
 };
 pub(crate) use location::{FILE_NAME, ManifestFile, ManifestLocation, ManifestLock};
-pub(crate) use read::{DividedSection, Manifest, Outline, Section, looks_like_manifest, parse};
+pub(crate) use read::{DividedSection, Manifest, MessageName, Outline, Section, looks_like_manifest, parse};
 pub(crate) use source_name::{is_end_of_name, source_name};
 pub(crate) use write::ManifestAppender;
 

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use super::format::before_end;
 use super::source_name::short_source;
 use super::{
-    Bytes, Digest, FolderRecord, Gap, MessageRecord, SectionFooter, SectionHeader, UnselectedRange, VERSION,
+    Bytes, BytesRef, Digest, FolderRecord, Gap, MessageRecord, SectionFooter, SectionHeader, UnselectedRange,
+    VERSION,
 };
 use crate::mailbox::{Error, Result};
 
@@ -248,7 +249,7 @@ pub(crate) fn looks_like_manifest(text: &[u8]) -> bool {
     SECTION.starts_with(text) || text.starts_with(SECTION) || text.iter().all(|&b| b == 0)
 }
 
-impl Outline<'_> {
+impl<'a> Outline<'a> {
     /// Reports whether the section is closed, and some of its messages were not selected.
     pub(crate) fn is_partial(&self) -> bool {
         self.footer.as_ref().is_some_and(|footer| footer.not_selected > 0)
@@ -295,7 +296,7 @@ impl Outline<'_> {
     }
 
     /// Divides the messages of a closed section into chunks, and parses its other lines.
-    pub(crate) fn divide(&self, messages_at_once: usize) -> Result<DividedSection<'_>> {
+    pub(crate) fn divide(&self, messages_at_once: usize) -> Result<DividedSection<'a>> {
         let (lines, path) = (self.lines, self.path);
         let mut divided = DividedSection {
             messages: 0,
@@ -325,7 +326,7 @@ impl Outline<'_> {
 
     /// Returns only the names and From_ lines of the messages: in parallel, and at a third of the cost. Invalid lines
     /// are skipped.
-    pub(crate) fn names(&self) -> Vec<MessageName> {
+    pub(crate) fn names(&self) -> Vec<MessageName<'a>> {
         self.parts()
     }
 
@@ -346,8 +347,10 @@ impl Outline<'_> {
         all.filter(|message| message.duplicate).map(|message| message.source).collect()
     }
 
-    fn parts<T: for<'de> Deserialize<'de> + Send>(&self) -> Vec<T> {
-        let lines: Vec<&[u8]> = self.lines.split(|&b| b == b'\n').skip(1).collect();
+    fn parts<T: Deserialize<'a> + Send>(&self) -> Vec<T> {
+        let (text, mut at) = (self.lines, 0);
+        let line = |end| &text[std::mem::replace(&mut at, end + 1)..end];
+        let lines: Vec<&[u8]> = memchr::memchr_iter(b'\n', text).map(line).collect();
         let messages = lines.par_iter().filter(|line| line.starts_with(MESSAGE));
         messages.filter_map(|line| serde_json::from_slice(line).ok()).collect()
     }
@@ -430,9 +433,10 @@ pub(crate) struct CopiedName {
 }
 
 /// See [`Outline::names`].
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct MessageName {
-    pub name: Bytes,
-    #[serde(default)]
-    pub from: Bytes,
+#[derive(Debug, Deserialize)]
+pub(crate) struct MessageName<'a> {
+    #[serde(borrow)]
+    pub name: BytesRef<'a>,
+    #[serde(borrow, default)]
+    pub from: BytesRef<'a>,
 }

@@ -3,6 +3,8 @@
 //! Any message is written, and read back as the same message (`promises::writer`). The exception is a message
 //! with a line of four ^A, which MMDF cannot represent.
 
+use std::borrow::Cow;
+
 pub(crate) use super::chunk_scan::Unrepresentable;
 
 use super::chunk_scan::{FrameLines, HeaderEnd, QuotedLines};
@@ -253,11 +255,15 @@ impl MessageWriter {
                 }
             }
             HeaderEdit::Rewrite { lines, complete: true, flag_fields, uids, length, body } => {
-                let ended = [lines, missing_line_end(lines.last(), eol)].concat();
+                let missing = missing_line_end(lines.last(), eol);
+                let ended: Cow<'_, [u8]> = match missing.is_empty() {
+                    true => lines.into(),
+                    false => [lines, missing].concat().into(),
+                };
                 // With that line end the last line may be the empty line.
                 let split = header::split(&ended);
                 let fields = FieldValues { flag_fields, uids, length, body };
-                writer.changes.final_newline = ended.len() > lines.len();
+                writer.changes.final_newline = !missing.is_empty();
                 writer.push_header(&from_line, EditedHeader::new(split.header, &fields, eol), &[], out);
                 writer.scan(&ended)?;
                 out.extend_from_slice(&ended[split.header.len()..]);
