@@ -272,27 +272,25 @@ impl<'a> Outline<'a> {
 
     /// Parses all lines of the section. In an open section the lines after a torn one are ignored.
     pub(crate) fn read(&self) -> Result<Section> {
-        let (mut messages, mut gaps, mut unselected) = (Vec::new(), Vec::new(), Vec::new());
-        for (n, line) in self.lines.split(|&b| b == b'\n').enumerate().skip(1).filter(|(_, l)| !l.is_empty())
-        {
-            let parsed = match () {
-                () if line.starts_with(GAP) => serde_json::from_slice(line).map(|gap| gaps.push(gap)),
-                () if line.starts_with(UNSELECTED) => {
-                    serde_json::from_slice(line).map(|range| unselected.push(range))
-                }
-                () => serde_json::from_slice(line).map(|message| messages.push(message)),
-            };
-            match parsed {
-                Ok(()) => {}
-                Err(_) if self.footer.is_none() && is_torn(line) => break,
-                Err(error) => {
-                    let (path, line) = (self.path.to_owned(), self.first_line + n as u64);
-                    return Err(Error::Manifest { path, line, reason: error.to_string() });
-                }
-            }
-        }
+        const LINES_AT_ONCE: usize = 1024;
+        let lines: Vec<&[u8]> = self.lines.split(|&b| b == b'\n').skip(1).collect();
+        let parts = lines.par_chunks(LINES_AT_ONCE).map(ParsedLines::parse);
         let (header, footer, first_line) = (self.header.clone(), self.footer.clone(), self.first_line);
-        Ok(Section { header, messages, gaps, unselected, footer, first_line })
+        let (messages, gaps, unselected) = (Vec::new(), Vec::new(), Vec::new());
+        let mut section = Section { header, messages, gaps, unselected, footer, first_line };
+        for (n, part) in parts.collect::<Vec<_>>().into_iter().enumerate() {
+            section.messages.extend(part.messages);
+            section.gaps.extend(part.gaps);
+            section.unselected.extend(part.unselected);
+            let Some((at, error)) = part.error else { continue };
+            let n = n * LINES_AT_ONCE + at;
+            if section.footer.is_none() && is_torn(lines[n]) {
+                break;
+            }
+            let (path, line) = (self.path.to_owned(), self.first_line + 1 + n as u64);
+            return Err(Error::Manifest { path, line, reason: error.to_string() });
+        }
+        Ok(section)
     }
 
     /// Divides the messages of a closed section into chunks, and parses its other lines.
@@ -419,6 +417,36 @@ impl<'a> NumberedLine<'a> {
             let (path, line) = (self.path.to_owned(), self.number);
             Error::Manifest { path, line, reason: error.to_string() }
         })
+    }
+}
+
+/// Some lines of a section after its header, up to the first one that cannot be parsed.
+#[derive(Default)]
+struct ParsedLines {
+    messages: Vec<MessageRecord>,
+    gaps: Vec<Gap>,
+    unselected: Vec<UnselectedRange>,
+    /// The position of that line, and why.
+    error: Option<(usize, serde_json::Error)>,
+}
+
+impl ParsedLines {
+    fn parse(lines: &[&[u8]]) -> ParsedLines {
+        let mut parsed = ParsedLines::default();
+        for (n, line) in lines.iter().enumerate().filter(|(_, line)| !line.is_empty()) {
+            let added = match () {
+                () if line.starts_with(GAP) => serde_json::from_slice(line).map(|gap| parsed.gaps.push(gap)),
+                () if line.starts_with(UNSELECTED) => {
+                    serde_json::from_slice(line).map(|range| parsed.unselected.push(range))
+                }
+                () => serde_json::from_slice(line).map(|message| parsed.messages.push(message)),
+            };
+            if let Err(error) = added {
+                parsed.error = Some((n, error));
+                break;
+            }
+        }
+        parsed
     }
 }
 
