@@ -21,7 +21,7 @@ use crate::mailbox::{Code, Context, Finding, Result};
 /// Messages per task.
 const CHUNK: usize = 64;
 /// Bytes of headlines that stay in memory until all messages are dated. Where there are more, the headers are read again.
-const KEPT_HEADLINES: usize = 32 << 20;
+const KEPT_HEADLINES: usize = 24 << 20;
 
 /// A message in a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

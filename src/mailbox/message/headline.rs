@@ -34,7 +34,9 @@ impl Headline {
 
     /// Returns the bytes that it takes in memory.
     pub(crate) fn memory(&self) -> usize {
-        let text = self.from.capacity() + self.subject.capacity() + self.message_id.capacity();
-        size_of::<Headline>() + text
+        /// What an allocator adds to a string.
+        const OVERHEAD: usize = 16;
+        let texts = [&self.from, &self.subject, &self.message_id];
+        size_of::<Headline>() + texts.iter().map(|text| text.capacity() + OVERHEAD).sum::<usize>()
     }
 }
