@@ -289,8 +289,8 @@ def main():
     for kind in options.on:
         tables.append(measure(mbox, kind, options))
         print_table(*tables[-1], options.rounds)
-    measure_reading(mbox, options)
         measure_back(mbox, kind, options)
+    measure_reading(mbox, options)
     if options.svg:
         title = f"{tables[0][1]:,} messages from one mbox into a Maildir: time as a multiple of cp -r of the result"
         draw(options.svg, title, tables)
