@@ -54,7 +54,7 @@ With --exit-codes qmail: 0, 100 for permanent failures, 111 for temporary ones."
 /// Runs the command.
 pub(super) fn run(args: &BounceArgs) -> Exit {
     let done = read_message(args).and_then(|message| match args.write.job() {
-        Some(job) => job.run(&message),
+        Some(job) => job.run(&message, args.exit_codes),
         None => read(&message).map(|bounce| print(&bounce, args.exit_codes)),
     });
     done.unwrap_or_else(|failure| {

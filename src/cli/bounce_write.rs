@@ -8,14 +8,14 @@ use std::os::unix::ffi::OsStrExt;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
+use super::clock;
 use super::relay::bounce_host;
-use super::{clock, usage_exit};
 use crate::bounce::Status;
 use crate::bounce::write::{
     BounceFormat, BounceReport, BounceSender, Reason, ReportingHost, WrittenBounce, parse_recipient,
     parse_remote_mta, parse_status,
 };
-use crate::cli::ui::{Exit, print_error};
+use crate::cli::ui::{Exit, ExitCodes, print_error};
 use crate::deliver::PreparedMessage;
 use crate::mailbox::message::header;
 use crate::mailbox::{Error, escape};
@@ -70,7 +70,7 @@ impl WriteArgs {
 
 impl WriteJob<'_> {
     /// Writes a bounce for `message` to standard output.
-    pub(super) fn run(&self, message: &SpooledMessage) -> Result<Exit, Failure> {
+    pub(super) fn run(&self, message: &SpooledMessage, codes: ExitCodes) -> Result<Exit, Failure> {
         let args = self.args;
         let sender = args.sender.clone().or_else(|| env::var_os("SENDER"));
         let sender = match sender {
@@ -81,7 +81,10 @@ impl WriteJob<'_> {
         let Some(sender) = sender else {
             let text = "--sender: missing, and the message has no Return-Path at the top";
             print_error(text, Some("name the sender with -f"));
-            return Ok(usage_exit());
+            return Ok(match codes {
+                ExitCodes::Sysexits => Exit::InjectUsage,
+                ExitCodes::Qmail => Exit::NotDelivered(FailureReason::Configuration, codes),
+            });
         };
         let sender = BounceSender::new(&sender).map_err(|why| {
             Failure::new(FailureReason::BadMessage, format_args!("<{}>: {why}", escape(&sender)))
