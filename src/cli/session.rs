@@ -26,7 +26,7 @@ use crate::deliver::session::unavailable::UnavailableRecipients;
 use crate::deliver::session::wire::Peer;
 use crate::deliver::session::{self, Recipients, SessionEnd, SessionOptions};
 use crate::deliver::{DeliverOptions, DeliveredMessage};
-use crate::mailbox::{Context, Error, display_path};
+use crate::mailbox::{Cancel, Context, Error, display_path};
 use crate::transport::{Failure, FailureReason};
 
 /// Time for a command, for a message (and more for a long one), and to read a reply: RFC 5321, 4.5.3.2.7.
@@ -197,7 +197,7 @@ impl Session<'_> {
         let mut peer = StandardStreams::new(self.protocol);
         let end = serve(&mut peer, recipients, &options, self.ctx.cancel);
         if matches!(end, SessionEnd::ProtocolError(_) | SessionEnd::TooManyErrors) {
-            peer.linger();
+            peer.linger(self.ctx.cancel);
         }
         let (reason, text) = match end {
             SessionEnd::Orderly => return Ok(()),
@@ -286,14 +286,14 @@ impl StandardStreams {
 
     /// Lets the peer read the last replies while it is still sending: a socket that is closed with unread data resets the
     /// connection, and the replies on their way are lost.
-    fn linger(&mut self) {
+    fn linger(&mut self, cancel: &Cancel) {
         if shutdown(io::stdout(), Shutdown::Write).is_err() {
             return;
         }
         self.end = Some(Instant::now() + LINGER);
         let mut dropped = 0;
         let mut buffer = [0; PIECE];
-        while dropped < MAX_DROPPED {
+        while dropped < MAX_DROPPED && !cancel.is_requested() {
             match self.read(&mut buffer) {
                 Ok(0) => return,
                 Ok(count) => dropped += count,
