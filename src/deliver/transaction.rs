@@ -74,11 +74,19 @@ pub(crate) fn deliver(
     options: &DeliverOptions,
     ctx: &Context<'_>,
 ) -> Result<Vec<DeliveredMessage>, Failure> {
+    let mut identities: Vec<_> = targets.iter().map(|target| (identity(target.path()), target)).collect();
+    identities.sort_by(|(a, _), (b, _)| a.cmp(b));
+    if let Some(twice) = identities.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        let path = display_path(twice[1].1.path());
+        let text = format!("{path}: named twice; the message would be there twice");
+        return Err(Failure::new(FailureReason::Configuration, text));
+    }
     let copies: Vec<_> = targets.iter().map(|target| MailboxCopy { message, target }).collect();
     deliver_copies(&copies, options, ctx)
 }
 
-/// Delivers copies of a message, such as those of several recipients, each to its mailbox.
+/// Delivers copies of a message, such as those of several recipients, each to its mailbox. Only a Maildir can have several,
+/// and only without [`DeliverOptions::dedupe`]: the first would hold the lock of the second.
 ///
 /// # Errors
 /// A [`Failure`] means that no target has the message, except one whose rollback failed, too.
@@ -91,11 +99,6 @@ pub(crate) fn deliver_copies(
     let identities: Vec<_> = copies.iter().map(|copy| identity(copy.target.path())).collect();
     let mut order: Vec<usize> = (0..copies.len()).collect();
     order.sort_by_key(|&n| &identities[n]);
-    if let Some(twice) = order.windows(2).find(|pair| identities[pair[0]] == identities[pair[1]]) {
-        let path = display_path(copies[twice[1]].target.path());
-        let text = format!("{path}: named twice; the message would be there twice");
-        return Err(Failure::new(FailureReason::Configuration, text));
-    }
     let transaction = |n: usize| Transaction { message: copies[n].message, options, ctx };
     let mut pending = Vec::new();
     for &n in &order {

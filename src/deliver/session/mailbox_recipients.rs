@@ -66,7 +66,7 @@ pub(crate) struct MailboxRecipients<'a> {
     pub ctx: &'a Context<'a>,
 }
 
-/// Mailboxes of one transaction, each of which has a few files open.
+/// Copies of one transaction, each of which has a few files open.
 const MAX_TOGETHER: usize = 100;
 
 /// The mailbox of a recipient.
@@ -192,8 +192,8 @@ impl Recipients for MailboxRecipients<'_> {
         self.transact(&[RecipientCopy { message: &message, mailbox }])
     }
 
-    /// Delivers to all recipients or to none. There are two exceptions. A mailbox of several recipients gets each
-    /// further copy in another transaction, and so do more than [`MAX_TOGETHER`] mailboxes.
+    /// Delivers to all recipients or to none. There are two exceptions. An mbox of several recipients gets each further
+    /// copy in another transaction, as does any mailbox with dedupe, and as do more than [`MAX_TOGETHER`] recipients.
     fn deliver_together(
         &mut self,
         message: &SpooledMessage,
@@ -203,14 +203,18 @@ impl Recipients for MailboxRecipients<'_> {
         let messages = recipients.iter().map(|to| self.prepare(message, sender, &to.address));
         let messages = messages.collect::<Result<Vec<_>, Failure>>()?;
         let mut copies_of = BTreeMap::new();
-        let mut rounds: Vec<Vec<RecipientCopy<'_>>> = Vec::new();
+        let mut rounds: Vec<Vec<RecipientCopy<'_>>> = vec![Vec::new()];
         for (message, AcceptedRecipient { mailbox, .. }) in messages.iter().zip(recipients) {
-            let copies = copies_of.entry(transaction::identity(mailbox.target.path())).or_insert(0);
-            if rounds.len() == *copies {
+            let mut round = 0;
+            if self.options.dedupe || matches!(mailbox.target, DeliveryTarget::Mbox(..)) {
+                let copies = copies_of.entry(transaction::identity(mailbox.target.path())).or_insert(0);
+                round = *copies;
+                *copies += 1;
+            }
+            if rounds.len() == round {
                 rounds.push(Vec::new());
             }
-            rounds[*copies].push(RecipientCopy { message, mailbox });
-            *copies += 1;
+            rounds[round].push(RecipientCopy { message, mailbox });
         }
         let (mut paths, mut delivered) = (Vec::new(), 0);
         for round in rounds.iter().flat_map(|round| round.chunks(MAX_TOGETHER)) {
