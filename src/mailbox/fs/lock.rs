@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use super::Dir;
+use super::{Dir, lock_signature};
 use crate::mailbox::context::LockMethod;
 use crate::mailbox::error::cause;
 use crate::mailbox::fs::durable::{self, FileId};
@@ -252,14 +252,6 @@ fn held() -> MutexGuard<'static, Vec<FileId>> {
     ignore_poison(HELD.lock())
 }
 
-/// Returns the PID namespace as a word of the signature; `None` if the kernel does not tell.
-fn pid_namespace() -> Option<String> {
-    // A file of the kernel, not the environment: `pid:[4026531836]`.
-    let link = std::fs::read_link("/proc/self/ns/pid").ok()?;
-    let inode = link.to_str()?.strip_prefix("pid:[")?.strip_suffix(']')?.to_owned();
-    Some(format!("pidns:{inode}"))
-}
-
 /// A `PATH.lock` of this process.
 #[derive(Debug)]
 struct Dotlock {
@@ -284,7 +276,7 @@ impl Dotlock {
     /// Creates the lock; `None` if there is one. It is signed from the start: an empty lock file, left over by a
     /// kill, could never be called stale.
     fn create(dir: &Dir, name: &OsStr, wanted: &LockOptions) -> Result<Option<FileId>> {
-        let signature = format!("{}{}\n", wanted.pid, signature_end(wanted, pid_namespace().as_deref()));
+        let signature = lock_signature::sign(wanted);
         // Until it is in the list no thread may judge it.
         let mut held = held();
         let fd = match dir.create_with(name, 0o644, signature.as_bytes()) {
@@ -333,45 +325,13 @@ fn remove_if_stale(dir: &Dir, name: &OsStr, wanted: &LockOptions) -> bool {
     let Ok(file) = dir.open_file(name) else { return false };
     let identity = || rustix::fs::fstat(&file).ok().map(|stat| FileId::of(&stat));
     let is_held = || identity().is_none_or(|identity| held().contains(&identity));
-    let judged = is_stale(&first_bytes(&file), wanted, pid_namespace().as_deref(), is_held)
+    let judged = lock_signature::is_stale(&first_bytes(&file), wanted, is_held)
         && rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
     let same = || {
         let judged = identity();
         judged.is_some() && dir.child_id(name).ok().flatten() == judged
     };
     judged && same() && dir.unlink(name).is_ok()
-}
-
-/// Reports whether this is the signature of a mailferry on this host whose process is gone. Earlier versions wrote
-/// no namespace: their processes are looked up in this one.
-fn is_stale(
-    signature: &[u8],
-    wanted: &LockOptions,
-    our_namespace: Option<&str>,
-    is_held: impl FnOnce() -> bool,
-) -> bool {
-    let Ok(text) = std::str::from_utf8(signature) else { return false };
-    let text = text.trim_end_matches('\n');
-    let (pid, end) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    // Not divided at blanks: the name of a host may have some.
-    let is_ours = |namespace| signature_end(wanted, namespace).trim_end_matches('\n') == end;
-    let has_namespace = our_namespace.is_some() && is_ours(our_namespace);
-    if !has_namespace && !is_ours(None) {
-        return false;
-    }
-    // Pid::from_raw panics at a negative number, which kill(2) would take as a process group.
-    let Some(pid) = pid.parse().ok().filter(|pid: &i32| *pid > 0) else { return false };
-    if pid.unsigned_abs() == wanted.pid && (has_namespace || our_namespace.is_none()) {
-        return !is_held();
-    }
-    let pid = rustix::process::Pid::from_raw(pid);
-    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(Errno::SRCH))
-}
-
-/// The signature of a dot-lock after the process's number.
-fn signature_end(wanted: &LockOptions, namespace: Option<&str>) -> String {
-    let namespace = namespace.map_or(String::new(), |namespace| format!(" {namespace}"));
-    format!(" {} mailferry{namespace}", wanted.host)
 }
 
 /// Describes a lock file by its time, not its age: the library has no clock.
@@ -583,8 +543,9 @@ mod tests {
         let lockfile = path.with_extension("lock");
         let (guard, findings) = lock(&path, LockMode::Read, &[LockMethod::Dotlock]).unwrap();
         assert_eq!(findings, []);
-        let namespace = pid_namespace().map_or(String::new(), |namespace| format!(" {namespace}"));
-        let signature = format!("{} here mailferry{namespace}", std::process::id());
+        let (pid, namespace) = (std::process::id(), lock_signature::pid_namespace().unwrap());
+        let started = lock_signature::start_time(pid).unwrap();
+        let signature = format!("{pid} here mailferry {namespace} started:{started}");
         assert_eq!(fs::read_to_string(&lockfile).unwrap(), format!("{signature}\n"));
         let message = held(lock(&path, LockMode::Read, &[LockMethod::Dotlock]));
         assert!(message.contains("inbox.lock") && message.contains(&signature), "{message}");
@@ -629,13 +590,19 @@ mod tests {
         let alive = std::process::id();
         let parent = std::os::unix::process::parent_id();
         // Without /proc there is none.
-        let namespace = pid_namespace().unwrap();
+        let namespace = lock_signature::pid_namespace().unwrap();
+        let parents_start = lock_signature::start_time(parent).unwrap();
         for (content, stale) in [
             (format!("{dead} here mailferry {namespace}\n"), true),
             // Of an earlier process with this number.
             (format!("{alive} here mailferry {namespace}\n"), true),
             (format!("{alive} there mailferry {namespace}\n"), false),
             (format!("{parent} here mailferry {namespace}\n"), false),
+            (format!("{parent} here mailferry {namespace} started:{parents_start}\n"), false),
+            // The number of a process that is gone, which another has now.
+            (format!("{parent} here mailferry {namespace} started:{}\n", parents_start + 1), true),
+            (format!("{parent} here mailferry pidns:1 started:{}\n", parents_start + 1), false),
+            (format!("{dead} here mailferry {namespace} started:1\n"), true),
             // Of another container on this host: whether they live is unknown.
             (format!("{dead} here mailferry pidns:1\n"), false),
             (format!("{alive} here mailferry pidns:1\n"), false),

@@ -12,6 +12,7 @@ pub(crate) mod holes;
 pub(crate) mod identity;
 pub(crate) mod link_directory;
 pub(crate) mod lock;
+mod lock_signature;
 pub(crate) mod modes;
 pub(crate) mod sync_group;
 
