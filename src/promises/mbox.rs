@@ -24,7 +24,7 @@ use crate::mailbox::message::flags::Flags;
 use crate::mailbox::message::header;
 use crate::mailbox::message::status::{self, DeletedPolicy, LabelPolicy, Status};
 use crate::mailbox::message::uids;
-use crate::mailbox::message::{Eol, Headers};
+use crate::mailbox::message::{Eol, Field, Headers};
 use crate::mailbox::source::format::{FORMAT_HEAD, ForeignFormat};
 
 /// Any bytes are divided into messages without a loss, in every variant. A text without a message gives an error, and
@@ -261,8 +261,9 @@ pub fn writer(data: &[u8]) {
             let fields = status::parse_fields(header::split(&got).header, LabelPolicy::Ignore);
             let keywords = keywords.unwrap_or_default();
             let read_status = fields.status(DeletedPolicy::Flag);
-            if header::fields(header::split(&got).header).any(|f| f.is("X-Gmail-Labels")) {
-                // The labels of Gmail stay unchanged, and may contain more.
+            let is_of_gmail = |field: Field<'_>| field.is("X-Gmail-Labels") || field.is("X-GM-THRID");
+            if header::fields(header::split(&got).header).any(is_of_gmail) {
+                // The fields of Gmail stay unchanged, and may contain more: without a label, a message is read.
                 assert_eq!(read_status.flags | status.flags, read_status.flags);
                 assert!(keywords.split_whitespace().all(|word| fields.keywords().iter().any(|k| k == word)));
             } else {
