@@ -22,6 +22,14 @@ pub(crate) use options::{Author, Domains, InjectFlags, InjectOptions};
 mod tests {
     use proptest::prelude::*;
 
+    #[test]
+    fn a_backslash_before_a_fold_does_not_end_the_field() {
+        for name in ["\\\n\tx", "\"a\\\n b\"", "a\\\n", "(a\\\n b)"] {
+            let message = format!("From: {name} <ann>\nSubject: s\n\nbody\n");
+            crate::promises::injected(message.as_bytes());
+        }
+    }
+
     proptest! {
         #[test]
         fn any_message_is_completed_or_refused(message: Vec<u8>) {

@@ -73,16 +73,19 @@ pub fn dates(data: &[u8]) {
     }
 }
 
-/// Any text is a list of addresses. Each fault has an offset in it, and the printed list is parsed as the same list.
+/// Any text is a list of addresses. Each fault has an offset in it, and the printed list of a field is parsed as the
+/// same list.
 /// A faultless address can be written raw and quoted again.
 pub fn addresses(text: &[u8]) {
     let text = [text, b"\n"].concat();
+    let is_one_field = text.windows(2).all(|pair| pair[0] != b'\n' || matches!(pair[1], b' ' | b'\t'));
     for manner in [Compat::Qmail, Compat::Strict] {
         let list = list_of::AddressList::read(&text, manner);
         for fault in [list.fault, list.warning].into_iter().flatten() {
             assert!(fault.at < text.len());
         }
-        if list.fault.is_some() {
+        // Only in a field is a line end always a fold.
+        if list.fault.is_some() || manner == Compat::Strict && !is_one_field {
             continue;
         }
         let raw = |list: &list_of::AddressList<'_>| -> Vec<Vec<u8>> {

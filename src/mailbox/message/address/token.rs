@@ -168,7 +168,7 @@ fn enclosed(text: &[u8], from: usize, open: u8, compat: Compat) -> Option<(Cow<'
     loop {
         match *text.get(at)? {
             b'\\' => {
-                at += 1;
+                at = escaped_at(text, at, compat);
                 content.push(*text.get(at)?);
             }
             b if b == close => {
@@ -190,6 +190,18 @@ fn is_fold(text: &[u8]) -> bool {
     matches!(text, [b'\n', b' ' | b'\t', ..] | [b'\r', b'\n', b' ' | b'\t', ..])
 }
 
+/// Returns the offset of the character that the backslash at `at` escapes. Lines are unfolded first (RFC 5322 §2.2.3),
+/// so it is never the end of a line. (qmail-inject escapes the line end itself.)
+fn escaped_at(text: &[u8], at: usize, compat: Compat) -> usize {
+    let rest = &text[at + 1..];
+    let line_end = match rest {
+        [b'\r', b'\n'] | [b'\n'] => rest.len(),
+        _ if is_fold(rest) => 1 + usize::from(rest[0] == b'\r'),
+        _ => 0,
+    };
+    at + 1 + if compat == Compat::Strict { line_end } else { 0 }
+}
+
 fn atom(text: &[u8], from: usize, compat: Compat) -> (TokenKind<'_>, usize) {
     let is_plain = |(n, &b): (usize, &u8)| b != b'\\' && (n == 0 || !ends_atom(b));
     let plain = text[from..].iter().enumerate().take_while(|&byte| is_plain(byte)).count();
@@ -197,11 +209,10 @@ fn atom(text: &[u8], from: usize, compat: Compat) -> (TokenKind<'_>, usize) {
     let mut content = Cow::Borrowed(&text[from..at]);
     while let Some(&byte) = text.get(at).filter(|&&b| at == from || !ends_atom(b)) {
         if byte == b'\\' {
+            at = escaped_at(text, at, compat);
             // At the end of the text a backslash is ignored.
-            if let Some(&escaped) = text.get(at + 1) {
-                content.to_mut().push(escaped);
-            }
-            at += 2;
+            content.to_mut().extend(text.get(at));
+            at += 1;
             continue;
         }
         content.to_mut().push(byte);
@@ -259,6 +270,8 @@ mod tests {
             ("a)b", "q:a)b"),
             ("caf\u{e9}", "a:caf\\xc3\\xa9"),
             ("\"a\n b\r\n\tc\"", "q:a b\\tc"),
+            ("\"a\\\n b\" c\\\r\n\td", "q:a b q:c\\td"),
+            ("a\\\n", "a:a"),
             ("", ""),
             ("x (y", "Unclosed at 2"),
             ("\"x\\", "Unclosed at 0"),
