@@ -219,7 +219,9 @@ fn atom(text: &[u8], from: usize, compat: Compat) -> (TokenKind<'_>, usize) {
         at += 1;
     }
     let at = at.min(text.len());
-    match content.iter().all(|&b| is_printed_bare(b, compat)) {
+    // An empty word would not be printed.
+    let is_printed = !content.is_empty() || compat == Compat::Qmail;
+    match is_printed && content.iter().all(|&b| is_printed_bare(b, compat)) {
         true => (TokenKind::Atom(content), at),
         false => (TokenKind::Quoted(content), at),
     }
@@ -272,6 +274,7 @@ mod tests {
             ("\"a\n b\r\n\tc\"", "q:a b\\tc"),
             ("\"a\\\n b\" c\\\r\n\td", "q:a b q:c\\td"),
             ("a\\\n", "a:a"),
+            ("\\\n", "q:"),
             ("", ""),
             ("x (y", "Unclosed at 2"),
             ("\"x\\", "Unclosed at 0"),
