@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::mailbox::fs::modes::DIR_MODE;
 use crate::mailbox::fs::{Dir, durable};
-use crate::mailbox::maildir::deliver::{Delivery, MessageMeta, Stamp};
+use crate::mailbox::maildir::deliver::{Delivery, MessageMeta, Stamp, flush_messages, flush_names};
 use crate::mailbox::maildir::{create, detect, list};
 use crate::mailbox::mbox::{Extent, ReadOptions, ScanHooks, read};
 use crate::mailbox::message::Flags;
@@ -179,8 +180,9 @@ impl Maildir {
         let meta = MessageMeta { size, wire_size, flags: Flags::default() };
         let stamp = Stamp { now: since_epoch(now), pid: std::process::id(), host };
         let mut delivery = Delivery::write(&self.0, stamp, meta, |write| write(message))?;
+        flush_messages(iter::once(&mut delivery))?;
         delivery.publish()?;
-        delivery.flush()?;
+        flush_names(iter::once(&mut delivery))?;
         Ok(delivery.commit())
     }
 

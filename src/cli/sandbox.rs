@@ -91,6 +91,13 @@ impl SandboxPaths {
         paths
     }
 
+    /// Returns what deliveries that share a flush need: the version of the kernel says whether it reports every error.
+    pub(super) fn for_deliveries(spool_dir: &Path) -> SandboxPaths {
+        let mut paths = SandboxPaths::for_delivery(spool_dir);
+        paths.read("/proc/sys/kernel/osrelease");
+        paths
+    }
+
     fn add(&mut self, path: impl AsRef<Path>, access: Access) {
         let present = self.paths.entry(path.as_ref().to_owned()).or_insert(access);
         *present = access.max(*present);

@@ -139,7 +139,7 @@ impl Session<'_> {
         let templates = templates(args).map_err(|failure| self.refuse_service(failure))?;
         let directories = templates.fixed_directories();
         identity::take_if_common(&directories).map_err(|error| self.refuse_service(error.into()))?;
-        let mut paths = SandboxPaths::for_delivery(self.spool_dir);
+        let mut paths = SandboxPaths::for_deliveries(self.spool_dir);
         templates.iter().for_each(|template| paths.deliver_by_template(&template.path));
         paths.enter(sandbox, false);
         let mut recipients = MailboxRecipients {

@@ -1,7 +1,8 @@
-//! A message into several mailboxes: on stable storage in all of them, or in none.
+//! A message into several mailboxes: on stable storage in all of them, or in none. Or several messages, each with an
+//! outcome of its own.
 //!
-//! The message is first written and flushed everywhere under names that no reader sees, and then published
-//! everywhere. A failure before the last directory is flushed rolls all of them back.
+//! The messages are first written and flushed everywhere under names that no reader sees, and then published
+//! everywhere. A failure before the last directory is flushed rolls them back.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::mailbox::fs::durable::FileId;
 use crate::mailbox::fs::foreign::{refuse_foreign_links, refuse_foreign_maildir};
 use crate::mailbox::fs::lock::DirLock;
 use crate::mailbox::fs::{Dir, files, parent_of};
-use crate::mailbox::maildir::deliver::{Delivery, MessageMeta, Stamp};
+use crate::mailbox::maildir::deliver::{Delivery, MessageMeta, Stamp, flush_messages, flush_names};
 use crate::mailbox::maildir::quota::{Limits, OverQuota, Quota};
 use crate::mailbox::maildir::{create, detect};
 use crate::mailbox::mbox::{MboxAppender, Variant};
@@ -104,20 +105,48 @@ pub(crate) fn deliver_copies(
     for &n in &order {
         pending.push((n, transaction(n).prepare(copies[n].target)?));
     }
+    flush_messages(pending.iter_mut().filter_map(|(_, one)| one.delivery()))?;
     ctx.cancel.check()?;
     for (n, one) in &mut pending {
-        if let Pending::Maildir(one) = one {
-            one.publish(&transaction(*n))?;
-        }
+        one.publish(&transaction(*n))?;
     }
-    for (_, one) in &mut pending {
-        if let Pending::Maildir(one) = one {
-            one.delivery.flush()?;
-        }
-    }
+    flush_names(pending.iter_mut().filter_map(|(_, one)| one.delivery()))?;
     let mut delivered: Vec<_> = pending.into_iter().map(|(n, one)| (n, one.commit())).collect();
     delivered.sort_by_key(|(n, _)| *n);
     Ok(delivered.into_iter().map(|(_, delivered)| delivered).collect())
+}
+
+/// Delivers messages, each to its Maildir, with one flush for all of them. Each has its own outcome, but a flush that
+/// fails does so for all. [`DeliverOptions::dedupe`] must be off: see [`deliver_copies`].
+pub(crate) fn deliver_each(
+    copies: &[MailboxCopy<'_>],
+    options: &DeliverOptions,
+    ctx: &Context<'_>,
+) -> Vec<Result<DeliveredMessage, Failure>> {
+    let transactions = || copies.iter().map(|copy| Transaction { message: copy.message, options, ctx });
+    let prepare = |(transaction, copy): (Transaction<'_>, &MailboxCopy<'_>)| transaction.prepare(copy.target);
+    let mut pending: Vec<_> = transactions().zip(copies).map(prepare).collect();
+    let flushed = flush_messages(pending.iter_mut().flatten().filter_map(Pending::delivery));
+    fail_all(&mut pending, flushed.and_then(|()| ctx.cancel.check()));
+    for (one, transaction) in pending.iter_mut().zip(transactions()) {
+        if let Ok(prepared) = one
+            && let Err(failure) = prepared.publish(&transaction)
+        {
+            *one = Err(failure);
+        }
+    }
+    let flushed = flush_names(pending.iter_mut().flatten().filter_map(Pending::delivery));
+    fail_all(&mut pending, flushed);
+    pending.into_iter().map(|one| one.map(Pending::commit)).collect()
+}
+
+/// Rolls back what was prepared, if a step for all of it failed.
+fn fail_all(pending: &mut [Result<Pending, Failure>], step: Result<()>) {
+    let Err(error) = step else { return };
+    let failure = Failure::from(error);
+    for one in pending.iter_mut().filter(|one| one.is_ok()) {
+        *one = Err(failure.clone());
+    }
 }
 
 /// Identifies a mailbox under any of its names: by device and inode. A missing mailbox has those of its directory,
@@ -280,6 +309,21 @@ enum Pending {
 }
 
 impl Pending {
+    fn delivery(&mut self) -> Option<&mut Delivery> {
+        match self {
+            Pending::Maildir(one) => Some(&mut one.delivery),
+            Pending::AlreadyPresent(_) | Pending::Mbox { .. } => None,
+        }
+    }
+
+    /// Shows the message to readers. That of an mbox was seen by all that honour no lock.
+    fn publish(&mut self, transaction: &Transaction<'_>) -> Result<(), Failure> {
+        match self {
+            Pending::Maildir(one) => one.publish(transaction),
+            Pending::AlreadyPresent(_) | Pending::Mbox { .. } => Ok(()),
+        }
+    }
+
     fn commit(self) -> DeliveredMessage {
         match self {
             Pending::AlreadyPresent(path) => {

@@ -133,6 +133,63 @@ fn a_mailbox_of_several_recipients_has_a_copy_for_each() {
     assert_eq!((fields("From s@x.example"), fields("Delivered-To: ")), (2, 2), "{mbox}");
 }
 
+/// Runs a session under strace, with a fault if there is one. Returns what it wrote, and its flushes, links and replies.
+fn flushes(users: &Users, protocol: &str, fault: Option<&str>, input: String) -> (String, String) {
+    let scratch = scratch();
+    let log = scratch.path().join("log");
+    let inject = fault.map(|fault| format!("inject={fault}"));
+    let strace = ["strace", "-f", "-qq", "-y", "-o", log.to_str().unwrap()];
+    let strace = strace.into_iter().chain(["-e", "trace=fsync,syncfs,linkat,write"]);
+    let strace = strace.chain(inject.iter().flat_map(|inject| ["-e", inject])).chain([BINARY]);
+    let mailbox = format!("--mailbox={}/%u/", users.0.path().display());
+    let command = wrapped("exec \"$@\"", strace, ["deliver", "--protocol", protocol, &mailbox]);
+    let run = run_with_stdin(command, input).exits(0);
+    let log = fs::read_to_string(&log).unwrap();
+    let name = |line: &str| {
+        let call = line.split_whitespace().nth(1)?.split('(').next()?.to_owned();
+        match &call[..] {
+            "write" => line.contains("write(1<").then(|| "reply".to_owned()),
+            _ => Some(call),
+        }
+    };
+    let calls: Vec<String> = log.lines().filter_map(name).collect();
+    (String::from_utf8(run.stdout).unwrap(), calls.join(" "))
+}
+
+#[test]
+fn recipients_and_packages_that_came_together_share_a_flush() {
+    let users = Users::new();
+    let many: Vec<&str> = ["joe", "ann", "eve", "nobody"].repeat(5);
+    let recipients: String = many.iter().map(|user| format!("RCPT TO:<{user}@h.example>\r\n")).collect();
+    let message =
+        format!("LHLO mx\r\nMAIL FROM:<s@x.example>\r\n{recipients}DATA\r\nA: 1\r\n\r\nx\r\n.\r\nQUIT\r\n");
+    let (replies, calls) = flushes(&users, "lmtp", None, message);
+    assert_eq!(replies.matches("/new/").count(), 15, "{replies}");
+    let want = ["syncfs", &["linkat"; 15].join(" "), "syncfs", &["reply"; 15].join(" ")].join(" ");
+    assert!(calls.contains(&want) && calls.matches("sync").count() == 2, "{calls}");
+    assert_eq!(users.counts(), [5, 5, 5]);
+
+    // One directory needs no flush of a file system. A package after a refusal waits for no other.
+    let packages = |of: &[&str]| of.iter().map(|user| package("A: 1\n\nx\n", &[user])).collect::<String>();
+    let input = packages(&["joe", "joe", "joe", "nobody", "ann"]);
+    let (replies, calls) = flushes(&users, "qmtp", None, input);
+    assert_eq!(replies.matches(":Kok: ").count(), 4, "{replies}");
+    let want = "syncfs linkat linkat linkat fsync reply reply reply reply fsync linkat fsync reply";
+    assert_eq!(calls, want);
+    assert_eq!(users.counts(), [8, 6, 5]);
+}
+
+#[test]
+fn a_flush_that_fails_does_so_for_all_who_share_it() {
+    for fault in ["syncfs:error=EIO:when=1", "syncfs:error=EIO:when=2"] {
+        let users = Users::new();
+        let input = package("A: 1\n\nx\n", &["joe", "ann"]) + &package("B: 1\n\nx\n", &["eve"]);
+        let (replies, _) = flushes(&users, "qmtp", Some(fault), input);
+        assert_eq!(replies.matches(":Z").count(), 3, "{fault}: {replies}");
+        assert_eq!(users.counts(), [0, 0, 0], "{fault}");
+    }
+}
+
 /// The peer does not get the reply, and sends the message again.
 #[test]
 fn a_repeated_message_is_there_once_with_once() {

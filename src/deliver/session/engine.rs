@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::address::EnvelopeAddress;
 use super::tolerance::Tolerance;
 use super::wire::{BodyDecoder, Peer, Wire};
-use super::{AcceptedRecipient, Outcome, Recipients, SessionEnd, SessionOptions};
+use super::{AcceptedRecipient, AddressedMessage, Outcome, Recipients, SessionEnd, SessionOptions};
 use crate::mailbox::Cancel;
 use crate::transport::{Failure, MessageSpool, SpooledMessage};
 
@@ -92,43 +92,60 @@ impl<'a, R: Recipients> Session<'a, R> {
         }
     }
 
-    /// Delivers the message, and sends the reply of each recipient as soon as it is known, in their order: the next
-    /// recipient, or the next message, must not cost the peer this outcome. Returns how many have the message.
+    /// Delivers messages, and sends the reply of each recipient as soon as it is known, in their order: the next
+    /// recipient, or the next message, must not cost the peer this outcome. Returns for each message how many have it.
     pub(super) fn deliver(
         &mut self,
-        message: &Result<SpooledMessage, Failure>,
-        sender: Option<&EnvelopeAddress>,
-        list: &RecipientList<R::Mailbox>,
+        messages: &[ReceivedMessage<R::Mailbox>],
         write_reply: fn(&Outcome, &mut Vec<u8>),
-    ) -> Result<usize, SessionEnd> {
+    ) -> Result<Vec<usize>, SessionEnd> {
         let wire = &mut self.wire;
-        let mut delivered = 0;
-        let mut send = |outcome: &Outcome| {
-            delivered += usize::from(outcome.is_ok());
+        let mut delivered = vec![0; messages.len()];
+        let mut send = |n: usize, outcome: &Outcome| {
+            delivered[n] += usize::from(outcome.is_ok());
             let mut bytes = Vec::new();
             write_reply(outcome, &mut bytes);
             wire.reply(&bytes);
             wire.flush()
         };
-        let mut rest = list.refusals.iter();
-        // The replies of refused recipients go before the next one of an accepted recipient.
-        let mut reply = |outcome: Outcome| {
-            for refusal in rest.by_ref().map_while(Option::as_ref) {
-                send(&Err(refusal.clone()))?;
-            }
-            send(&outcome)
+        let slots = |(n, received): (usize, &ReceivedMessage<R::Mailbox>)| {
+            let lost = received.message.as_ref().err().cloned();
+            let refusals = received.recipients.refusals.iter();
+            refusals.map(move |refusal| (n, refusal.clone().or_else(|| lost.clone()))).collect::<Vec<_>>()
         };
-        match message {
-            Ok(message) if !list.accepted.is_empty() => {
-                self.recipients.deliver_all(message, sender, &list.accepted, &mut reply)?;
+        // For each recipient why it does not get the message.
+        let mut rest = messages.iter().enumerate().flat_map(slots);
+        // The replies of refused recipients go before the next one of an accepted recipient.
+        let mut reply = |outcome: Option<Outcome>| {
+            for (n, refusal) in rest.by_ref() {
+                match (refusal, outcome.as_ref()) {
+                    (Some(refusal), _) => send(n, &Err(refusal))?,
+                    (None, Some(outcome)) => return send(n, outcome),
+                    (None, None) => unreachable!("every accepted recipient has an outcome"),
+                }
             }
-            Ok(_) => {}
-            Err(failure) => list.accepted.iter().try_for_each(|_| reply(Err(failure.clone())))?,
-        }
-        for refusal in rest.flatten() {
-            send(&Err(refusal.clone()))?;
-        }
+            Ok(())
+        };
+        let addressed: Vec<_> = messages.iter().filter_map(ReceivedMessage::addressed).collect();
+        self.recipients.deliver_messages(&addressed, &mut |outcome| reply(Some(outcome)))?;
+        reply(None)?;
         Ok(delivered)
+    }
+}
+
+/// A message with its envelope.
+pub(super) struct ReceivedMessage<M> {
+    /// Or why it could not be stored.
+    pub(super) message: Result<SpooledMessage, Failure>,
+    pub(super) sender: Option<EnvelopeAddress>,
+    pub(super) recipients: RecipientList<M>,
+}
+
+impl<M> ReceivedMessage<M> {
+    fn addressed(&self) -> Option<AddressedMessage<'_, M>> {
+        let message = self.message.as_ref().ok()?;
+        let (sender, recipients) = (self.sender.as_ref(), self.recipients.accepted());
+        (!recipients.is_empty()).then_some(AddressedMessage { message, sender, recipients })
     }
 }
 
@@ -155,6 +172,11 @@ impl<M> RecipientList<M> {
 
     pub(super) fn len(&self) -> usize {
         self.refusals.len()
+    }
+
+    /// Reports whether there are recipients, and none of them is refused.
+    pub(super) fn are_all_accepted(&self) -> bool {
+        !self.accepted.is_empty() && self.accepted.len() == self.refusals.len()
     }
 
     pub(super) fn accepted(&self) -> &[AcceptedRecipient<M>] {

@@ -10,7 +10,9 @@ use std::time::Duration;
 use super::address::EnvelopeAddress;
 use super::map::RecipientMap;
 use super::template::{AddressParts, Template};
-use super::{AcceptedRecipient, Outcome, Recipients, with_delivered};
+use super::{
+    AcceptedRecipient, AddressedMessage, Outcome, Recipients, SendReply, SessionEnd, with_delivered,
+};
 use crate::deliver::transaction::MailboxCopy;
 use crate::deliver::{
     DeliverOptions, DeliveredMessage, DeliveryTarget, PreparedMessage, TargetFormat, transaction,
@@ -66,7 +68,7 @@ pub(crate) struct MailboxRecipients<'a> {
     pub ctx: &'a Context<'a>,
 }
 
-/// Copies of one transaction, each of which has a few files open.
+/// Copies that are written together, each of which has a few files open.
 const MAX_TOGETHER: usize = 100;
 
 /// The mailbox of a recipient.
@@ -80,6 +82,22 @@ pub(crate) struct RecipientMailbox {
 struct RecipientCopy<'a> {
     message: &'a PreparedMessage<'a>,
     mailbox: &'a RecipientMailbox,
+}
+
+impl RecipientMailbox {
+    fn create_parents(&self) -> Result<(), Failure> {
+        let Some(below) = &self.create_below else { return Ok(()) };
+        let is_folder = matches!(self.target, DeliveryTarget::Folder(_));
+        let path = self.target.path();
+        create_parents(if is_folder { parent_of(path) } else { path }, below)?;
+        Ok(())
+    }
+}
+
+impl<'a> RecipientCopy<'a> {
+    fn to_mailbox(&self) -> MailboxCopy<'a> {
+        MailboxCopy { message: self.message, target: &self.mailbox.target }
+    }
 }
 
 impl MailboxRecipients<'_> {
@@ -98,20 +116,49 @@ impl MailboxRecipients<'_> {
 
     /// Delivers to all of these mailboxes, or to none of them. Returns the paths.
     fn transact(&self, copies: &[RecipientCopy<'_>]) -> Outcome {
-        for RecipientMailbox { target, create_below } in copies.iter().map(|copy| copy.mailbox) {
-            if let Some(below) = create_below {
-                let is_folder = matches!(target, DeliveryTarget::Folder(_));
-                let path = target.path();
-                create_parents(if is_folder { parent_of(path) } else { path }, below)?;
-            }
-        }
-        let options = DeliverOptions { time: (self.clock)(), ..self.options };
-        let copies = copies
-            .iter()
-            .map(|RecipientCopy { message, mailbox }| MailboxCopy { message, target: &mailbox.target });
-        let delivered = transaction::deliver_copies(&copies.collect::<Vec<_>>(), &options, self.ctx)?;
+        copies.iter().try_for_each(|copy| copy.mailbox.create_parents())?;
+        let copies: Vec<_> = copies.iter().map(RecipientCopy::to_mailbox).collect();
+        let delivered = transaction::deliver_copies(&copies, &self.options_now(), self.ctx)?;
         delivered.iter().for_each(self.report);
         Ok(delivered.iter().map(|one| display_path(&one.path)).collect::<Vec<_>>().join(", "))
+    }
+
+    /// Delivers copies that share a flush, each with its own outcome. Returns none for a mailbox that takes one copy at a
+    /// time: an mbox, or any mailbox with dedupe.
+    fn deliver_each(
+        &self,
+        copies: &[(&AddressedMessage<'_, RecipientMailbox>, &AcceptedRecipient<RecipientMailbox>)],
+    ) -> Vec<Option<Outcome>> {
+        let mut outcomes: Vec<Option<Outcome>> = copies.iter().map(|_| None).collect();
+        let mut messages = Vec::new();
+        for (n, (package, to)) in
+            copies.iter().enumerate().filter(|(_, (_, to))| self.is_shareable(&to.mailbox))
+        {
+            let message = self.prepare(package.message, package.sender, &to.address);
+            match to.mailbox.create_parents().and(message) {
+                Ok(message) => messages.push((n, message)),
+                Err(failure) => outcomes[n] = Some(Err(failure)),
+            }
+        }
+        let prepared =
+            messages.iter().map(|(n, message)| MailboxCopy { message, target: &copies[*n].1.mailbox.target });
+        let delivered =
+            transaction::deliver_each(&prepared.collect::<Vec<_>>(), &self.options_now(), self.ctx);
+        for ((n, _), one) in messages.iter().zip(delivered) {
+            outcomes[*n] = Some(one.map(|one| {
+                (self.report)(&one);
+                display_path(&one.path)
+            }));
+        }
+        outcomes
+    }
+
+    fn is_shareable(&self, mailbox: &RecipientMailbox) -> bool {
+        !self.options.dedupe && !matches!(mailbox.target, DeliveryTarget::Mbox(..))
+    }
+
+    fn options_now(&self) -> DeliverOptions {
+        DeliverOptions { time: (self.clock)(), ..self.options }
     }
 
     fn template(&self, recipient: &EnvelopeAddress) -> Option<(&MailboxTemplate, AddressParts)> {
@@ -192,6 +239,23 @@ impl Recipients for MailboxRecipients<'_> {
         self.transact(&[RecipientCopy { message: &message, mailbox }])
     }
 
+    /// Delivers a number of copies with one flush. No reply is sent before that.
+    fn deliver_messages(
+        &mut self,
+        messages: &[AddressedMessage<'_, RecipientMailbox>],
+        reply: &mut SendReply<'_>,
+    ) -> Result<(), SessionEnd> {
+        let copies =
+            messages.iter().flat_map(|package| package.recipients.iter().map(move |to| (package, to)));
+        for copies in copies.collect::<Vec<_>>().chunks(MAX_TOGETHER) {
+            for (outcome, (package, to)) in self.deliver_each(copies).into_iter().zip(copies) {
+                let alone = || self.deliver(package.message, package.sender, &to.address, &to.mailbox);
+                reply(outcome.unwrap_or_else(alone))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Delivers to all recipients or to none. There are two exceptions. An mbox of several recipients gets each further
     /// copy in another transaction, as does any mailbox with dedupe, and as do more than [`MAX_TOGETHER`] recipients.
     fn deliver_together(
@@ -206,7 +270,7 @@ impl Recipients for MailboxRecipients<'_> {
         let mut rounds: Vec<Vec<RecipientCopy<'_>>> = vec![Vec::new()];
         for (message, AcceptedRecipient { mailbox, .. }) in messages.iter().zip(recipients) {
             let mut round = 0;
-            if self.options.dedupe || matches!(mailbox.target, DeliveryTarget::Mbox(..)) {
+            if !self.is_shareable(mailbox) {
                 let copies = copies_of.entry(transaction::identity(mailbox.target.path())).or_insert(0);
                 round = *copies;
                 *copies += 1;

@@ -81,6 +81,13 @@ pub(crate) struct AcceptedRecipient<M> {
     pub(crate) mailbox: M,
 }
 
+/// A message, and who gets it.
+pub(crate) struct AddressedMessage<'a, M> {
+    pub(crate) message: &'a SpooledMessage,
+    pub(crate) sender: Option<&'a EnvelopeAddress>,
+    pub(crate) recipients: &'a [AcceptedRecipient<M>],
+}
+
 /// The recipients of a session.
 pub(crate) trait Recipients {
     /// The result of [`Recipients::look_up`].
@@ -110,6 +117,18 @@ pub(crate) trait Recipients {
     ) -> Result<(), SessionEnd> {
         recipients.iter().try_for_each(|to| reply(self.deliver(message, sender, &to.address, &to.mailbox)))
     }
+
+    /// Delivers messages that arrived together, with the replies in order.
+    fn deliver_messages(
+        &mut self,
+        messages: &[AddressedMessage<'_, Self::Mailbox>],
+        reply: &mut SendReply<'_>,
+    ) -> Result<(), SessionEnd> {
+        messages.iter().try_for_each(|AddressedMessage { message, sender, recipients }| {
+            self.deliver_all(message, *sender, recipients, reply)
+        })
+    }
+
     /// Delivers to all recipients, with one outcome for all of them. A failure may leave some of them with the message.
     fn deliver_together(
         &mut self,

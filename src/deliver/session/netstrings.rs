@@ -80,6 +80,23 @@ impl Netstring {
     }
 }
 
+/// Reports whether the next netstrings have arrived completely. One that is malformed has not.
+pub(super) fn have_arrived(mut unread: &[u8], count: usize) -> bool {
+    let mut skip = || {
+        let mut decoder = LengthDecoder::new(MAX_CONTENT);
+        let mut bytes = unread.iter();
+        let length = loop {
+            if let Some(length) = decoder.push(*bytes.next()?).ok()? {
+                break usize::try_from(length).ok()?;
+            }
+        };
+        // After the comma.
+        unread = bytes.as_slice().get(length + 1..)?;
+        Some(())
+    };
+    (0..count).all(|_| skip().is_some())
+}
+
 fn next_byte(wire: &mut Wire<'_>) -> Result<u8, SessionEnd> {
     if wire.is_empty() && wire.fill()? == 0 {
         return Err(SessionEnd::Disconnected);

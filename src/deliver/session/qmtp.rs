@@ -1,23 +1,35 @@
 //! QMTP (cr.yp.to/proto/qmtp.txt): packages of a message, its sender and its recipients, with a reply for each recipient.
 
 use super::address::EnvelopeAddress;
-use super::engine::{RecipientList, Session};
-use super::netstrings::{CountedBody, LineEnds, Netstring};
+use super::engine::{ReceivedMessage, RecipientList, Session};
+use super::netstrings::{CountedBody, LineEnds, Netstring, have_arrived};
 use super::qmail_reply::{bad_recipient, bad_sender, write_outcome};
 use super::tolerance::{MAX_RECIPIENTS, Tolerance};
 use super::{Recipients, SessionEnd};
-use crate::transport::{Failure, FailureReason, SpooledMessage};
+use crate::transport::{Failure, FailureReason};
 
 /// The longest sender or list of recipients that is read. It bounds the replies to a list of very short addresses.
 const MAX_ADDRESSES: u64 = 1 << 20;
 /// Equal replies that are sent at once.
 const REPLIES: usize = 1000;
 
-/// Receives packages until the peer closes the connection between two of them.
+/// Receives packages until the peer closes the connection between two of them. Packages that have arrived together are
+/// delivered together.
 pub(super) fn converse<R: Recipients>(session: &mut Session<'_, R>) -> Result<(), SessionEnd> {
     while session.begins_message()? {
-        let package = receive(session)?;
-        answer(session, package)?;
+        let mut batch = vec![receive(session)?];
+        let mut next = Ok(());
+        while may_wait(session, &batch) && have_arrived(session.wire.unread(), PARTS) {
+            match receive(session) {
+                Ok(package) => batch.push(package),
+                Err(end) => {
+                    next = Err(end);
+                    break;
+                }
+            }
+        }
+        answer(session, batch)?;
+        next?;
         if session.tolerance.is_exhausted() {
             return Err(SessionEnd::TooManyErrors);
         }
@@ -25,17 +37,27 @@ pub(super) fn converse<R: Recipients>(session: &mut Session<'_, R>) -> Result<()
     Ok(())
 }
 
+/// Reports whether the replies to these packages can wait for those to the next. They cannot if a reply is known already, or
+/// if failures of all would exhaust the tolerance.
+fn may_wait<R: Recipients>(session: &Session<'_, R>, batch: &[Package<R::Mailbox>]) -> bool {
+    let count: usize = batch.iter().map(|package| package.received.recipients.len()).sum();
+    let is_open = batch.last().is_some_and(|Package { received, surplus }| {
+        received.message.is_ok() && *surplus == 0 && received.recipients.are_all_accepted()
+    });
+    is_open && session.tolerance.refused_recipients + count < MAX_RECIPIENTS
+}
+
+/// Netstrings of a package: the message, the sender and the recipients.
+const PARTS: usize = 3;
+
 /// A complete package.
-struct Package {
-    message: Result<SpooledMessage, Failure>,
-    sender: Option<EnvelopeAddress>,
-    /// In order; `None` for one that is too long or contains a NUL.
-    recipients: Vec<Option<EnvelopeAddress>>,
-    /// The number of recipients after these.
+struct Package<M> {
+    received: ReceivedMessage<M>,
+    /// The number of recipients after those that have been looked up.
     surplus: usize,
 }
 
-fn receive<R: Recipients>(session: &mut Session<'_, R>) -> Result<Package, SessionEnd> {
+fn receive<R: Recipients>(session: &mut Session<'_, R>) -> Result<Package<R::Mailbox>, SessionEnd> {
     let mut connection = Netstring::connection();
     let max_length = session.max_announced();
     let mut body = connection.open(&mut session.wire, max_length)?;
@@ -62,12 +84,6 @@ fn receive<R: Recipients>(session: &mut Session<'_, R>) -> Result<Package, Sessi
         Some(sender) => (message, EnvelopeAddress::from_raw_sender(&sender)),
         None => (message.and_then(|_| Err(bad_sender())), None),
     };
-    Ok(Package { message, sender, recipients, surplus })
-}
-
-/// Delivers a package. A package without recipients has no reply, and is dropped.
-fn answer<R: Recipients>(session: &mut Session<'_, R>, package: Package) -> Result<(), SessionEnd> {
-    let Package { message, sender, recipients, surplus } = package;
     let mut list = RecipientList::new();
     for recipient in recipients {
         match (recipient, &message) {
@@ -76,12 +92,24 @@ fn answer<R: Recipients>(session: &mut Session<'_, R>, package: Package) -> Resu
             (Some(address), Ok(_)) => session.add_recipient(&mut list, address),
         }
     }
-    let delivered = session.deliver(&message, sender.as_ref(), &list, write_outcome)?;
+    Ok(Package { received: ReceivedMessage { message, sender, recipients: list }, surplus })
+}
+
+/// Delivers packages. A package without recipients has no reply, and is dropped. Only the last can have surplus recipients.
+fn answer<R: Recipients>(
+    session: &mut Session<'_, R>,
+    packages: Vec<Package<R::Mailbox>>,
+) -> Result<(), SessionEnd> {
+    let surplus = packages.last().map_or(0, |package| package.surplus);
+    let received: Vec<_> = packages.into_iter().map(|package| package.received).collect();
+    let delivered = session.deliver(&received, write_outcome)?;
     refuse_surplus(session, surplus)?;
-    match (delivered, list.len()) {
-        (0, 0) => session.tolerance.idle += 1,
-        (0, refused) => session.tolerance.refused_recipients += refused,
-        _ => session.tolerance = Tolerance::default(),
+    for (delivered, ReceivedMessage { recipients, .. }) in delivered.into_iter().zip(&received) {
+        match (delivered, recipients.len()) {
+            (0, 0) => session.tolerance.idle += 1,
+            (0, refused) => session.tolerance.refused_recipients += refused,
+            _ => session.tolerance = Tolerance::default(),
+        }
     }
     Ok(())
 }

@@ -1,9 +1,11 @@
-//! Delivers one message to a Maildir as djb's maildir(5) describes. The message is durable before success is
+//! Delivers messages to Maildirs as djb's maildir(5) describes. A message is durable before success is
 //! reported. It is written to tmp/ and flushed. Then it is linked into new/, or into cur/ if it has flags.
-//! That directory is flushed before the name in tmp/ is removed.
+//! That directory is flushed before the name in tmp/ is removed. Deliveries that are made together share their flushes.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -36,12 +38,13 @@ pub(crate) struct MessageMeta {
     pub flags: Flags,
 }
 
-/// A complete message in tmp/, on stable storage. Dropping it removes the message unless [`Delivery::commit`]
-/// was called.
+/// A complete message in tmp/. Dropping it removes the message unless [`Delivery::commit`] was called.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     tmp: Dir,
     place: Dir,
+    /// The message's file, until it is flushed.
+    file: Option<OwnedFd>,
     waiting: OsString,
     name: OsString,
     state: State,
@@ -58,7 +61,8 @@ enum State {
 pub(crate) type Pieces<'a> = dyn FnMut(&[u8]) -> Result<()> + 'a;
 
 impl Delivery {
-    /// Writes a message into tmp/ and flushes it. `each` passes the bytes to its argument.
+    /// Writes a message into tmp/. `each` passes the bytes to its argument. The message is not durable before
+    /// [`flush_messages`].
     ///
     /// # Errors
     /// [`Error::Io`]; any error from `each`.
@@ -82,17 +86,30 @@ impl Delivery {
             true => waiting.clone(),
             false => name::with_info(waiting.as_encoded_bytes(), b':', content.flags, KeywordSet::default()),
         };
-        let delivery = Delivery { tmp, place, waiting, name, state: State::Waiting };
-        let failed = |action| Error::io(action, delivery.tmp.path().join(&delivery.waiting));
-        each(&mut |bytes| durable::write_all(&file, bytes).map_err(failed("write")))?;
-        durable::sync_file(&file).map_err(failed("flush"))?;
-        // NFS and other file systems report some write errors only on close.
-        durable::close(file).map_err(failed("close"))?;
+        let mut delivery = Delivery { tmp, place, file: None, waiting, name, state: State::Waiting };
+        each(&mut |bytes| durable::write_all(&file, bytes).map_err(delivery.failed("write")))?;
+        delivery.file = Some(file);
         Ok(delivery)
     }
 
-    /// Links the message into new/ or cur/, where readers see it. It is not durable before
-    /// [`Delivery::flush`].
+    fn failed(&self, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+        Error::io(action, self.tmp.path().join(&self.waiting))
+    }
+
+    fn flush_message(&mut self) -> Result<()> {
+        if let Some(file) = &self.file {
+            durable::sync_file(file).map_err(self.failed("flush"))?;
+        }
+        self.close_message()
+    }
+
+    /// NFS and other file systems report some write errors only on close.
+    fn close_message(&mut self) -> Result<()> {
+        self.file.take().map_or(Ok(()), durable::close).map_err(self.failed("close"))
+    }
+
+    /// Links the message into new/ or cur/, where readers see it. It must have been flushed, and is not durable before
+    /// [`flush_names`].
     pub(crate) fn publish(&mut self) -> Result<()> {
         if !self.tmp.link(&self.waiting, &self.place, &self.name)? {
             let taken = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
@@ -109,11 +126,6 @@ impl Delivery {
             self.state = State::Waiting;
         }
         Ok(())
-    }
-
-    /// Flushes the directory of the published name to stable storage.
-    pub(crate) fn flush(&mut self) -> Result<()> {
-        self.place.sync()
     }
 
     /// Keeps the message when the delivery is dropped. Returns its path.
@@ -134,6 +146,58 @@ impl Drop for Delivery {
         let _ = self.rollback();
         let _ = self.tmp.unlink_if_exists(&self.waiting);
     }
+}
+
+/// Flushes messages to stable storage, in the order in which they were written. One flush is enough for several messages
+/// on one file system.
+///
+/// # Errors
+/// [`Error::Io`]; any of the messages may not be on stable storage.
+pub(crate) fn flush_messages<'a>(deliveries: impl Iterator<Item = &'a mut Delivery>) -> Result<()> {
+    for mut group in by_file_system(deliveries)? {
+        match &mut group[..] {
+            // Its directory was opened before any of the messages was written, so that it gets every write error.
+            [first, _, ..] if first.tmp.syncfs_reports_errors() => {
+                group.iter_mut().try_for_each(|one| one.close_message())?;
+                group[0].tmp.sync_fs()?;
+            }
+            _ => group.iter_mut().try_for_each(|one| one.flush_message())?,
+        }
+    }
+    Ok(())
+}
+
+/// Flushes the directories of published names to stable storage.
+///
+/// # Errors
+/// As [`flush_messages`].
+pub(crate) fn flush_names<'a>(deliveries: impl Iterator<Item = &'a mut Delivery>) -> Result<()> {
+    for group in by_file_system(deliveries)? {
+        let mut places = BTreeMap::new();
+        for one in &group {
+            let id = if group.len() == 1 { None } else { Some(one.place.file_id()?) };
+            places.insert(id, &one.place);
+        }
+        match group[0].place.syncfs_reports_errors() {
+            true if places.len() > 1 => group[0].place.sync_fs()?,
+            _ => places.values().try_for_each(|place| place.sync())?,
+        }
+    }
+    Ok(())
+}
+
+fn by_file_system<'a>(
+    deliveries: impl Iterator<Item = &'a mut Delivery>,
+) -> Result<Vec<Vec<&'a mut Delivery>>> {
+    let all: Vec<_> = deliveries.collect();
+    if all.len() < 2 {
+        return Ok(if all.is_empty() { Vec::new() } else { vec![all] });
+    }
+    let mut groups = BTreeMap::new();
+    for one in all {
+        groups.entry(one.place.device()?).or_insert_with(Vec::new).push(one);
+    }
+    Ok(groups.into_values().collect())
 }
 
 /// Returns a name up to the info: time, microsecond, process, 64 random bits, host, sizes. The random bits
@@ -168,6 +232,12 @@ mod tests {
         Delivery::write(dir, stamp, content, |pieces| pieces(b"ab").and_then(|()| pieces(b"\n"))).unwrap()
     }
 
+    fn publish(deliveries: &mut [&mut Delivery]) {
+        flush_messages(deliveries.iter_mut().map(|one| &mut **one)).unwrap();
+        deliveries.iter_mut().for_each(|one| one.publish().unwrap());
+        flush_names(deliveries.iter_mut().map(|one| &mut **one)).unwrap();
+    }
+
     fn files(dir: &Dir, place: &str) -> usize {
         dir.open_child(place.as_ref()).unwrap().names().unwrap().len()
     }
@@ -177,8 +247,7 @@ mod tests {
         let (_temp, dir) = maildir();
         let mut delivery = write(&dir, Flags::default());
         assert_eq!((files(&dir, "tmp"), files(&dir, "new")), (1, 0));
-        delivery.publish().unwrap();
-        delivery.flush().unwrap();
+        publish(&mut [&mut delivery]);
         let path = delivery.commit();
         drop(delivery);
         assert_eq!((files(&dir, "tmp"), files(&dir, "new")), (0, 1));
@@ -189,6 +258,18 @@ mod tests {
             name::parse(name.as_bytes()).unique().is_none(),
             "the converter must not take it for its own"
         );
+    }
+
+    #[test]
+    fn several_messages_are_published_together() {
+        let ((_a, first), (_b, second)) = (maildir(), maildir());
+        let mut all: Vec<Delivery> =
+            [&first, &second, &first].map(|dir| write(dir, Flags::default())).into_iter().collect();
+        publish(&mut all.iter_mut().collect::<Vec<_>>());
+        all.iter_mut().for_each(|one| drop(one.commit()));
+        drop(all);
+        assert_eq!((files(&first, "new"), files(&second, "new")), (2, 1));
+        assert_eq!((files(&first, "tmp"), files(&second, "tmp")), (0, 0));
     }
 
     #[test]
@@ -205,8 +286,7 @@ mod tests {
     fn a_message_with_flags_goes_to_cur_with_its_info() {
         let (_temp, dir) = maildir();
         let mut delivery = write(&dir, Flags::SEEN | Flags::FLAGGED);
-        delivery.publish().unwrap();
-        delivery.flush().unwrap();
+        publish(&mut [&mut delivery]);
         let path = delivery.commit();
         assert!(path.to_str().unwrap().ends_with(",S=3,W=4:2,FS"));
         assert_eq!((files(&dir, "new"), files(&dir, "cur")), (0, 1));

@@ -6,7 +6,7 @@ use super::command::{self, Command};
 use super::data::DotUnstuffer;
 use super::reply::ReplyLine;
 use crate::deliver::session::address::EnvelopeAddress;
-use crate::deliver::session::engine::{RecipientList, Session};
+use crate::deliver::session::engine::{ReceivedMessage, RecipientList, Session};
 use crate::deliver::session::tolerance::{MAX_RECIPIENTS, Tolerance};
 use crate::deliver::session::wire::Wire;
 use crate::deliver::session::{AcceptedRecipient, Outcome, Recipients, SessionEnd};
@@ -63,7 +63,7 @@ impl<R: Recipients> Conversation<'_, '_, R> {
                 Ok(Command::Lhlo) => self.greet(),
                 Ok(Command::Data) => match self.transaction.take() {
                     Some(transaction) if transaction.recipients.len() > 0 => {
-                        self.data(&transaction)?;
+                        self.data(transaction)?;
                         self.session.tolerance = Tolerance::default();
                         continue;
                     }
@@ -157,12 +157,13 @@ impl<R: Recipients> Conversation<'_, '_, R> {
 
     /// Receives the message and replies for each accepted recipient, in their order. A recipient named twice has two
     /// replies (RFC 2033, 4.2).
-    fn data(&mut self, transaction: &Transaction<R::Mailbox>) -> Result<(), SessionEnd> {
+    fn data(&mut self, transaction: Transaction<R::Mailbox>) -> Result<(), SessionEnd> {
         self.say(354, "end with a dot on a line by itself");
         self.session.wire.peer.reset_deadline();
         let message = self.session.receive(&mut DotUnstuffer::default())?;
         let Transaction { sender, recipients } = transaction;
-        self.session.deliver(&message, sender.as_ref(), recipients, write_outcome).map(drop)
+        let received = ReceivedMessage { message, sender, recipients };
+        self.session.deliver(&[received], write_outcome).map(drop)
     }
 
     fn say(&mut self, code: u16, text: &str) {
