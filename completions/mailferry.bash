@@ -599,7 +599,7 @@ _mailferry() {
             return 0
             ;;
         mailferry__subcmd__inject)
-            opts="-f -a -h -H -A -n -N -q -v -j -V --sender --via --timeout --message-id --spool-dir --exit-codes --dry-run --help --json --quiet --verbose --strict --color --progress --jobs --version"
+            opts="-f -a -h -H -A -n -N -q -v -j -V --sender --via --ca --password-file --password-command --timeout --message-id --spool-dir --exit-codes --dry-run --help --json --quiet --verbose --strict --color --progress --jobs --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -614,6 +614,18 @@ _mailferry() {
                     return 0
                     ;;
                 --via)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-command)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

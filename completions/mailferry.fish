@@ -197,6 +197,9 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s h -l hel
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -s V -l version -d 'Print version'
 complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -s f -l sender -d 'Envelope sender, may be empty [default: Return-Path, or the author]' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l via -d 'Next hop; repeat it for fallbacks' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l ca -d 'Certificates of authorities (PEM) that replace the system\'s' -r -F
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l password-file -d 'File whose first line is the password; only its owner has access' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l password-command -d 'Shell command whose first line of output is the password' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l timeout -d 'Time limit for a next hop' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand inject" -l message-id -d 'Content of a new Message-ID' -r -f -a "qmail\t'Time and process, as qmail has it'
 random\t'128 random bits, which disclose nothing'"

@@ -23,6 +23,7 @@ use crate::deliver::dot_qmail::{
 };
 use crate::deliver::{DeliverOptions, DeliveredMessage};
 use crate::mailbox::{Context, Error, display_path, escape};
+use crate::transport::next_hop::redact;
 use crate::transport::{DeliveryEnvelope, Failure, FailureReason, NextHop, OutgoingMessage, SpooledMessage};
 
 /// The options of `.qmail` delivery.
@@ -201,7 +202,8 @@ fn set_up<'a>(job: &DotQmailJob<'a>) -> Result<DotQmailDelivery<'a>, Failure> {
 
 /// Parses a next hop for forwards. A relative path is relative to here, wherever programs run.
 fn parse_next_hop(url: &OsStr) -> Result<NextHop, Failure> {
-    let wrong = |why: &str| Failure::from(Error::usage(format!("--via {}", escape(url.as_bytes())), why));
+    let wrong =
+        |why: &str| Failure::from(Error::usage(format!("--via {}", escape(&redact(url.as_bytes()))), why));
     let absolute = |path: PathBuf| std::path::absolute(path).map_err(|e| wrong(&e.to_string()));
     Ok(match NextHop::parse(url).map_err(|why| wrong(&why))? {
         NextHop::Maildir(_) | NextHop::Mbox(_) => {

@@ -15,13 +15,15 @@ use serde_json::json;
 use super::args::{CommonArgs, seconds};
 use super::inject_env::{EnvOverlay, InjectEnvironment, RecipientSource};
 use super::relay::{default_next_hops, relay_message};
+#[cfg(feature = "tls")]
+use super::tls_args::TlsArgs;
 use super::ui::exit;
 use super::{open, signals};
-use crate::cli::ui::{Exit, ExitCodes, Reporter, report_waits};
+use crate::cli::ui::{Exit, ExitCodes, Reporter, print_error, report_waits};
 use crate::inject::{CompletedMessage, InjectError, Injector};
 use crate::mailbox::message::address::Compat;
 use crate::mailbox::text::plural;
-use crate::mailbox::{Code, escape};
+use crate::mailbox::{Code, Error, escape};
 use crate::transport::{
     Failure, FailureReason, NextHop, OutcomeKind, OutgoingMessage, RelayOutcome, envelope,
 };
@@ -58,12 +60,16 @@ pub(super) struct InjectArgs {
     either: bool,
     /// Next hop; repeat it for fallbacks
     ///
-    /// A URL is qmqp://HOST, qmtp://HOST, smtp://HOST (each also with :PORT), lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH,
-    /// sendmail:PATH, maildir:PATH or mbox:PATH. A later one gets the recipients for which the one before it failed
+    /// A URL is smtps://HOST or smtp+starttls://HOST (both over TLS, with USER@ before HOST for a login), qmqp://HOST,
+    /// qmtp://HOST, smtp://HOST (each also with :PORT), lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH, sendmail:PATH,
+    /// maildir:PATH or mbox:PATH. A later one gets the recipients for which the one before it failed
     /// temporarily. The default is queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue if that exists, or else
     /// qmqp://HOST for each line of $QMAILHOME/control/qmqpservers. $QMAILHOME is /var/qmail unless set.
     #[arg(long, value_name = "URL", value_parser = OsStringValueParser::new().try_map(parse_via), help_heading = "Next hop")]
     via: Vec<NextHop>,
+    #[cfg(feature = "tls")]
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Time limit for a next hop
     #[arg(long, value_name = "SECS", value_parser = seconds, default_value_t = 900, help_heading = "Next hop")]
     timeout: u64,
@@ -154,7 +160,17 @@ struct Progress {
 /// Runs the command.
 pub(super) fn run(args: InjectArgs) -> Exit {
     let mut reporter = Reporter::new(&args.common);
-    let mut progress = Progress::default();
+    let named = match args.named_hops() {
+        Ok(named) => named,
+        Err(error) => {
+            print_error(&error.to_string(), Some("see mailferry inject --help"));
+            return match args.exit_codes {
+                ExitCodes::Sysexits => Exit::InjectUsage,
+                codes => Exit::NotDelivered(FailureReason::Configuration, codes),
+            };
+        }
+    };
+    let mut progress = Progress { hops: named, ..Progress::default() };
     let done = inject(&args, &mut progress, &mut reporter);
     let failed = match &done {
         Err(failure) => {
@@ -210,8 +226,8 @@ fn inject(args: &InjectArgs, progress: &mut Progress, reporter: &mut Reporter) -
     }
     // An invalid command is reported before the message is read.
     let injector = Injector::new(&options).map_err(into_failure)?;
-    if !args.dry_run {
-        progress.hops = args.next_hops()?;
+    if !args.dry_run && progress.hops.is_empty() {
+        progress.hops = args.default_hops()?;
     }
     let spool_dir = args.spool_dir.clone().unwrap_or_else(env::temp_dir);
     let completed = {
@@ -246,11 +262,18 @@ impl InjectArgs {
         }
     }
 
-    fn next_hops(&self) -> Result<Vec<NextHop>, Failure> {
-        if !self.via.is_empty() {
-            return Ok(self.via.clone());
-        }
+    /// Returns the next hops of `--via`, with the passwords that belong to them.
+    fn named_hops(&self) -> Result<Vec<NextHop>, Error> {
+        let hops = self.via.clone();
+        #[cfg(feature = "tls")]
+        let hops = if hops.is_empty() { hops } else { self.tls.complete(hops)? };
+        Ok(hops)
+    }
+
+    fn default_hops(&self) -> Result<Vec<NextHop>, Failure> {
         let hops = default_next_hops()?;
+        #[cfg(feature = "tls")]
+        let hops = self.tls.complete(hops)?;
         match &hops[..] {
             [NextHop::Queue(program)] if !program.exists() => {
                 let text = format!(
@@ -319,10 +342,11 @@ fn report_outcomes(args: &InjectArgs, progress: &Progress, reporter: &mut Report
         let text = format!("{}: {hop}: {}", list_recipients(recipients), failure.text);
         reporter.failure(Code::NotDelivered, &Failure::new(failure.reason, text));
     }
-    failures.first().map(|one| match one.failure.reason.is_temporary() {
-        true => one.failure.reason,
+    failures.first().map(|one| match one.failure.reason {
+        reason if reason.is_temporary() => reason,
+        FailureReason::LoginRefused => FailureReason::LoginRefused,
         // The next hop's permanent reasons are not this machine's: the exit code is 69 for all.
-        false => FailureReason::Refused,
+        _ => FailureReason::Refused,
     })
 }
 
@@ -371,7 +395,7 @@ impl Serialize for RecipientOutcomes<'_> {
                 object["outcome"] = match outcome.kind {
                     OutcomeKind::Accepted => "accepted".into(),
                     OutcomeKind::Temporary | OutcomeKind::Unsure => "temporary".into(),
-                    OutcomeKind::Permanent => "permanent".into(),
+                    OutcomeKind::Permanent | OutcomeKind::LoginRefused => "permanent".into(),
                 };
                 object["unsure"] = (outcome.kind == OutcomeKind::Unsure).into();
                 let status = || outcome.failure_reason().map_or("2.0.0", FailureReason::status).to_owned();

@@ -29,6 +29,8 @@ mod run_report;
 mod sandbox;
 mod session;
 mod signals;
+#[cfg(feature = "tls")]
+mod tls_args;
 mod ui;
 mod usage;
 mod verify;

@@ -12,7 +12,10 @@ use crate::deliver::dot_qmail::own_programs::NEXT_HOPS;
 use crate::deliver::{DeliverOptions, DeliveryTarget, PreparedMessage, transaction};
 use crate::inject::control::{self, ControlFiles};
 use crate::mailbox::{Cancel, Result, display_path, escape};
+use crate::transport::next_hop::redact;
 use crate::transport::relay::{self, LocalMailbox, RelayOptions};
+#[cfg(feature = "tls")]
+use crate::transport::tls::{SystemRoots, TlsEnvironment};
 use crate::transport::{
     DeliveryEnvelope, Failure, FailureReason, NextHop, OutgoingMessage, RelayOutcome, SpooledMessage,
     Timeouts,
@@ -39,7 +42,7 @@ pub(super) fn default_next_hops() -> Result<Vec<NextHop>, Failure> {
     let urls = named.as_bytes().split(|&b| b == b'\n').filter(|url| !url.is_empty());
     let hops: Vec<NextHop> = urls
         .map(|url| {
-            let text = |why| format!("{NEXT_HOPS}: {}: {why}", escape(url));
+            let text = |why| format!("{NEXT_HOPS}: {}: {why}", escape(&redact(url)));
             NextHop::parse(OsStr::from_bytes(url))
                 .map_err(|why| Failure::new(FailureReason::Configuration, text(why)))
         })
@@ -92,8 +95,23 @@ pub(super) fn relay_message(
         let delivered = transaction::deliver(&prepared, &[target], &options, &context)?;
         Ok(delivered.into_iter().next().map(|one| one.path).unwrap_or_default())
     };
-    let options = RelayOptions { timeouts, helo_name: &helo_name()?, deliver: &deliver, cancel };
+    let options = RelayOptions {
+        timeouts,
+        helo_name: &helo_name()?,
+        deliver: &deliver,
+        #[cfg(feature = "tls")]
+        tls: TlsEnvironment { now: clock::now, system_roots },
+        cancel,
+    };
     Ok(relay::send(hops, message, &options))
+}
+
+/// Loads the certificates of authorities as OpenSSL does, with $SSL_CERT_FILE and $SSL_CERT_DIR.
+#[cfg(feature = "tls")]
+fn system_roots() -> SystemRoots {
+    let loaded = rustls_native_certs::load_native_certs();
+    let errors = loaded.errors.iter().map(ToString::to_string).collect();
+    SystemRoots { certificates: loaded.certs, errors }
 }
 
 /// Returns the name that qmail-remote uses: control/me, or without qmail the name of this host.

@@ -4,6 +4,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::cli::ui::print_error;
 use crate::mailbox::escape;
+use crate::transport::next_hop::redact;
 
 /// Prints an invalid command line, and where to read more. Help and version are no errors, and are printed as they are.
 pub(super) fn print(error: &clap::Error, command: Option<&str>) {
@@ -52,7 +53,7 @@ fn describe(error: &clap::Error) -> Option<String> {
     };
     let given_value = text(ContextKind::InvalidValue)
         .filter(|value| !value.is_empty())
-        .map(|value| escape(value.as_bytes()));
+        .map(|value| escape(&redact(value.as_bytes())));
     Some(match error.kind() {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion

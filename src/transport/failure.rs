@@ -37,9 +37,12 @@ pub(crate) enum FailureReason {
     Looping,
     /// A program or the next hop permanently refused it.
     Refused,
+    /// The next hop permanently refused the login. No status code of a next hop means this.
+    LoginRefused,
 }
 
 impl FailureReason {
+    /// The reasons that a status code can state.
     const ALL: [FailureReason; 16] = [
         FailureReason::TryAgain,
         FailureReason::DiskFull,
@@ -78,6 +81,7 @@ impl FailureReason {
             FailureReason::TooLarge => "5.3.4",
             FailureReason::Looping => "5.4.6",
             FailureReason::Refused => "5.3.0",
+            FailureReason::LoginRefused => "5.7.8",
         }
     }
 

@@ -3,9 +3,10 @@
 //! ```text
 //! spool        a complete message;  message: what of it is sent;  envelope: sender and recipients
 //! next_hop     qmqp://host, lmtp+unix:/path, maildir:...;  relay: tries several hops
+//! submission_hop  smtps://user@host;  host: host and port;  secret: the password
 //! qmqp, qmtp   qmail's protocols, in netstrings
 //! smtp         SMTP and LMTP;  reply: what a server answers;  stuffing: a message's form on the wire
-//! net          connections with time limits
+//! net          connections with time limits;  tls: what a server must prove, and records
 //! queue        programs with the interface of qmail-queue;  sendmail: of sendmail
 //! process      supervised child processes;  child_pipes: their pipes;  capture: their standard error
 //! outcome      what the next hop decided;  failure: why this machine could not deliver
@@ -15,6 +16,7 @@ mod capture;
 pub(crate) mod child_pipes;
 pub(crate) mod envelope;
 pub(crate) mod failure;
+pub(crate) mod host;
 pub(crate) mod message;
 pub(crate) mod net;
 pub(crate) mod netstring;
@@ -30,10 +32,16 @@ pub(crate) mod queue;
 mod recorded;
 pub(crate) mod relay;
 pub(crate) mod reply;
+#[cfg(feature = "tls")]
+pub(crate) mod secret;
 pub(crate) mod sendmail;
 pub(crate) mod smtp;
 pub(crate) mod spool;
 pub(crate) mod stuffing;
+#[cfg(feature = "tls")]
+pub(crate) mod submission_hop;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 
 pub(crate) use child_pipes::{ChildPipes, InputPipe, OutputPipe, PipeSource};
 pub(crate) use envelope::{DeliveryEnvelope, Envelope};

@@ -13,6 +13,13 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
 };
 
+#[cfg(feature = "tls")]
+use rustls::ClientConnection;
+
+#[cfg(feature = "tls")]
+use super::ProcessLimits;
+#[cfg(feature = "tls")]
+use super::tls::{self, Records};
 use crate::mailbox::{Cancel, Error, display_path};
 
 /// The longest time until a request to stop is seen.
@@ -54,6 +61,14 @@ pub(crate) enum TransportError {
     /// The peer violated the protocol.
     #[error("{0}")]
     Garbled(String),
+    /// The peer did not prove that it is the server, or the session is not secure.
+    #[cfg(feature = "tls")]
+    #[error("{0}")]
+    Tls(String),
+    /// Something is missing on this side before the peer can be used.
+    #[cfg(feature = "tls")]
+    #[error("{0}")]
+    Unconfigured(String),
     /// The message could not be read on this side.
     #[error("{0}")]
     Local(Error),
@@ -61,7 +76,11 @@ pub(crate) enum TransportError {
 
 impl TransportError {
     fn failed(error: impl Into<io::Error>) -> TransportError {
-        TransportError::Failed(error.into())
+        match error.into() {
+            // A TLS session that was not closed properly.
+            error if error.kind() == io::ErrorKind::UnexpectedEof => TransportError::Closed,
+            error => TransportError::Failed(error),
+        }
     }
 
     /// Returns the enhanced status code (RFC 3463). All are temporary.
@@ -72,6 +91,10 @@ impl TransportError {
             TransportError::Interrupted => "4.3.2",
             TransportError::EarlyReply | TransportError::Garbled(_) => "4.5.0",
             TransportError::Local(_) => "4.3.0",
+            #[cfg(feature = "tls")]
+            TransportError::Tls(_) => "4.7.5",
+            #[cfg(feature = "tls")]
+            TransportError::Unconfigured(_) => "4.3.5",
         }
     }
 }
@@ -79,6 +102,9 @@ impl TransportError {
 /// A connection to a peer.
 pub(crate) struct Connection<'a> {
     socket: OwnedFd,
+    /// All bytes are encrypted once this is set.
+    #[cfg(feature = "tls")]
+    tls: Option<Box<Records>>,
     timeouts: Timeouts,
     cancel: &'a Cancel,
     /// When [`Timeouts::total`] is over.
@@ -175,7 +201,17 @@ impl<'a> Connection<'a> {
         }
         // The sum of an instant and a very long time would overflow.
         let end = start + timeouts.total.min(A_YEAR);
-        Ok(Connection { socket, timeouts, cancel, end, output: Vec::new(), input: Vec::new(), consumed: 0 })
+        Ok(Connection {
+            socket,
+            #[cfg(feature = "tls")]
+            tls: None,
+            timeouts,
+            cancel,
+            end,
+            output: Vec::new(),
+            input: Vec::new(),
+            consumed: 0,
+        })
     }
 
     /// Buffers bytes, and writes the buffer once it is full.
@@ -187,17 +223,56 @@ impl<'a> Connection<'a> {
     /// Writes what was buffered. Success does not mean that the peer has received it.
     pub(crate) fn flush(&mut self) -> Result<(), TransportError> {
         let output = std::mem::take(&mut self.output);
+        self.send_all(&output)
+    }
+
+    fn send_all(&mut self, output: &[u8]) -> Result<(), TransportError> {
         for mut bytes in output.chunks(BUFFER) {
             let wait = Wait::new("progress in sending", self.timeouts.reply);
-            while !bytes.is_empty() {
-                match rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL) {
-                    Ok(0) => return Err(TransportError::Closed),
-                    Ok(n) => bytes = &bytes[n..],
-                    Err(e) => self.check_retry(e, &wait)?,
+            while !bytes.is_empty() || self.is_pending() {
+                if let Err(e) = self.send_some(&mut bytes) {
+                    self.check_retry(e, &wait)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Sends some bytes from the start of `bytes`, which it shortens.
+    fn send_some(&mut self, bytes: &mut &[u8]) -> io::Result<()> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            return tls.send(&self.socket, bytes);
+        }
+        let sent = rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL)?;
+        *bytes = &bytes[sent..];
+        Ok(())
+    }
+
+    #[cfg(feature = "tls")]
+    fn is_pending(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_pending())
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn is_pending(&self) -> bool {
+        false
+    }
+
+    fn receive_some(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            return tls.receive(&self.socket, buffer);
+        }
+        Ok(rustix::io::read(&self.socket, buffer)?)
+    }
+
+    fn receive_available(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            return tls.receive_available(&self.socket, buffer);
+        }
+        Ok(rustix::net::recv(&self.socket, buffer, RecvFlags::DONTWAIT)?.0)
     }
 
     /// Writes what was buffered, followed by `last`, the bytes that complete the message.
@@ -218,13 +293,13 @@ impl<'a> Connection<'a> {
             return Err(TransportError::EarlyReply);
         }
         let mut buffer = [0; 4096];
-        match rustix::net::recv(&self.socket, &mut buffer, RecvFlags::DONTWAIT).map(|(n, _)| n) {
+        match self.receive_available(&mut buffer) {
             Ok(0) => Err(TransportError::Closed),
             Ok(n) => {
                 self.input.extend_from_slice(&buffer[..n]);
                 Err(TransportError::EarlyReply)
             }
-            Err(Errno::AGAIN | Errno::INTR) => Ok(()),
+            Err(e) if is_temporary(&e) => Ok(()),
             Err(e) => Err(TransportError::failed(e)),
         }
     }
@@ -259,7 +334,7 @@ impl<'a> Connection<'a> {
         self.consumed = 0;
         let mut buffer = [0; 4096];
         loop {
-            match rustix::io::read(&self.socket, &mut buffer) {
+            match self.receive_some(&mut buffer) {
                 Ok(0) => return Err(TransportError::Closed),
                 Ok(n) => {
                     self.input.extend_from_slice(&buffer[..n]);
@@ -271,8 +346,8 @@ impl<'a> Connection<'a> {
     }
 
     /// Fails unless a read or write that made no progress may be repeated.
-    fn check_retry(&self, e: Errno, wait: &Wait) -> Result<(), TransportError> {
-        if !matches!(e, Errno::INTR | Errno::TIMEDOUT | Errno::AGAIN) {
+    fn check_retry(&self, e: io::Error, wait: &Wait) -> Result<(), TransportError> {
+        if !is_temporary(&e) {
             return Err(TransportError::failed(e));
         }
         self.check_limits()?;
@@ -293,6 +368,60 @@ impl<'a> Connection<'a> {
     pub(crate) fn timeouts(&self) -> Timeouts {
         self.timeouts
     }
+}
+
+#[cfg(feature = "tls")]
+impl Connection<'_> {
+    /// Encrypts everything from here on. `host` is the name of the server in errors.
+    ///
+    /// # Errors
+    /// Besides those of TLS: the peer has sent bytes that are not TLS. They came before it had proved anything.
+    pub(super) fn start_tls(&mut self, session: ClientConnection, host: &str) -> Result<(), TransportError> {
+        match self.expect_silence() {
+            Err(TransportError::EarlyReply) => {
+                let why = "the server sent more before TLS than was asked for; it may have been injected";
+                return Err(TransportError::Tls(why.to_owned()));
+            }
+            silent => silent?,
+        }
+        let mut records = Box::new(Records::new(session));
+        let wait = Wait::new("end of the TLS handshake", self.timeouts.reply);
+        loop {
+            match records.step_handshake(&self.socket) {
+                Ok(true) => break,
+                // Messages without end must not extend the limit.
+                Ok(false) => self.check_retry(io::ErrorKind::WouldBlock.into(), &wait)?,
+                Err(e) => match tls::tls_error(&e) {
+                    Some(error) => return Err(TransportError::Tls(tls::describe(error, host))),
+                    None if e.kind() == io::ErrorKind::UnexpectedEof => {
+                        let why = "the server closed the connection during the TLS handshake";
+                        return Err(TransportError::Tls(why.to_owned()));
+                    }
+                    None => self.check_retry(e, &wait)?,
+                },
+            }
+        }
+        self.tls = Some(records);
+        Ok(())
+    }
+
+    /// Sends a secret at once. No buffer keeps a copy of it.
+    pub(super) fn send_secret(&mut self, secret: &[u8]) -> Result<(), TransportError> {
+        self.flush()?;
+        self.send_all(secret)
+    }
+
+    /// Returns the limits of a program that runs for this connection.
+    pub(super) fn process_limits(&self) -> ProcessLimits<'_> {
+        let time = self.end.saturating_duration_since(Instant::now());
+        ProcessLimits { time, cancel: self.cancel }
+    }
+}
+
+/// Reports whether a read or write that made no progress may be repeated.
+fn is_temporary(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
 }
 
 /// A wait with a time limit.

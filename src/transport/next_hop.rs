@@ -5,6 +5,9 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::host::Host;
+#[cfg(feature = "tls")]
+use super::submission_hop::SubmissionHop;
 use crate::mailbox::display_path;
 
 /// A server, a program or a mailbox that gets messages.
@@ -16,6 +19,9 @@ pub(crate) enum NextHop {
     Qmtp(Host),
     /// `smtp://host[:25]`
     Smtp(Host),
+    /// `smtps://[user@]host[:465]` or `smtp+starttls://[user@]host[:587]`
+    #[cfg(feature = "tls")]
+    Submission(Box<SubmissionHop>),
     /// `lmtp://host:port`
     Lmtp(Host),
     /// `lmtp+unix:/path`
@@ -30,17 +36,9 @@ pub(crate) enum NextHop {
     Mbox(PathBuf),
 }
 
-/// A host and its port.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Host {
-    /// A name, or an IPv4 or IPv6 address without brackets.
-    pub(crate) name: String,
-    pub(crate) port: u16,
-}
-
 /// The known URLs, for error messages.
-const URLS: &str = "qmqp://HOST, qmtp://HOST, smtp://HOST, lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH, \
-                    sendmail:PATH, maildir:PATH, mbox:PATH";
+const URLS: &str = "smtps://[USER@]HOST, smtp+starttls://[USER@]HOST, qmqp://HOST, qmtp://HOST, smtp://HOST, \
+                    lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH, sendmail:PATH, maildir:PATH, mbox:PATH";
 
 impl NextHop {
     /// Parses a URL. A path is used byte for byte, and may be relative.
@@ -66,6 +64,7 @@ impl NextHop {
             b"qmqp" => NextHop::Qmqp(host(Some(628))?),
             b"qmtp" => NextHop::Qmtp(host(Some(209))?),
             b"smtp" => NextHop::Smtp(host(Some(25))?),
+            b"smtps" | b"smtp+starttls" => parse_submission(scheme, rest)?,
             b"lmtp" => NextHop::Lmtp(host(None)?),
             b"lmtp+unix" => NextHop::LmtpUnix(path()?),
             b"queue" => NextHop::Queue(program()?),
@@ -75,6 +74,27 @@ impl NextHop {
             _ => return Err(unknown()),
         })
     }
+}
+
+/// Hides a password in a URL, for messages. There it is an error, but another program may write the message to a log.
+pub(crate) fn redact(url: &[u8]) -> Vec<u8> {
+    let hidden = || {
+        let start = memchr::memmem::find(url, b"://")? + 3;
+        let at = start + memchr::memrchr(b'@', &url[start..])?;
+        let colon = start + memchr::memchr(b':', &url[start..at])?;
+        Some([&url[..=colon], b"...", &url[at..]].concat())
+    };
+    hidden().unwrap_or_else(|| url.to_vec())
+}
+
+#[cfg(feature = "tls")]
+fn parse_submission(scheme: &[u8], rest: &[u8]) -> Result<NextHop, String> {
+    SubmissionHop::parse(scheme, rest).map(|hop| NextHop::Submission(Box::new(hop)))
+}
+
+#[cfg(not(feature = "tls"))]
+fn parse_submission(_: &[u8], _: &[u8]) -> Result<NextHop, String> {
+    Err("this mailferry is built without TLS; build it with the feature tls".to_owned())
 }
 
 impl NextHop {
@@ -92,46 +112,14 @@ impl NextHop {
     }
 }
 
-impl Host {
-    /// Parses `//host:port`. An IPv6 address is in brackets.
-    fn parse(rest: &[u8], default: Option<u16>) -> Result<Host, String> {
-        let text = std::str::from_utf8(rest).map_err(|_| "the host is not UTF-8")?;
-        let text = text.strip_prefix("//").ok_or("two slashes are missing before the host")?;
-        let (name, port) = match text.strip_prefix('[') {
-            Some(rest) => rest.split_once(']').ok_or("the ] after the address is missing")?,
-            None => text.split_at(text.find(':').unwrap_or(text.len())),
-        };
-        let is_name = |c: char| c.is_ascii_alphanumeric() || "-._:%".contains(c);
-        if name.is_empty() || !name.chars().all(is_name) {
-            return Err("the host is missing, or has a character that no host name has".to_owned());
-        }
-        let port = match port.strip_prefix(':') {
-            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
-                digits.parse().ok().filter(|&port| port > 0).ok_or("a port is a number from 1 to 65535")?
-            }
-            Some(_) => return Err("a port is a number from 1 to 65535".to_owned()),
-            None if port.is_empty() => default.ok_or("the port is missing: lmtp://HOST:PORT")?,
-            None => return Err("only a port can follow the host".to_owned()),
-        };
-        Ok(Host { name: name.to_owned(), port })
-    }
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name.contains(':') {
-            true => write!(f, "[{}]:{}", self.name, self.port),
-            false => write!(f, "{}:{}", self.name, self.port),
-        }
-    }
-}
-
 impl fmt::Display for NextHop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NextHop::Qmqp(host) => write!(f, "qmqp://{host}"),
             NextHop::Qmtp(host) => write!(f, "qmtp://{host}"),
             NextHop::Smtp(host) => write!(f, "smtp://{host}"),
+            #[cfg(feature = "tls")]
+            NextHop::Submission(hop) => hop.fmt(f),
             NextHop::Lmtp(host) => write!(f, "lmtp://{host}"),
             NextHop::LmtpUnix(path) => write!(f, "lmtp+unix:{}", display_path(path)),
             NextHop::Queue(path) => write!(f, "queue:{}", display_path(path)),
@@ -169,6 +157,56 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_user_ends_at_the_last_at_sign_and_a_password_is_refused() {
+        for (url, want, user) in [
+            ("smtps://h", "smtps://h:465", None),
+            ("smtp+starttls://h.example", "smtp+starttls://h.example:587", None),
+            ("smtps://ann@h:1465", "smtps://ann@h:1465", Some("ann")),
+            ("smtps://ann@y.example@h", "smtps://ann@y.example@h:465", Some("ann@y.example")),
+            ("smtps://ann%40y.example@[::1]", "smtps://ann@y.example@[::1]:465", Some("ann@y.example")),
+            ("smtps://a%3ab%25@h", "smtps://a%3Ab%25@h:465", Some("a:b%")),
+            ("smtps://\u{e4} b@h", "smtps://%C3%A4%20b@h:465", Some("\u{e4} b")),
+        ] {
+            let hop = NextHop::parse(OsStr::new(url)).unwrap();
+            assert_eq!(hop.to_string(), want);
+            assert_eq!(NextHop::parse(OsStr::from_bytes(&hop.to_url())).unwrap(), hop);
+            let NextHop::Submission(hop) = hop else { panic!("{url}") };
+            assert_eq!(hop.login.as_ref().map(|login| login.user.as_str()), user);
+        }
+        for url in [
+            "smtps:h",
+            "smtps://",
+            "smtps://@h",
+            "smtps://u@",
+            "smtps://u%@h",
+            "smtps://u%4@h",
+            "smtps://u%0a@h",
+            "smtps://u%ff@h",
+            "smtps://u:p@h",
+            "smtps://:@h",
+            "smtps://h/x",
+            "smtps:u@h",
+            "SMTPS://h",
+        ] {
+            assert!(NextHop::parse(OsStr::new(url)).is_err(), "{url}");
+        }
+        assert!(NextHop::parse(OsStr::new("smtps://u:p@h")).unwrap_err().contains("--password-file"));
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_hidden_in_messages() {
+        for (url, want) in [
+            ("smtps://u:secret@h:1", "smtps://u:...@h:1"),
+            ("smtp://u:a@b:c@h", "smtp://u:...@h"),
+            ("smtps://h:1", "smtps://h:1"),
+            ("maildir:a@b", "maildir:a@b"),
+        ] {
+            assert_eq!(redact(url.as_bytes()), want.as_bytes());
+        }
+    }
+
     #[test]
     fn what_is_no_place_is_refused() {
         for url in [
@@ -186,7 +224,6 @@ mod tests {
             "smtp://[::1",
             "smtp://[::1]25",
             "smtp://h h",
-            "smtps://h",
             "SMTP://h",
             "lmtp://h",
             "queue:",

@@ -20,6 +20,8 @@ pub(crate) enum OutcomeKind {
     Unsure,
     /// Permanently refused.
     Permanent,
+    /// The login was permanently refused, not the message: another hop may accept it.
+    LoginRefused,
 }
 
 impl OutcomeKind {
@@ -28,7 +30,7 @@ impl OutcomeKind {
         let class = match self {
             OutcomeKind::Accepted => '2',
             OutcomeKind::Temporary | OutcomeKind::Unsure => '4',
-            OutcomeKind::Permanent => '5',
+            OutcomeKind::Permanent | OutcomeKind::LoginRefused => '5',
         };
         status.starts_with(class)
     }
@@ -87,6 +89,7 @@ impl Outcome {
             OutcomeKind::Accepted => return None,
             OutcomeKind::Temporary | OutcomeKind::Unsure => FailureReason::TryAgain,
             OutcomeKind::Permanent => FailureReason::Refused,
+            OutcomeKind::LoginRefused => return Some(FailureReason::LoginRefused),
         };
         let stated = self.status.as_ref().and_then(|status| FailureReason::of_status(status.as_bytes()));
         Some(stated.filter(|reason| reason.is_temporary() == default.is_temporary()).unwrap_or(default))

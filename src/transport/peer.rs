@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,6 +18,24 @@ pub(crate) const SHORT: Duration = Duration::from_secs(1);
 pub(crate) const PATIENT: Timeouts = Timeouts { connect: LONG, reply: LONG, final_reply: LONG, total: LONG };
 pub(crate) const HASTY: Timeouts = Timeouts { reply: SHORT, final_reply: SHORT, ..PATIENT };
 
+/// The answer to a line that begins so, the first that fits; `^` is the greeting, `.` the end of the
+/// message. Nothing: it hangs up. `...`: it says nothing more.
+pub(crate) type Script = &'static [(&'static str, &'static str)];
+
+const USUAL: Script = &[
+    ("^", "220 me\r\n"),
+    ("EHLO", "250-me\r\n250-PIPELINING\r\n250-8bitmime\r\n250 SIZE 1000000\r\n"),
+    ("LHLO", "250-me\r\n250 PIPELINING\r\n"),
+    ("DATA", "354 go\r\n"),
+    (".", "250 2.0.0 ok\r\n"),
+    ("", "250 ok\r\n"),
+];
+
+fn answer(script: Script, line: &[u8]) -> &'static str {
+    let known = { script.iter() }.chain(USUAL).find(|(begin, _)| line.starts_with(begin.as_bytes()));
+    known.unwrap().1
+}
+
 pub(crate) struct Peer {
     pub port: u16,
     thread: JoinHandle<Vec<u8>>,
@@ -27,8 +47,8 @@ impl Peer {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let thread = std::thread::spawn(move || {
-            let mut talk =
-                Talk { stream: BufReader::new(listener.accept().unwrap().0), received: Vec::new() };
+            let stream: TcpStream = listener.accept().unwrap().0;
+            let mut talk = Talk { stream: BufReader::new(Box::new(stream)), received: Vec::new() };
             part(&mut talk);
             talk.received
         });
@@ -44,12 +64,72 @@ impl Peer {
     }
 }
 
+/// A connection as a server sees it: TCP, or TLS over it.
+trait Wire: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Wire for T {}
+
 pub(crate) struct Talk {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Wire>>,
     pub received: Vec<u8>,
 }
 
 impl Talk {
+    /// Goes on over TLS. The handshake is part of what is next sent or received.
+    #[cfg(feature = "tls")]
+    pub(crate) fn start_tls(&mut self, config: Arc<rustls::ServerConfig>) {
+        let plain = std::mem::replace(&mut self.stream, BufReader::new(Box::new(std::io::empty())));
+        assert!(plain.buffer().is_empty(), "the client did not wait for the reply");
+        let session = rustls::ServerConnection::new(config).unwrap();
+        self.stream = BufReader::new(Box::new(rustls::StreamOwned::new(session, plain.into_inner())));
+    }
+
+    /// Goes on over TLS, and changes its keys until the client disconnects.
+    #[cfg(feature = "tls")]
+    pub(crate) fn flood(&mut self, config: Arc<rustls::ServerConfig>) {
+        let mut session = rustls::ServerConnection::new(config).unwrap();
+        let stream = self.stream.get_mut();
+        while session.is_handshaking() {
+            if session.complete_io(stream).is_err() {
+                return;
+            }
+        }
+        while session.refresh_traffic_keys().is_ok() && session.write_tls(stream).is_ok() {}
+    }
+
+    /// Plays an SMTP or LMTP server.
+    pub(crate) fn follow(&mut self, script: Script) {
+        self.go_on(script, answer(script, b"^"));
+    }
+
+    /// Plays it from the next command on.
+    #[cfg(feature = "tls")]
+    pub(crate) fn follow_commands(&mut self, script: Script) {
+        match self.line() {
+            line if line.is_empty() => {}
+            line => self.go_on(script, answer(script, &line)),
+        }
+    }
+
+    fn go_on(&mut self, script: Script, mut answered: &'static str) {
+        loop {
+            match answered {
+                "" => return,
+                "..." => return self.rest(),
+                answer => self.send(answer),
+            }
+            if answered.starts_with("354") {
+                self.until(b"\r\n.\r\n");
+                answered = answer(script, b".");
+                continue;
+            }
+            match self.line() {
+                line if line.is_empty() || line == b"QUIT\r\n" => return,
+                line => answered = answer(script, &line),
+            }
+        }
+    }
+
     /// Sends bytes; the client may have disconnected.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.get_mut().write_all(bytes.as_ref());

@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "tls")]
+use super::smtp::SubmissionOptions;
 use super::smtp::{self, Protocol};
+#[cfg(feature = "tls")]
+use super::tls::TlsEnvironment;
 use super::{
     Connection, Envelope, Failure, NextHop, Outcome, OutcomeKind, OutgoingMessage, ProcessLimits,
     QueueProgram, SpooledMessage, Timeouts, qmqp, qmtp, sendmail,
@@ -21,6 +25,8 @@ pub(crate) struct RelayOptions<'a> {
     /// The name of this client in SMTP and LMTP.
     pub(crate) helo_name: &'a str,
     pub(crate) deliver: &'a DeliverLocally<'a>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: TlsEnvironment,
     pub(crate) cancel: &'a Cancel,
 }
 
@@ -52,7 +58,8 @@ pub(crate) fn send(
     let mut outcomes: Vec<Option<RelayOutcome>> = vec![None; recipients.len()];
     for (hop_index, hop) in hops.iter().enumerate() {
         let is_open = |one: &Option<RelayOutcome>| {
-            one.as_ref().is_none_or(|one| one.outcome.kind == OutcomeKind::Temporary)
+            let is_open = |kind| matches!(kind, OutcomeKind::Temporary | OutcomeKind::LoginRefused);
+            one.as_ref().is_none_or(|one| is_open(one.outcome.kind))
         };
         let open: Vec<usize> = (0..outcomes.len()).filter(|&n| is_open(&outcomes[n])).collect();
         // The first hop is tried even after a request to stop, and its outcome reports the interruption.
@@ -79,6 +86,11 @@ fn send_to(hop: &NextHop, message: &OutgoingMessage<'_>, options: &RelayOptions<
             Connection::connect_tcp(&host.name, host.port, timeouts, cancel)
         }
         NextHop::LmtpUnix(path) => Connection::connect_unix(path, timeouts, cancel),
+        #[cfg(feature = "tls")]
+        NextHop::Submission(hop) => {
+            let options = SubmissionOptions { timeouts, helo_name, environment: options.tls, cancel };
+            return smtp::submit(hop, message, options);
+        }
         // A queue program and a mailbox get the message once for all recipients.
         NextHop::Queue(path) => return all(send_to_queue(path, message, limits)),
         NextHop::Sendmail(path) => return send_to_sendmail(path, message, limits),
@@ -145,7 +157,7 @@ fn accepted(text: String) -> Outcome {
 mod tests {
     use super::OutcomeKind::{Accepted, Permanent, Temporary, Unsure};
     use super::*;
-    use crate::transport::next_hop::Host;
+    use crate::transport::host::Host;
     use crate::transport::peer::{PATIENT, Peer, envelope, spooled};
 
     fn qmtp(peer: &Peer) -> NextHop {
@@ -156,7 +168,14 @@ mod tests {
         fn deliver(_: LocalMailbox<'_>, _: &SpooledMessage, _: &[u8]) -> Result<PathBuf, Failure> {
             unreachable!("no test has a mailbox")
         }
-        RelayOptions { timeouts: PATIENT, helo_name: "me.example", deliver: &deliver, cancel }
+        RelayOptions {
+            timeouts: PATIENT,
+            helo_name: "me.example",
+            deliver: &deliver,
+            #[cfg(feature = "tls")]
+            tls: crate::transport::tls::tests::NO_ROOTS,
+            cancel,
+        }
     }
 
     #[test]

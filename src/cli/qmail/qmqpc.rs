@@ -61,7 +61,7 @@ fn send() -> Result<(), u8> {
         return match qmqp::exchange(&mut connection, &message).map(|outcome| outcome.kind) {
             Ok(OutcomeKind::Accepted) => Ok(()),
             Ok(OutcomeKind::Permanent) => Err(REFUSED),
-            Ok(OutcomeKind::Temporary) => Err(TRY_AGAIN),
+            Ok(OutcomeKind::Temporary | OutcomeKind::LoginRefused) => Err(TRY_AGAIN),
             Ok(OutcomeKind::Unsure) | Err(_) => Err(CONNECTION_LOST),
         };
     }

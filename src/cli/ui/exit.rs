@@ -59,7 +59,7 @@ impl Exit {
                 | FailureReason::Looping
                 | FailureReason::BadSender
                 | FailureReason::Refused => 69,
-                FailureReason::OverQuota => 77,
+                FailureReason::OverQuota | FailureReason::LoginRefused => 77,
                 FailureReason::TryAgain
                 | FailureReason::DiskFull
                 | FailureReason::Locked
@@ -128,4 +128,5 @@ Exit codes (sysexits(3)); on failure the first line begins with an enhanced stat
   65  there is no message or no recipient, or a field or address cannot be parsed
   69  permanently refused for at least one recipient, who is named
   75  try again later, for at least one recipient: I/O, the next hop is missing or down, a bug
+  77  the next hop refused the user or the password
 With --exit-codes qmail: 0, 100 for permanent failures, 111 for temporary ones.";

@@ -151,7 +151,11 @@ impl Executor for MessageExecutor<'_> {
 /// The outcome of a delivery whose forwards have an outcome each: all are retried as long as one can succeed later.
 fn all_or_none(envelope: &Envelope, next_hops: &[NextHop], outcomes: &[RelayOutcome]) -> Result<(), Failure> {
     let failure = |(to, relayed): (&Vec<u8>, &RelayOutcome)| {
-        let failure = relayed.outcome.failure()?;
+        let mut failure = relayed.outcome.failure()?;
+        if failure.reason == FailureReason::LoginRefused {
+            // The mail waits until the administrator has fixed the login.
+            failure.reason = FailureReason::Configuration;
+        }
         let text = format!("forward to {}: {}: {}", escape(to), next_hops[relayed.hop_index], failure.text);
         Some(Failure { text, ..failure })
     };

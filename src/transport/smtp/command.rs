@@ -1,5 +1,7 @@
 //! The commands of a client: the extensions of the server, the message, the addresses.
 
+#[cfg(feature = "tls")]
+use super::mechanisms::Mechanisms;
 use crate::transport::reply::Reply;
 use crate::transport::spool::LineCounts;
 use crate::transport::{Outcome, OutcomeKind, OutgoingMessage, TransportError, envelope};
@@ -12,6 +14,10 @@ pub(super) struct Extensions {
     pub(super) utf8: bool,
     /// The largest message; 0 if the server sets no limit.
     pub(super) size: Option<u64>,
+    #[cfg(feature = "tls")]
+    pub(super) start_tls: bool,
+    #[cfg(feature = "tls")]
+    pub(super) mechanisms: Mechanisms,
 }
 
 impl Extensions {
@@ -28,6 +34,11 @@ impl Extensions {
                     let size = words.next().and_then(|n| std::str::from_utf8(n).ok()?.parse().ok());
                     extensions.size = Some(size.unwrap_or(0));
                 }
+                #[cfg(feature = "tls")]
+                b"STARTTLS" => extensions.start_tls = true,
+                // Old servers write AUTH=PLAIN.
+                #[cfg(feature = "tls")]
+                b"AUTH" => extensions.mechanisms.add(words),
                 _ => {}
             }
         }

@@ -1,5 +1,5 @@
-//! SMTP (RFC 5321) and LMTP (RFC 2033) client with PIPELINING, SIZE, 8BITMIME, SMTPUTF8 and enhanced status codes,
-//! without TLS and AUTH.
+//! SMTP (RFC 5321) and LMTP (RFC 2033) client with PIPELINING, SIZE, 8BITMIME, SMTPUTF8 and enhanced status codes, and
+//! with AUTH over TLS.
 //!
 //! - A server that refuses the session (greeting, HELO) has not refused the message. That is temporary.
 //! - 8BITMIME is declared if the server offers it and the message needs it. Otherwise an 8-bit message is sent
@@ -10,17 +10,32 @@
 //! - If a server limits the recipients of a transaction (452), the others get the message in another transaction.
 //! - qmail's VERP sender `list-@host-@[]` is expanded: each recipient gets a transaction of its own.
 
+#[cfg(feature = "tls")]
+mod auth;
 mod command;
+mod dialogue;
+#[cfg(feature = "tls")]
+mod mechanisms;
+#[cfg(feature = "tls")]
+mod protect;
 #[cfg(test)]
 mod tests;
 
 use std::iter;
-use std::time::Duration;
 
-use super::reply::{Parser, Reply};
+use super::reply::Reply;
 use super::stuffing::DotStuffer;
+#[cfg(feature = "tls")]
+use super::submission_hop::SubmissionHop;
 use super::{Connection, Outcome, OutcomeKind, OutgoingMessage, TransportError};
+#[cfg(feature = "tls")]
+use auth::LoginError;
 use command::{Extensions, MessageStats, command_line, expand_verp, refuse_address};
+use dialogue::{check_helo_name, read_greeting, require_welcome};
+#[cfg(feature = "tls")]
+use protect::Protected;
+#[cfg(feature = "tls")]
+pub(crate) use protect::SubmissionOptions;
 
 /// The number of pipelined commands. Their replies fit into the socket buffers. With more, client and server could both
 /// wait for the other to read (RFC 2920, 3.1).
@@ -42,11 +57,42 @@ pub(crate) fn send(
     message: &OutgoingMessage<'_>,
 ) -> Vec<Outcome> {
     let mut outcomes: Vec<Option<Outcome>> = vec![None; message.envelope.recipients.len()];
-    let sent = match Session::open(connection, protocol, helo_name) {
-        Ok(mut session) => session.send_to_all(message, &mut outcomes).inspect(|()| session.quit()),
-        Err(error) => Err(error),
-    };
-    // Recipients without an outcome were not reached before the session ended.
+    let sent = check_helo_name(helo_name)
+        .and_then(|()| read_greeting(connection))
+        .and_then(|()| Session::open(connection, protocol, helo_name))
+        .and_then(|mut session| session.send_to_all(message, &mut outcomes).inspect(|()| session.quit()));
+    complete(outcomes, sent)
+}
+
+/// Sends a message over TLS, after a login if the hop has a user. Without either nothing is sent.
+#[cfg(feature = "tls")]
+pub(crate) fn submit(
+    hop: &SubmissionHop,
+    message: &OutgoingMessage<'_>,
+    options: SubmissionOptions<'_>,
+) -> Vec<Outcome> {
+    let mut outcomes: Vec<Option<Outcome>> = vec![None; message.envelope.recipients.len()];
+    let sent = (|| {
+        let mut protected = Protected::connect(hop, options)?;
+        let extensions = Session::open(protected.connection(), Protocol::Smtp, options.helo_name)?.extensions;
+        if let Some(login) = &hop.login {
+            auth::log_in(&mut protected, &extensions.mechanisms, login)?;
+        }
+        let connection = protected.connection();
+        let mut session = Session { connection, protocol: Protocol::Smtp, extensions };
+        session.send_to_all(message, &mut outcomes)?;
+        session.quit();
+        Ok(())
+    })();
+    match sent {
+        Err(LoginError::Refused(refusal)) => vec![refusal; outcomes.len()],
+        Err(LoginError::Transport(error)) => complete(outcomes, Err(error)),
+        Ok(()) => complete(outcomes, Ok(())),
+    }
+}
+
+/// Adds the outcomes of recipients that were not reached before a session ended.
+fn complete(outcomes: Vec<Option<Outcome>>, sent: Result<(), TransportError>) -> Vec<Outcome> {
     let error = sent.err().unwrap_or(TransportError::Closed);
     outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Outcome::not_sent(&error))).collect()
 }
@@ -78,16 +124,13 @@ struct Session<'c, 'p> {
 }
 
 impl<'c, 'p> Session<'c, 'p> {
+    /// Sends EHLO or its like.
     fn open(
         connection: &'c mut Connection<'p>,
         protocol: Protocol,
         helo_name: &str,
     ) -> Result<Self, TransportError> {
-        if helo_name.is_empty() || !helo_name.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(TransportError::Garbled(format!("{helo_name:?} is no name to say to a server")));
-        }
         let mut session = Session { connection, protocol, extensions: Extensions::default() };
-        require_welcome(&session.read_reply()?)?;
         let word = if protocol == Protocol::Lmtp { "LHLO" } else { "EHLO" };
         let mut reply = session.command(&format!("{word} {helo_name}\r\n"))?;
         match reply.kind() {
@@ -272,7 +315,7 @@ impl<'c, 'p> Session<'c, 'p> {
         let replies = if is_lmtp { accepted.len() } else { 1 };
         for n in 0..replies {
             let final_reply = self.connection.timeouts().final_reply;
-            let reply = self.read_reply_within(final_reply);
+            let reply = dialogue::read_reply_within(self.connection, final_reply);
             match reply.and_then(|reply| Ok((require_kind(&reply)?, reply))) {
                 Ok((kind, reply)) => {
                     let answered = if is_lmtp { &accepted[n..=n] } else { accepted };
@@ -300,34 +343,16 @@ impl<'c, 'p> Session<'c, 'p> {
     }
 
     fn command(&mut self, line: &str) -> Result<Reply, TransportError> {
-        self.connection.write(line.as_bytes())?;
-        self.connection.flush()?;
-        self.read_reply()
+        dialogue::command(self.connection, line)
     }
 
     fn read_reply(&mut self) -> Result<Reply, TransportError> {
-        self.read_reply_within(self.connection.timeouts().reply)
-    }
-
-    fn read_reply_within(&mut self, time: Duration) -> Result<Reply, TransportError> {
-        let mut parser = Parser::default();
-        self.connection.read(time, |bytes| {
-            let consumed = parser.take(bytes)?;
-            Ok((consumed, parser.is_complete()))
-        })?;
-        parser.finish().ok_or(TransportError::Closed)
+        dialogue::read_reply(self.connection)
     }
 
     /// Sends QUIT without waiting for the reply: the outcomes are known.
     fn quit(&mut self) {
         let _ = self.connection.write(b"QUIT\r\n").and_then(|()| self.connection.flush());
-    }
-}
-
-fn require_welcome(reply: &Reply) -> Result<(), TransportError> {
-    match reply.kind() {
-        Some(OutcomeKind::Accepted) => Ok(()),
-        _ => Err(TransportError::Garbled(format!("it does not talk to us: {}", reply.text()))),
     }
 }
 

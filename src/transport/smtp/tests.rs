@@ -3,47 +3,12 @@ use super::*;
 use crate::transport::Envelope;
 use crate::transport::net::Timeouts;
 use crate::transport::outcome::OutcomeKind::*;
-use crate::transport::peer::{HASTY, PATIENT, Peer, envelope, kinds, spooled};
+use crate::transport::peer::{HASTY, PATIENT, Peer, Script, envelope, kinds, spooled};
 
 const MESSAGE: &[u8] = b"Subject: x\n\n.body\n";
 
-/// The answer to a line that begins so, the first that fits; `^` is the greeting, `.` the end of the
-/// message. Nothing: it hangs up. `...`: it says nothing more.
-type Script = &'static [(&'static str, &'static str)];
-
-const USUAL: Script = &[
-    ("^", "220 me\r\n"),
-    ("EHLO", "250-me\r\n250-PIPELINING\r\n250-8bitmime\r\n250 SIZE 1000000\r\n"),
-    ("LHLO", "250-me\r\n250 PIPELINING\r\n"),
-    ("DATA", "354 go\r\n"),
-    (".", "250 2.0.0 ok\r\n"),
-    ("", "250 ok\r\n"),
-];
-
 fn peer(script: Script) -> Peer {
-    Peer::spawn(move |talk| {
-        let answer = |line: &[u8]| {
-            let known = { script.iter() }.chain(USUAL).find(|(begin, _)| line.starts_with(begin.as_bytes()));
-            known.unwrap().1
-        };
-        let mut answered = answer(b"^");
-        loop {
-            match answered {
-                "" => return,
-                "..." => return talk.rest(),
-                answer => talk.send(answer),
-            }
-            if answered.starts_with("354") {
-                talk.until(b"\r\n.\r\n");
-                answered = answer(b".");
-                continue;
-            }
-            match talk.line() {
-                line if line.is_empty() || line == b"QUIT\r\n" => return,
-                line => answered = answer(&line),
-            }
-        }
-    })
+    Peer::spawn(move |talk| talk.follow(script))
 }
 
 fn send_to(
@@ -55,11 +20,23 @@ fn send_to(
 ) -> (Vec<Outcome>, String) {
     let peer = peer(script);
     let message = spooled(message);
+    let message = OutgoingMessage::unmodified(&message, envelope);
     let mut connection = peer.connect(timeouts);
-    let outcomes =
-        send(&mut connection, protocol, "me.example", &OutgoingMessage::unmodified(&message, envelope));
+    let outcomes = send(&mut connection, protocol, "me.example", &message);
     drop(connection);
-    (outcomes, String::from_utf8_lossy(&peer.received()).into_owned())
+    let received = String::from_utf8_lossy(&peer.received()).into_owned();
+    #[cfg(feature = "tls")]
+    if protocol == Smtp {
+        let (over_tls, received_over_tls) =
+            crate::transport::tls::tests::submit_to(script, timeouts, &message);
+        // How a connection was lost has another text.
+        let decisions = |all: &[Outcome]| -> Vec<_> {
+            all.iter().map(|outcome| (outcome.kind, outcome.status.clone())).collect()
+        };
+        assert_eq!(decisions(&over_tls), decisions(&outcomes), "{script:?}");
+        assert_eq!(received_over_tls, received, "{script:?}");
+    }
+    (outcomes, received)
 }
 
 fn kinds_of(script: Script, protocol: Protocol) -> Vec<OutcomeKind> {
