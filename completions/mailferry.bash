@@ -331,7 +331,7 @@ _mailferry() {
             return 0
             ;;
         mailferry__subcmd__deliver)
-            opts="-f -r -n -q -v -j -h -V --sender --recipient --folder --quota --quota-temp --create --flags --once --max-size --umask --lock --lock-timeout --spool-dir --exit-codes --dry-run --from-mta --dot-qmail --home --user --delimiter --program-timeout --via --protocol --mailbox --recipient-map --no-sandbox --json --quiet --verbose --strict --color --progress --jobs --help --version"
+            opts="-f -r -n -q -v -j -h -V --sender --recipient --folder --quota --quota-temp --create --flags --once --max-size --umask --lock --lock-timeout --spool-dir --exit-codes --dry-run --from-mta --dot-qmail --home --user --delimiter --program-timeout --via --ca --password-file --password-command --protocol --mailbox --recipient-map --no-sandbox --json --quiet --verbose --strict --color --progress --jobs --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -406,6 +406,18 @@ _mailferry() {
                     return 0
                     ;;
                 --via)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-command)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

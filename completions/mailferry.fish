@@ -170,6 +170,9 @@ complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l user -d 
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l delimiter -d 'Delimiter besides `-`, such as `+`; in file names it is `-`' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l program-timeout -d 'Time limit for a program or next hop [default: 900; with --protocol 300]' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l via -d 'Next hop of forwarded mail; repeat it for fallbacks' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l ca -d 'Certificates of authorities (PEM) that replace the system\'s' -r -F
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l password-file -d 'File whose first line is the password; only its owner has access' -r
+complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l password-command -d 'Shell command whose first line of output is the password' -r
 complete -c mailferry -n "__fish_mailferry_using_subcommand deliver" -l protocol -d 'Speak this protocol with a mail system on standard input and output' -r -f -a "lmtp\t'RFC 2033'
 qmtp\t'qmail\'s protocol between hosts'
 qmqp\t'qmail\'s protocol for clients without a queue'"

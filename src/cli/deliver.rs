@@ -209,6 +209,7 @@ fn deliver_one(
         *bytes = message.length();
         return dot_qmail::run(&job, &message, reporter);
     }
+    args.dot_qmail.refuse_unused()?;
     // Before the message is read, so that a typing error is reported at once.
     let spool_dir = args.spool_dir();
     args.unpack_messages(ctx);
@@ -259,7 +260,7 @@ fn serve_session(args: &DeliverArgs, protocol: Protocol, ctx: &Context<'_>) -> E
             });
             session.with_programs(home, user.as_deref(), arguments, timeout)
         }
-        _ => session.with_mailboxes(&args.session, args.sandbox),
+        options => options.refuse_unused().and_then(|()| session.with_mailboxes(&args.session, args.sandbox)),
     };
     if let Err(failure) = &result {
         session::print_diagnostic(failure);

@@ -14,6 +14,8 @@ use super::inject_env::default_queue_program;
 use super::mailbox_arg::MailboxArg;
 use super::qmail::name::QmailProgram;
 use super::relay::relay_message;
+#[cfg(feature = "tls")]
+use super::tls_args::TlsArgs;
 use crate::cli::args::seconds;
 use crate::cli::ui::Reporter;
 use crate::deliver::dot_qmail::delivery::{DotQmailDelivery, mailbox_line};
@@ -62,11 +64,26 @@ pub(crate) struct DotQmailArgs {
     pub program_timeout: Option<u64>,
     /// Next hop of forwarded mail; repeat it for fallbacks
     ///
-    /// A URL is qmqp://HOST, qmtp://HOST, smtp://HOST, lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH or sendmail:PATH. A
-    /// later one gets the recipients for which the one before it failed temporarily. The default is queue:$QMAILQUEUE, or
+    /// A URL is smtps://HOST or smtp+starttls://HOST (both over TLS, with USER@ before HOST for a login), qmqp://HOST,
+    /// qmtp://HOST, smtp://HOST, lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH or sendmail:PATH. A later one gets the
+    /// recipients for which the one before it failed temporarily. The default is queue:$QMAILQUEUE, or
     /// queue:$QMAILHOME/bin/qmail-queue; $QMAILHOME is /var/qmail unless set.
     #[arg(long, value_name = "URL", requires = "dot_qmail", help_heading = ".qmail files")]
     pub via: Vec<OsString>,
+    #[cfg(feature = "tls")]
+    #[command(flatten)]
+    pub tls: TlsArgs,
+}
+
+impl DotQmailArgs {
+    /// Refuses options that have no effect without `--dot-qmail`.
+    pub(crate) fn refuse_unused(&self) -> Result<(), Failure> {
+        #[cfg(feature = "tls")]
+        if let (false, Some(option)) = (self.dot_qmail, self.tls.first_option()) {
+            return Err(Error::usage(option, "it is for next hops of --dot-qmail").into());
+        }
+        Ok(())
+    }
 }
 
 /// Seconds for a program of one message.
@@ -173,6 +190,8 @@ fn set_up<'a>(job: &DotQmailJob<'a>) -> Result<DotQmailDelivery<'a>, Failure> {
         [] => vec![NextHop::Queue(default_queue_program())],
         urls => urls.iter().map(|url| parse_next_hop(url)).collect::<Result<_, _>>()?,
     };
+    #[cfg(feature = "tls")]
+    let next_hops = job.args.tls.complete(next_hops)?;
     // Without $USER, which is the user who runs this process.
     let trust = match identity::become_home_owner(&home, user.as_deref())? {
         Privilege::User => Trust::Owner,

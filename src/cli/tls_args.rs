@@ -14,7 +14,7 @@ use crate::transport::submission_hop::SubmissionHop;
 
 /// Trust and logins of the next hops.
 #[derive(Args, Debug)]
-pub(super) struct TlsArgs {
+pub(crate) struct TlsArgs {
     /// Certificates of authorities (PEM) that replace the system's
     ///
     /// The file may also have lists of revoked certificates.
@@ -76,6 +76,12 @@ impl Args for Passwords {
 }
 
 impl TlsArgs {
+    /// Returns the name of an option that was given.
+    pub(super) fn first_option(&self) -> Option<&'static str> {
+        let Passwords(passwords) = &self.passwords;
+        self.ca.as_ref().map(|_| "--ca").or_else(|| passwords.first().map(PasswordSource::option))
+    }
+
     /// Gives each next hop what belongs to it: the n-th password to the n-th one with a user.
     ///
     /// # Errors

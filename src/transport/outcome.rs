@@ -20,6 +20,7 @@ pub(crate) enum OutcomeKind {
     Unsure,
     /// Permanently refused.
     Permanent,
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "a login needs TLS"))]
     /// The login was permanently refused, not the message: another hop may accept it.
     LoginRefused,
 }

@@ -75,6 +75,8 @@ mod store_flags;
 mod stores;
 mod strace;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;
 mod tree;
 mod tree_model;
 mod tree_verify;

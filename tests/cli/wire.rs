@@ -183,6 +183,19 @@ impl Drop for Sink {
     }
 }
 
+/// Sends the same through a server in front of this one.
+#[cfg(feature = "tls")]
+fn outcomes_over_tls(sink: &Sink) -> Vec<String> {
+    let tls = crate::tls::Tls::new();
+    let home = QmailHome::new();
+    home.control("me", "me.example.org");
+    let (via, ca) = (format!("smtps://127.0.0.1:{}", tls.in_front_of(sink.port)), tls.ca());
+    let args =
+        ["--via", &via, "--ca", ca.to_str().unwrap(), "--json", "--timeout", "60", "-f", "s@x.example"];
+    let args = [&args[..], &["a@y.example", "b@y.example"]].concat();
+    outcomes(&run_with_stdin(home.command("inject", &args), MESSAGE))
+}
+
 #[test]
 fn each_failure_of_postfixs_smtp_sink_is_reported() {
     let table: [(&[&str], &str); 18] = [
@@ -209,6 +222,8 @@ fn each_failure_of_postfixs_smtp_sink_is_reported() {
         let Some(sink) = Sink::of("smtp-sink", options) else { return };
         let run = inject(&[format!("smtp://127.0.0.1:{}", sink.port)], &["a@y.example", "b@y.example"]);
         let report = outcomes(&run);
+        #[cfg(feature = "tls")]
+        assert_eq!(outcomes_over_tls(&sink), report, "{options:?}");
         // smtp-sink has enhanced codes of its own in some cases.
         let same = |report: &String| report.rsplit_once('.').map(|t| t.0[..t.0.len() - 2].to_owned());
         let want = Some(outcome.rsplit_once('.').unwrap().0).map(|o| o[..o.len() - 2].to_owned());
