@@ -75,7 +75,7 @@ pub(crate) fn deliver(
     options: &DeliverOptions,
     ctx: &Context<'_>,
 ) -> Result<Vec<DeliveredMessage>, Failure> {
-    let mut identities: Vec<_> = targets.iter().map(|target| (identity(target.path()), target)).collect();
+    let mut identities: Vec<_> = several(targets).map(|target| (identity(target.path()), target)).collect();
     identities.sort_by(|(a, _), (b, _)| a.cmp(b));
     if let Some(twice) = identities.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         let path = display_path(twice[1].1.path());
@@ -97,9 +97,9 @@ pub(crate) fn deliver_copies(
     ctx: &Context<'_>,
 ) -> Result<Vec<DeliveredMessage>, Failure> {
     // In a fixed order, so that two deliveries to the same mailboxes do not deadlock.
-    let identities: Vec<_> = copies.iter().map(|copy| identity(copy.target.path())).collect();
+    let identities: Vec<_> = several(copies).map(|copy| identity(copy.target.path())).collect();
     let mut order: Vec<usize> = (0..copies.len()).collect();
-    order.sort_by_key(|&n| &identities[n]);
+    order.sort_by_key(|&n| identities.get(n));
     let transaction = |n: usize| Transaction { message: copies[n].message, options, ctx };
     let mut pending = Vec::new();
     for &n in &order {
@@ -149,15 +149,22 @@ fn fail_all(pending: &mut [Result<Pending, Failure>], step: Result<()>) {
     }
 }
 
+/// Nothing if there is only one: it has nothing to be compared with, and each lookup by root walks the whole path.
+fn several<T>(all: &[T]) -> std::slice::Iter<'_, T> {
+    if all.len() > 1 { all.iter() } else { [].iter() }
+}
+
 /// Identifies a mailbox under any of its names: by device and inode. A missing mailbox has those of its directory,
 /// and its name.
 pub(crate) fn identity(path: &Path) -> (Option<FileId>, PathBuf) {
     let of = |path: &Path| files::metadata(path).ok().map(|meta| FileId::of_metadata(&meta));
     let name = || path.file_name().map(PathBuf::from).unwrap_or_default();
-    match (of(path), of(parent_of(path))) {
-        (Some(itself), _) => (Some(itself), PathBuf::new()),
-        (None, Some(parent)) => (Some(parent), name()),
-        (None, None) => (None, std::path::absolute(path).unwrap_or_else(|_| path.to_owned())),
+    if let Some(itself) = of(path) {
+        return (Some(itself), PathBuf::new());
+    }
+    match of(parent_of(path)) {
+        Some(parent) => (Some(parent), name()),
+        None => (None, std::path::absolute(path).unwrap_or_else(|_| path.to_owned())),
     }
 }
 
