@@ -1,5 +1,5 @@
-//! Names the commit and the day of the build for `--version`, and links the unwinder into the binary instead of loading
-//! it from libgcc_s.so.1.
+//! Names the commit and the day of the build for `--version`, links the unwinder into the binary instead of loading
+//! it from libgcc_s.so.1, and places the functions that a delivery runs next to each other.
 //!
 //! The same source gives the same bytes: the day is that of the commit. A release tarball has no git, so whoever packs
 //! it sets MAILFERRY_COMMIT and SOURCE_DATE_EPOCH. Debug builds have no commit: each commit would build the whole
@@ -9,6 +9,10 @@
 //! The linker finds a libgcc_s.so of ours first, which refers to the static unwinder. The argument reaches
 //! mailferry's own binary alone. The feature `static-unwinder` turns it on; nothing changes where the
 //! compiler has no static unwinder.
+//!
+//! The functions of a delivery were all over the binary, and the page faults for them took a fifth of its time.
+//! build/delivery-order.txt lists them; benches/order.py writes it. A linker that does not take the script for that
+//! orders nothing.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros)]
 
@@ -23,10 +27,16 @@ fn main() {
     let is_on = env::var_os("CARGO_FEATURE_STATIC_UNWINDER").is_some();
     let is_gnu = variable("CARGO_CFG_TARGET_OS") == "linux" && variable("CARGO_CFG_TARGET_ENV") == "gnu";
     let is_static = variable("CARGO_CFG_TARGET_FEATURE").split(',').any(|feature| feature == "crt-static");
-    if !is_on || !is_gnu || is_static || variable("HOST") != variable("TARGET") || !has_static_unwinder() {
+    if !is_gnu || is_static || variable("HOST") != variable("TARGET") {
         return;
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
+    if variable("PROFILE") == "release" {
+        order_functions(&out);
+    }
+    if !is_on || !has_static_unwinder() {
+        return;
+    }
     fs::write(out.join("libgcc_s.so"), "INPUT(-lgcc_eh -lgcc)\n").expect("OUT_DIR is writable");
     println!("cargo:rustc-link-arg-bins=-L{}", out.display());
 }
@@ -84,4 +94,35 @@ fn day(epoch: i64) -> String {
 fn has_static_unwinder() -> bool {
     let printed = Command::new("cc").arg("-print-file-name=libgcc_eh.a").output();
     printed.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_absolute())
+}
+
+/// Has the functions of a delivery linked into one section, in front of all others.
+fn order_functions(out: &Path) {
+    const LIST: &str = "build/delivery-order.txt";
+    println!("cargo:rerun-if-changed={LIST}");
+    let names = fs::read_to_string(LIST).expect("it is part of the package");
+    let inputs: String =
+        names.lines().map(|name| format!("    *(.text.{name} .text.unlikely.{name})\n")).collect();
+    let script = out.join("delivery-order.ld");
+    let text = format!("SECTIONS {{\n  .text.delivery : {{\n{inputs}  }}\n}}\nINSERT BEFORE .text;\n");
+    fs::write(&script, text).expect("OUT_DIR is writable");
+    let argument = format!("-Wl,-T,{}", script.display());
+    if links_with(out, &argument) {
+        println!("cargo:rustc-link-arg-bins={argument}");
+    }
+}
+
+/// Reports whether this build's linker takes an argument, by linking a program and running it.
+fn links_with(out: &Path, argument: &str) -> bool {
+    let (source, program) = (out.join("probe.rs"), out.join("probe"));
+    fs::write(&source, "fn main() {}\n").expect("OUT_DIR is writable");
+    let mut rustc = Command::new(env::var_os("RUSTC").expect("cargo sets it"));
+    rustc.arg(&source).arg("-o").arg(&program).arg(format!("-Clink-arg={argument}"));
+    if let Ok(linker) = env::var("RUSTC_LINKER") {
+        rustc.arg(format!("-Clinker={linker}"));
+    }
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    rustc.args(flags.split('\x1f').filter(|flag| !flag.is_empty()));
+    rustc.output().is_ok_and(|rustc| rustc.status.success())
+        && Command::new(&program).current_dir(out).output().is_ok_and(|probe| probe.status.success())
 }
