@@ -13,12 +13,12 @@ use super::report::error_text;
 use crate::mailbox::fs::Dir;
 use crate::mailbox::fs::durable::FileId;
 use crate::mailbox::fs::files::{self, Metadata};
-use crate::mailbox::maildir::list::unreadable_finding;
+use crate::mailbox::maildir::list::{EntryPath, unreadable_finding};
 use crate::mailbox::maildir::{Entry, MaildirReader, NoMessage, Subdir, name};
 use crate::mailbox::manifest::Digest;
 use crate::mailbox::mbox::{Candidate, ScanHooks, begins_from_line, scan};
 use crate::mailbox::message::has_hole;
-use crate::mailbox::source::{Contents, STORED_HEAD, StoredForm, mapped};
+use crate::mailbox::source::{Contents, ErrorPath, STORED_HEAD, StoredForm, mapped};
 use crate::mailbox::{Code, Error, Finding, Result, escape};
 
 /// Seconds that a file's time may differ from the one in its name, since a delivery takes time.
@@ -125,6 +125,11 @@ impl<'a> OpenFolder<'a> {
     fn path_of(&self, entry: &Entry) -> PathBuf {
         entry.path(self.path)
     }
+
+    /// Returns the path of a message for a finding that may occur.
+    fn error_path<'e>(&'e self, entry: &'e Entry) -> EntryPath<'e> {
+        self.reader.error_path(entry)
+    }
 }
 
 /// The outcome of looking up a listed message.
@@ -207,7 +212,7 @@ impl RepeatedFindings {
 }
 
 impl FileCheck {
-    fn note(&mut self, code: Code, path: &Path, message: impl Into<Cow<'static, str>>) {
+    fn note(&mut self, code: Code, path: impl Into<PathBuf>, message: impl Into<Cow<'static, str>>) {
         self.findings.push(Finding::new(code, message).in_file(path));
     }
 
@@ -259,27 +264,25 @@ impl FileCheck {
             Located::NoMessage(finding) => return self.findings.push(finding),
             Located::Unreadable(entry, error) => return self.note_unreadable(folder, entry, &error),
         };
-        let path = folder.path_of(&entry);
         let meta = match Metadata::of(&file) {
             Ok(meta) => meta,
             Err(error) => {
-                let error = Error::io("look at", &path)(error);
+                let error = Error::io("look at", folder.path_of(&entry))(error);
                 return self.note_unreadable(folder, entry, &error);
             }
         };
         if !meta.is_file() {
             let what = if meta.is_dir() { "is a directory" } else { "is not a regular file" };
-            self.note(Code::MaildirNotAFile, &path, format!("{what}; nothing in it was checked"));
-            return;
+            let text = format!("{what}; nothing in it was checked");
+            return self.note(Code::MaildirNotAFile, folder.path_of(&entry), text);
         }
         let mut message = MessageFile::new(folder.index, entry, meta.len());
         self.check_name(&message, folder);
         self.check_metadata(&message, &meta, folder);
-        let file = OpenMessage { file: &file, path: &path, folder };
-        if let Err(error) = self.check_contents(&mut message, &file, contents) {
+        if let Err(error) = self.check_contents(&mut message, &file, folder, contents) {
             // A digest of zeros in place of lost bytes would show another change.
             (message.digest, message.decoded_digest) = (None, None);
-            self.note(error.code(), &path, error.without_path());
+            self.note(error.code(), folder.path_of(&message.entry), error.without_path());
         }
         self.messages.push(message);
     }
@@ -299,7 +302,7 @@ impl FileCheck {
     fn check_name(&mut self, message: &MessageFile, folder: &OpenFolder<'_>) {
         let (entry, parsed) = (&message.entry, message.parsed());
         if let Some(why) = find_bad_info(entry.name.as_bytes(), &parsed) {
-            self.note(Code::MaildirBadInfo, &folder.path_of(entry), why);
+            self.note(Code::MaildirBadInfo, folder.path_of(entry), why);
         }
         if entry.subdir == Subdir::New && parsed.info.is_some_and(|info| !info.is_empty()) {
             self.repeated.add(Code::MaildirFlagsInNew, folder, entry);
@@ -335,16 +338,19 @@ impl FileCheck {
     fn check_contents(
         &mut self,
         message: &mut MessageFile,
-        open: &OpenMessage<'_>,
+        file: &File,
+        folder: &OpenFolder<'_>,
         contents: &mut Contents,
     ) -> Result<()> {
-        let OpenMessage { file, path, folder } = *open;
         let options = folder.options;
         let named_size = message.parsed().field(b'S');
         if message.size == 0 {
             match named_size {
-                Some(0) => self.note(Code::MessageNoHeader, path, "is empty, as its name says"),
-                _ => self.note(Code::MessageEmpty, path, "is empty"),
+                Some(0) => {
+                    let path = folder.path_of(&message.entry);
+                    self.note(Code::MessageNoHeader, path, "is empty, as its name says");
+                }
+                _ => self.note(Code::MessageEmpty, folder.path_of(&message.entry), "is empty"),
             }
         }
         let is_quick = options.depth == Depth::Structure;
@@ -352,7 +358,8 @@ impl FileCheck {
         if is_quick && named_size.filter(is_wrong(message.size)).is_none() {
             return Ok(());
         }
-        contents.load(file, if is_quick { STORED_HEAD.min(message.size) } else { message.size }, path)?;
+        let needed = if is_quick { STORED_HEAD.min(message.size) } else { message.size };
+        contents.load(file, needed, &folder.error_path(&message.entry))?;
         message.compressed = StoredForm::of(contents) != StoredForm::Plain;
         // S= is the size of the message, which a quick check does not decompress.
         if is_quick && message.compressed {
@@ -360,8 +367,8 @@ impl FileCheck {
         }
         if !is_quick {
             message.digest = options.hashes.then(|| Digest::of(contents));
-            if let Err(why) = contents.decode(path)? {
-                self.findings.push(unreadable_finding(why).in_file(path));
+            if let Err(why) = contents.decode(&folder.error_path(&message.entry))? {
+                self.findings.push(unreadable_finding(why).in_file(folder.path_of(&message.entry)));
                 return Ok(());
             }
             message.decoded_digest = (options.hashes && message.compressed).then(|| Digest::of(contents));
@@ -370,25 +377,25 @@ impl FileCheck {
         let wrong_size = named_size.filter(is_wrong(size));
         if let Some(named) = wrong_size {
             let text = format!("has {size} bytes, its name says S={named}");
-            self.note(Code::MaildirUntrueSize, path, text);
+            self.note(Code::MaildirUntrueSize, folder.path_of(&message.entry), text);
         }
         if is_quick {
             return Ok(());
         }
         if wrong_size.is_none() {
-            self.check_wire_size(message, path, contents);
+            self.check_wire_size(message, folder, contents);
         }
-        self.check_bytes(path, contents);
+        self.check_bytes(&folder.error_path(&message.entry), contents);
         if message::find_long_lines(contents).is_some() {
             self.repeated.add(Code::MessageLongLine, folder, &message.entry);
         }
         if mapped::find_all(contents, b"\nFrom ").next().is_some() {
             message.inner_message = find_second_message(contents);
         }
-        contents.check_complete(path)
+        contents.check_complete(&folder.error_path(&message.entry))
     }
 
-    fn check_wire_size(&mut self, message: &MessageFile, path: &Path, bytes: &[u8]) {
+    fn check_wire_size(&mut self, message: &MessageFile, folder: &OpenFolder<'_>, bytes: &[u8]) {
         let Some(named) = message.parsed().field(b'W') else { return };
         let lines = mapped::count_byte(b'\n', bytes);
         let crlf = match mapped::find_byte(b'\r', bytes) {
@@ -398,13 +405,13 @@ impl FileCheck {
         let wire = (bytes.len() + lines - crlf) as u64;
         if named != wire {
             let text = format!("has {wire} bytes with CRLF line ends, its name says W={named}");
-            self.note(Code::MaildirUntrueSize, path, text);
+            self.note(Code::MaildirUntrueSize, folder.path_of(&message.entry), text);
         }
     }
 
-    fn check_bytes(&mut self, path: &Path, bytes: &[u8]) {
+    fn check_bytes(&mut self, path: &EntryPath<'_>, bytes: &[u8]) {
         let mut note = |code, at: usize, text: Cow<'static, str>| {
-            let finding = Finding::at(code, at as u64, text).in_file(path);
+            let finding = Finding::at(code, at as u64, text).in_file(path.error_path());
             let is_damage = code == Code::MessageHeaderCut || code == Code::MessageNul && has_hole(bytes);
             self.findings.push(if is_damage { finding.as_damage() } else { finding });
         };
@@ -429,13 +436,6 @@ impl FileCheck {
             note(Code::MessageNul, first, text);
         }
     }
-}
-
-/// A message file that is read.
-struct OpenMessage<'a> {
-    file: &'a File,
-    path: &'a Path,
-    folder: &'a OpenFolder<'a>,
 }
 
 /// Finds the first line that would certainly be a separator in an mbox. The ones at the head of git patches do not

@@ -346,10 +346,10 @@ impl MaildirCheck {
         context: &Context<'_>,
     ) -> Result<Vec<MessageFile>> {
         let mut messages = Vec::with_capacity(entries.len());
-        let chunks = entries.into_par_iter().chunks(CHUNK).map(|chunk| {
+        let chunks = entries.into_par_iter().chunks(CHUNK).map_init(Contents::default, |contents, chunk| {
             context.cancel.check()?;
-            let (mut check, mut contents) = (FileCheck::default(), Contents::default());
-            chunk.into_iter().for_each(|entry| check.check(folder, entry, &mut contents));
+            let mut check = FileCheck::default();
+            chunk.into_iter().for_each(|entry| check.check(folder, entry, contents));
             let bytes = check.messages.iter().map(|m| m.size).sum();
             context.events.advance(bytes, check.messages.len() as u64);
             Ok(check)

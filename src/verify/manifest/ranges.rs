@@ -45,8 +45,16 @@ fn is_true(record: &MessageRecord, header: &SectionHeader, raw: &[u8]) -> bool {
     }
     match &record.verbatim {
         Some(verbatim) => BASE64.decode(verbatim.as_bytes()).is_ok_and(|bytes| bytes == message),
+        // Its file has the bytes that were just hashed.
+        None if is_unchanged(record, header) => record.file_digest() == record.source,
         None => SourceParts::new(record, header, raw).is_some_and(|parts| parts.is_file(record)),
     }
+}
+
+/// Reports whether convert wrote the bytes of the source as they are.
+fn is_unchanged(record: &MessageRecord, header: &SectionHeader) -> bool {
+    let is_edited = !(record.stripped.is_empty() && record.quotes.is_empty() && record.eols.is_empty());
+    !is_edited && !header.cr_only
 }
 
 fn message_of<'r>(record: &MessageRecord, raw: &'r [u8]) -> Option<&'r [u8]> {
