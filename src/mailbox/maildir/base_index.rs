@@ -1,7 +1,10 @@
 //! Listed messages by their base names: for each message of a manifest, its file.
 
+use std::borrow::Borrow;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+
+use rayon::prelude::*;
 
 use super::list::Entry;
 
@@ -17,11 +20,12 @@ pub(crate) struct BaseIndex {
 
 impl BaseIndex {
     /// Indexes at most 2³² entries.
-    pub(crate) fn of(entries: &[Entry]) -> BaseIndex {
+    pub(crate) fn of(entries: &[impl Borrow<Entry> + Sync]) -> BaseIndex {
         let hasher = RandomState::new();
         let groups = entries.len().next_power_of_two();
         let of_entry = |entry: &Entry| group(&hasher, entry.parsed().base, groups);
-        let of_entries: Vec<u32> = entries.iter().map(|entry| of_entry(entry) as u32).collect();
+        let of_entries = entries.par_iter().with_min_len(1024).map(|entry| of_entry(entry.borrow()) as u32);
+        let of_entries: Vec<u32> = of_entries.collect();
         let mut starts = vec![0; groups + 1];
         of_entries.iter().for_each(|&group| starts[group as usize + 1] += 1);
         for group in 0..groups {
@@ -37,11 +41,15 @@ impl BaseIndex {
     }
 
     /// Returns the numbers of the entries with this base name, in the order of the list. `entries` is the list.
-    pub(crate) fn find<'a>(&'a self, entries: &'a [Entry], base: &'a [u8]) -> impl Iterator<Item = usize> {
+    pub(crate) fn find<'a, E: Borrow<Entry>>(
+        &'a self,
+        entries: &'a [E],
+        base: &'a [u8],
+    ) -> impl Iterator<Item = usize> {
         let group = group(&self.hasher, base, self.starts.len() - 1);
         let range = self.starts[group] as usize..self.starts[group + 1] as usize;
         let numbers = self.numbers[range].iter().map(|&number| number as usize);
-        numbers.filter(move |&number| entries[number].parsed().base == base)
+        numbers.filter(move |&number| entries[number].borrow().parsed().base == base)
     }
 }
 

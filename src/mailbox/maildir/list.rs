@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use rayon::prelude::*;
 use rustix::fs::FileType;
 
 use super::Subdir;
@@ -34,18 +35,25 @@ pub(crate) const NO_CLOCK: i64 = i64::MIN;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub subdir: Subdir,
+    /// The length of the base name, for which every list, index and comparison asks.
+    base_length: u32,
     pub name: OsString,
     /// Distinguishes two files with one base name.
     inode: u64,
 }
 
 impl Entry {
+    fn new(subdir: Subdir, name: OsString, inode: u64) -> Entry {
+        let base_length = name::parse(name.as_bytes()).base.len() as u32;
+        Entry { subdir, base_length, name, inode }
+    }
+
     pub(crate) fn path(&self, maildir: &Path) -> PathBuf {
         maildir.join(self.subdir.dir()).join(&self.name)
     }
 
     pub(crate) fn parsed(&self) -> name::ParsedName<'_> {
-        name::parse(self.name.as_bytes())
+        name::ParsedName::with_base_length(self.name.as_bytes(), self.base_length as usize)
     }
 
     fn is_hidden(&self) -> bool {
@@ -182,7 +190,7 @@ impl Subdirs {
         for subdir in [Subdir::New, Subdir::Cur] {
             if let Some(dir) = self.get(subdir) {
                 dir.for_each_name(|name, inode| {
-                    entries.push(Entry { subdir, name: name.to_owned(), inode });
+                    entries.push(Entry::new(subdir, name.to_owned(), inode));
                 })?;
             }
         }
@@ -202,7 +210,7 @@ impl Subdirs {
         for (subdir, name) in in_cur.chain([(Subdir::New, name::bare(base))]) {
             let Some(dir) = self.get(subdir) else { continue };
             if dir.child_id(&name)?.is_some_and(|id| id.inode == entry.inode) {
-                return Ok(Some(Entry { subdir, name, inode: entry.inode }));
+                return Ok(Some(Entry::new(subdir, name, entry.inode)));
             }
         }
         Ok(None)
@@ -374,9 +382,9 @@ impl MaildirReader {
     /// Lists the folder as it was at one moment. In a folder that never stops changing, each message that is there
     /// during all passes is in the list once.
     pub(crate) fn list(&self) -> Result<Listing> {
-        let entries = self.list_entries()?;
-        let (hidden, messages) = entries.into_iter().partition(Entry::is_hidden);
-        let messages = self.subdirs()?.without_second_links(sort_by_date(messages))?;
+        let mut entries = self.list_entries()?;
+        let hidden = entries.extract_if(.., |entry| entry.is_hidden()).collect();
+        let messages = self.subdirs()?.without_second_links(sort_by_date(entries))?;
         Ok(Listing { messages, hidden })
     }
 
@@ -585,7 +593,7 @@ fn sort_by_date(entries: Vec<Entry>) -> Vec<Entry> {
     let by_name = |one: &Entry, other: &Entry| {
         one.parsed().base.cmp(other.parsed().base).then_with(|| one.name.cmp(&other.name))
     };
-    dated.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| by_name(one, other)));
+    dated.par_sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| by_name(one, other)));
     dated.into_iter().map(|(_, entry)| entry).collect()
 }
 

@@ -95,6 +95,9 @@ pub(crate) fn bare(base: &[u8]) -> OsString {
     OsString::from_vec(base.to_vec())
 }
 
+/// The length of `:2,`.
+const SEPARATOR: usize = 3;
+
 /// A file name on disk, split into its parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ParsedName<'a> {
@@ -111,13 +114,16 @@ pub(crate) fn parse(name: &[u8]) -> ParsedName<'_> {
         .filter_map(|comma| comma.checked_sub(2))
         .find(|&at| matches!(name[at], b':' | b';' | b'!') && name[at + 1] == b'2')
         .filter(|&at| at > 0);
-    match separator {
-        Some(at) => ParsedName { base: &name[..at], info: Some(&name[at + 3..]) },
-        None => ParsedName { base: name, info: None },
-    }
+    ParsedName::with_base_length(name, separator.unwrap_or(name.len()))
 }
 
 impl<'a> ParsedName<'a> {
+    /// Splits a name whose base name has this length.
+    pub(crate) fn with_base_length(name: &'a [u8], base_length: usize) -> ParsedName<'a> {
+        let (base, info) = name.split_at(base_length);
+        ParsedName { base, info: info.get(SEPARATOR..) }
+    }
+
     /// Returns the received date of a file: the earlier one of its name and its modification time. Only a real date
     /// counts, and the dates in the header do where neither is.
     ///
