@@ -1,6 +1,6 @@
 //! Verification of one message file of a Maildir: name, metadata, bytes.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
@@ -40,39 +40,63 @@ pub(crate) struct FileOptions {
 /// A message file, as found.
 #[derive(Debug)]
 pub(crate) struct MessageFile {
-    /// Index of its folder.
-    pub folder: usize,
     pub entry: Entry,
     pub size: u64,
-    /// True if a server has compressed it.
-    pub compressed: bool,
     /// BLAKE3 of the file, if a manifest needs it and the file is readable.
     pub digest: Option<Digest>,
-    /// BLAKE3 of the message in the file, if a server has compressed it.
-    pub decoded_digest: Option<Digest>,
-    /// Offset of a second message in the file.
-    pub inner_message: Option<u64>,
+    rare: Option<Box<RareProperties>>,
+    folder: u32,
+    /// True if a server has compressed it.
+    pub compressed: bool,
     /// True if a manifest names these bytes.
     pub matches: bool,
+}
+
+/// Properties that few messages have.
+#[derive(Debug, Default)]
+struct RareProperties {
+    /// BLAKE3 of the message in the file, if a server has compressed it.
+    decoded_digest: Option<Digest>,
+    /// Offset of a second message in the file.
+    inner_message: Option<u64>,
+}
+
+impl Borrow<Entry> for MessageFile {
+    fn borrow(&self) -> &Entry {
+        &self.entry
+    }
 }
 
 impl MessageFile {
     fn new(folder: usize, entry: Entry, size: u64) -> MessageFile {
         MessageFile {
-            folder,
             entry,
             size,
-            compressed: false,
             digest: None,
-            decoded_digest: None,
-            inner_message: None,
+            rare: None,
+            folder: folder as u32,
+            compressed: false,
             matches: false,
         }
     }
 
+    /// Returns the index of its folder.
+    pub(super) fn folder(&self) -> usize {
+        self.folder as usize
+    }
+
+    /// Returns the offset of a second message in the file.
+    pub(super) fn inner_message(&self) -> Option<u64> {
+        self.rare.as_ref()?.inner_message
+    }
+
+    fn rare(&mut self) -> &mut RareProperties {
+        self.rare.get_or_insert_default()
+    }
+
     /// Returns the digests of the file and of the message in it.
     pub(super) fn digests(&self) -> impl Iterator<Item = Digest> + use<> {
-        self.digest.into_iter().chain(self.decoded_digest)
+        self.digest.into_iter().chain(self.rare.as_ref().and_then(|rare| rare.decoded_digest))
     }
 
     pub(super) fn parsed(&self) -> name::ParsedName<'_> {
@@ -80,7 +104,7 @@ impl MessageFile {
     }
 
     pub(super) fn path(&self, folders: &[PathBuf]) -> PathBuf {
-        self.entry.path(&folders[self.folder])
+        self.entry.path(&folders[self.folder()])
     }
 }
 
@@ -281,7 +305,7 @@ impl FileCheck {
         self.check_metadata(&message, &meta, folder);
         if let Err(error) = self.check_contents(&mut message, &file, folder, contents) {
             // A digest of zeros in place of lost bytes would show another change.
-            (message.digest, message.decoded_digest) = (None, None);
+            (message.digest, message.rare().decoded_digest) = (None, None);
             self.note(error.code(), folder.path_of(&message.entry), error.without_path());
         }
         self.messages.push(message);
@@ -371,7 +395,9 @@ impl FileCheck {
                 self.findings.push(unreadable_finding(why).in_file(folder.path_of(&message.entry)));
                 return Ok(());
             }
-            message.decoded_digest = (options.hashes && message.compressed).then(|| Digest::of(contents));
+            if options.hashes && message.compressed {
+                message.rare().decoded_digest = Some(Digest::of(contents));
+            }
         }
         let size = if is_quick { message.size } else { contents.len() as u64 };
         let wrong_size = named_size.filter(is_wrong(size));
@@ -389,8 +415,10 @@ impl FileCheck {
         if message::find_long_lines(contents).is_some() {
             self.repeated.add(Code::MessageLongLine, folder, &message.entry);
         }
-        if mapped::find_all(contents, b"\nFrom ").next().is_some() {
-            message.inner_message = find_second_message(contents);
+        if mapped::find_all(contents, b"\nFrom ").next().is_some()
+            && let Some(at) = find_second_message(contents)
+        {
+            message.rare().inner_message = Some(at);
         }
         contents.check_complete(&folder.error_path(&message.entry))
     }

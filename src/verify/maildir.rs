@@ -31,6 +31,8 @@ use crate::mailbox::{Code, Context, Error, Finding, Result};
 const STALE: i64 = 36 * 3600;
 /// Messages per task.
 const CHUNK: usize = 64;
+/// Messages that are checked before their results are collected: those of all would be in memory twice.
+const BATCH: usize = CHUNK * 256;
 
 /// Position of a directory in a Maildir.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -338,51 +340,55 @@ impl MaildirCheck {
         }
     }
 
-    /// Checks every message of a folder, in parallel.
+    /// Checks every message of a folder, in parallel, and adds them to `messages`.
     pub(super) fn check_messages(
         &mut self,
         folder: &OpenFolder<'_>,
         entries: Vec<Entry>,
+        messages: &mut Vec<MessageFile>,
         context: &Context<'_>,
-    ) -> Result<Vec<MessageFile>> {
-        let mut messages = Vec::with_capacity(entries.len());
-        let chunks = entries.into_par_iter().chunks(CHUNK).map_init(Contents::default, |contents, chunk| {
-            context.cancel.check()?;
-            let mut check = FileCheck::default();
-            chunk.into_iter().for_each(|entry| check.check(folder, entry, contents));
-            let bytes = check.messages.iter().map(|m| m.size).sum();
-            context.events.advance(bytes, check.messages.len() as u64);
-            Ok(check)
-        });
-        let mut repeated = RepeatedFindings::default();
-        for check in chunks.collect::<Result<Vec<FileCheck>>>()? {
-            messages.extend(check.messages);
-            self.findings.extend(check.findings);
-            self.steps.extend(check.steps);
-            self.removed.extend(check.removed.into_iter().map(|entry| (folder.index(), entry)));
-            repeated.merge(check.repeated);
+    ) -> Result<()> {
+        let (mut entries, mut repeated) = (entries.into_iter(), RepeatedFindings::default());
+        while !entries.as_slice().is_empty() {
+            let batch: Vec<Entry> = entries.by_ref().take(BATCH).collect();
+            let chunks =
+                batch.into_par_iter().chunks(CHUNK).map_init(Contents::default, |contents, chunk| {
+                    context.cancel.check()?;
+                    let mut check = FileCheck::default();
+                    chunk.into_iter().for_each(|entry| check.check(folder, entry, contents));
+                    let bytes = check.messages.iter().map(|m| m.size).sum();
+                    context.events.advance(bytes, check.messages.len() as u64);
+                    Ok(check)
+                });
+            for check in chunks.collect::<Result<Vec<FileCheck>>>()? {
+                messages.extend(check.messages);
+                self.findings.extend(check.findings);
+                self.steps.extend(check.steps);
+                self.removed.extend(check.removed.into_iter().map(|entry| (folder.index(), entry)));
+                repeated.merge(check.repeated);
+            }
         }
         self.findings.extend(repeated.into_findings());
-        Ok(messages)
+        Ok(())
     }
 
     /// Reports names of a folder that are equal up to the info.
     pub(super) fn check_duplicates(&mut self, folders: &[PathBuf], messages: &[MessageFile]) {
         fn key(message: &MessageFile) -> (usize, &[u8], &str, &OsStr) {
-            (message.folder, message.parsed().base, message.entry.subdir.dir(), &message.entry.name)
+            (message.folder(), message.parsed().base, message.entry.subdir.dir(), &message.entry.name)
         }
         // A listing is in this order, with the same base names next to each other.
         fn listed(message: &MessageFile) -> (usize, i64, &[u8]) {
             let parsed = message.parsed();
-            (message.folder, parsed.epoch().unwrap_or(i64::MAX), parsed.base)
+            (message.folder(), parsed.epoch().unwrap_or(i64::MAX), parsed.base)
         }
-        if messages.is_sorted_by(|one, other| listed(one) < listed(other)) {
+        if messages.par_windows(2).with_min_len(CHUNK).all(|pair| listed(&pair[0]) < listed(&pair[1])) {
             return;
         }
         let mut sorted: Vec<&MessageFile> = messages.iter().collect();
         sorted.sort_by(|a, b| key(a).cmp(&key(b)));
         for pair in sorted.windows(2) {
-            if pair[0].folder == pair[1].folder && pair[0].parsed().base == pair[1].parsed().base {
+            if pair[0].folder() == pair[1].folder() && pair[0].parsed().base == pair[1].parsed().base {
                 let message = format!("has the same base name as {}", display_path(&pair[0].path(folders)));
                 self.note(Code::MaildirDuplicate, pair[1].path(folders), message);
             }
@@ -422,7 +428,7 @@ impl MaildirCheck {
             }
             Err(error) => return Err(Error::io("read", &path)(error)),
         };
-        let in_trash = |m: &MessageFile| folders[m.folder].file_name() == Some(OsStr::new(quota::TRASH));
+        let in_trash = |m: &MessageFile| folders[m.folder()].file_name() == Some(OsStr::new(quota::TRASH));
         let total = |trash_counts: bool, trust_names: bool| {
             let counts =
                 |m: &&MessageFile| !m.parsed().flags().has(Flags::TRASHED) && (trash_counts || !in_trash(m));

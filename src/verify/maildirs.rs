@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use super::file::{FileOptions, MessageFile, OpenFolder};
 use super::folder_names::check_folder_names;
 use super::maildir::{MaildirCheck, is_reachable};
-use super::manifest::{self, CheckedManifests, LoadedManifest, MaildirManifests, MessageFiles};
+use super::manifest::{self, CheckedManifests, FoundFiles, LoadedManifest, MaildirManifests, MessageFiles};
 use super::options::VerifyOptions;
 use super::repair::{REPAIR_COMMAND, repair_remedy};
 use super::report::{FolderSummary, VerifyReport, raise_damage};
@@ -59,9 +61,8 @@ pub(crate) fn verify_maildirs(
     };
     run.find_maildirs(paths);
     run.check_messages()?;
-    let removed = run.find_moved()?;
-    run.messages.sort_by_key(|message| message.folder);
-    let checked = run.check_manifests(&removed)?;
+    let (removed, found) = run.find_moved()?;
+    let checked = run.check_manifests(&removed, found)?;
     let Run { maildirs, failed, folders, messages, .. } = run;
     let outcomes = maildirs.into_iter().zip(checked).map(|(maildir, checked)| {
         let (path, own) = (maildir.path.clone(), in_folders(&messages, &maildir.folders));
@@ -73,8 +74,8 @@ pub(crate) fn verify_maildirs(
 
 /// Returns the messages in these folders. They are sorted by folder.
 fn in_folders<'a>(messages: &'a [MessageFile], folders: &Range<usize>) -> &'a [MessageFile] {
-    let first = messages.partition_point(|message| message.folder < folders.start);
-    let end = messages.partition_point(|message| message.folder < folders.end);
+    let first = messages.partition_point(|message| message.folder() < folders.start);
+    let end = messages.partition_point(|message| message.folder() < folders.end);
     &messages[first..end]
 }
 
@@ -168,12 +169,13 @@ impl Run<'_> {
         }
         // Before the files are opened, only their names give sizes.
         let size = |entry: &Entry| entry.parsed().field(b'S').unwrap_or(0);
-        let entries = listings.iter().flat_map(|(_, listing)| listing.iter().flatten());
+        let entries = listings.par_iter().flat_map(|(_, listing)| listing.par_iter().flatten());
         context.events.begin(Phase::Reading, entries.map(size).sum());
+        messages.reserve_exact(listings.iter().flat_map(|(_, listing)| listing).map(Vec::len).sum());
         for (maildir, listing) in listings {
             for (n, entries) in maildir.folders.clone().zip(listing) {
                 match OpenFolder::open(n, &folders[n], &maildir.file_options, context.now) {
-                    Ok(folder) => messages.extend(maildir.check.check_messages(&folder, entries, context)?),
+                    Ok(folder) => maildir.check.check_messages(&folder, entries, messages, context)?,
                     Err(error) => maildir.error = Some(error),
                 }
             }
@@ -183,9 +185,11 @@ impl Run<'_> {
 
     /// Looks for the messages that were removed from their folder since it was listed, and for those of the manifests
     /// that no listing has, and checks those that it finds. A message that was moved after its new folder and before
-    /// its old one was listed is in neither listing. Returns the base names of messages that were removed.
-    fn find_moved(&mut self) -> Result<HashSet<Vec<u8>>> {
-        let mut wanted = manifest::missing_names(self.manifests(), &self.messages);
+    /// its old one was listed is in neither listing. Returns the base names of messages that were removed, and the files
+    /// of the manifests.
+    fn find_moved(&mut self) -> Result<(HashSet<Vec<u8>>, FoundFiles)> {
+        let mut files = self.find_files();
+        let (listed, mut wanted) = (self.messages.len(), files.missing_names(self.manifests()));
         let mut removed = self.take_removed();
         wanted.extend(removed.iter().map(|(_, entry)| entry.parsed().base.to_vec()));
         for _ in 0..ROUNDS {
@@ -195,18 +199,18 @@ impl Run<'_> {
             let (before, found) = (self.versions(), self.list(&wanted)?);
             let with_wanted_name = self.messages.iter().filter(|m| wanted.contains(m.parsed().base));
             let known: HashSet<(usize, Vec<u8>)> =
-                with_wanted_name.map(|m| (m.folder, m.parsed().base.to_vec())).collect();
+                with_wanted_name.map(|m| (m.folder(), m.parsed().base.to_vec())).collect();
             for (n, mut entries) in found {
                 entries.retain(|entry| !known.contains(&(n, entry.parsed().base.to_vec())));
                 let Maildir { check, file_options, .. } = maildir_of(&mut self.maildirs, n);
                 let Ok(folder) = OpenFolder::open(n, &self.folders[n], file_options, self.context.now) else {
                     continue;
                 };
-                let found = check.check_messages(&folder, entries, self.context)?;
-                found.iter().for_each(|message| {
+                let known = self.messages.len();
+                check.check_messages(&folder, entries, &mut self.messages, self.context)?;
+                self.messages[known..].iter().for_each(|message| {
                     wanted.remove(message.parsed().base);
                 });
-                self.messages.extend(found);
             }
             // Nothing moved while all folders were listed: what is not there is gone.
             if self.versions() == before {
@@ -224,10 +228,20 @@ impl Run<'_> {
         let mut names: HashSet<Vec<u8>> =
             removed.into_iter().map(|(_, entry)| entry.parsed().base.to_vec()).collect();
         // A message may be in several folders.
-        self.messages.iter().for_each(|message| {
-            names.remove(message.parsed().base);
-        });
-        Ok(names)
+        if !names.is_empty() {
+            self.messages.iter().for_each(|message| {
+                names.remove(message.parsed().base);
+            });
+        }
+        if self.messages.len() > listed {
+            self.messages.sort_by_key(MessageFile::folder);
+            files = self.find_files();
+        }
+        Ok((names, files))
+    }
+
+    fn find_files(&self) -> FoundFiles {
+        FoundFiles::find(self.manifests(), &self.messages, self.options.depth)
     }
 
     fn manifests(&self) -> impl Iterator<Item = &LoadedManifest> {
@@ -262,7 +276,11 @@ impl Run<'_> {
     }
 
     /// Compares the messages with the manifests of all Maildirs. Returns the outcome for each Maildir.
-    fn check_manifests(&mut self, removed: &HashSet<Vec<u8>>) -> Result<Vec<CheckedManifests>> {
+    fn check_manifests(
+        &mut self,
+        removed: &HashSet<Vec<u8>>,
+        found: FoundFiles,
+    ) -> Result<Vec<CheckedManifests>> {
         for Maildir { path, manifests, check, error, .. } in &mut self.maildirs {
             let listed = check.check_folder_list(path, manifests);
             *error = error.take().or(listed.err());
@@ -279,7 +297,7 @@ impl Run<'_> {
         }
         let manifests: Vec<MaildirManifests<'_>> = self.maildirs.iter().map(Maildir::manifests).collect();
         let files = MessageFiles { folders: &self.folders, messages: &mut self.messages, keywords, removed };
-        manifest::check(&manifests, files, self.options, self.context)
+        manifest::check(&manifests, files, found, self.options, self.context)
     }
 }
 
@@ -309,7 +327,7 @@ impl Maildir {
         check.findings.extend(checked.findings);
         check.findings.extend(messages.iter().filter(|m| !m.matches).filter_map(|m| {
             let message = "a From_ line with a header after it: a second message may be in this file";
-            Some(Finding::at(Code::MessageFromInside, m.inner_message?, message).in_file(m.path(folders)))
+            Some(Finding::at(Code::MessageFromInside, m.inner_message()?, message).in_file(m.path(folders)))
         }));
         let MaildirCheck { mut findings, mut steps, refused, .. } = check;
         findings.extend(
@@ -341,8 +359,8 @@ fn summarize(folders: &[PathBuf], first: usize, messages: &[MessageFile]) -> Vec
     let new = |path: &PathBuf| FolderSummary { path: path.clone(), messages: 0, bytes: 0, variant: None };
     let mut summaries: Vec<FolderSummary> = folders.iter().map(new).collect();
     for message in messages {
-        summaries[message.folder - first].messages += 1;
-        summaries[message.folder - first].bytes += message.size;
+        summaries[message.folder() - first].messages += 1;
+        summaries[message.folder() - first].bytes += message.size;
     }
     summaries
 }

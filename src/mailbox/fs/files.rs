@@ -415,7 +415,16 @@ pub(crate) fn open_with(path: &Path, flags: OFlags) -> io::Result<File> {
 /// Reads a regular file that is not a message: a list or a manifest. Another user may have put anything under the
 /// name: no FIFO is waited for, and no endless device and no file of holes is read.
 pub(crate) fn read_regular(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
-    let path = path.as_ref();
+    let (file, size) = open_regular(path.as_ref())?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(size).unwrap_or(0).saturating_add(1))?;
+    // `File::read_to_end` would query the size again.
+    file.take(u64::MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Opens a file for [`read_regular`], and returns its size.
+pub(crate) fn open_regular(path: &Path) -> io::Result<(File, u64)> {
     let file = match ROOTS.get() {
         _ if archived::is_member(path) => open(path)?,
         None => File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?,
@@ -428,11 +437,7 @@ pub(crate) fn read_regular(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     if holes::exceed(&file, meta.len(), 1 << 20)? {
         return Err(io::Error::other("it is a sparse file"));
     }
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(usize::try_from(meta.len()).unwrap_or(0).saturating_add(1))?;
-    // `File::read_to_end` would query the size again.
-    file.take(u64::MAX).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    Ok((file, meta.len()))
 }
 
 /// Reports whether paths are looked up by handles: this process was root.

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::{Manifest, ManifestAppender, SectionHeader, parse};
 use crate::mailbox::fs::durable::{self, FileId};
 use crate::mailbox::fs::lock::{self, DirLock};
 use crate::mailbox::fs::{Dir, files, parent_of, read_regular};
+use crate::mailbox::source::mapped::MappedFile;
 use crate::mailbox::{Cancel, Error, Result};
 
 /// The name of the manifest in a Maildir.
@@ -72,6 +74,27 @@ impl<'a> ManifestLocation<'a> {
         Ok(ManifestFile { path, text })
     }
 
+    /// Reads the manifest of `maildir` like [`ManifestLocation::read`], and maps a large one.
+    pub(crate) fn load(self, maildir: &Path) -> Result<Option<(PathBuf, ManifestText)>> {
+        match self.load_existing(maildir) {
+            Err(error) if error.is(io::ErrorKind::NotFound) => Ok(None),
+            loaded => loaded.map(Some),
+        }
+    }
+
+    /// Reads the manifest of `maildir` like [`ManifestLocation::read_existing`], and maps a large one.
+    pub(crate) fn load_existing(self, maildir: &Path) -> Result<(PathBuf, ManifestText)> {
+        let path = self.path(maildir).unwrap_or_else(|| maildir.join(FILE_NAME));
+        let (file, size) = files::open_regular(&path).map_err(Error::io("read the manifest", &path))?;
+        if size >= MAPPED_FROM
+            && let Some(map) = MappedFile::map(&file, size, &path)?.filter(MappedFile::is_guarded)
+        {
+            return Ok((path, ManifestText::Mapped(map)));
+        }
+        let text = read_regular(&path).map_err(Error::io("read the manifest", &path))?;
+        Ok((path, ManifestText::Read(text)))
+    }
+
     /// Locks a manifest outside of the Maildir. Several Maildirs may share one, each with a lock of its own.
     /// Returns `None` where the lock of the Maildir is enough.
     pub(crate) fn lock(self, timeout: Duration, cancel: &Cancel) -> Result<Option<ManifestLock>> {
@@ -89,6 +112,27 @@ impl<'a> ManifestLocation<'a> {
                 ManifestAppender::open(&Dir::open(parent_of(path))?, file_name(path)?, end).map(Some)
             }
             ManifestLocation::None => Ok(None),
+        }
+    }
+}
+
+/// A larger manifest is mapped. Few have this size, so that no mapping is without its guard.
+const MAPPED_FROM: u64 = 4 << 20;
+
+/// The bytes of a manifest.
+#[derive(Debug)]
+pub(crate) enum ManifestText {
+    Read(Vec<u8>),
+    Mapped(MappedFile),
+}
+
+impl Deref for ManifestText {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            ManifestText::Read(text) => text,
+            ManifestText::Mapped(map) => map,
         }
     }
 }

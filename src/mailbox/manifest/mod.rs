@@ -25,7 +25,7 @@ pub(crate) use format::{
     Bytes, BytesRef, Digest, FolderRecord, Gap, LEAD, MessageRecord, SectionFooter, SectionHeader,
     SourceState, UnselectedRange, VERSION, to_line,
 };
-pub(crate) use location::{FILE_NAME, ManifestFile, ManifestLocation, ManifestLock};
+pub(crate) use location::{FILE_NAME, ManifestFile, ManifestLocation, ManifestLock, ManifestText};
 pub(crate) use read::{DividedSection, Manifest, MessageName, Outline, Section, looks_like_manifest, parse};
 pub(crate) use source_name::{is_end_of_name, source_name};
 pub(crate) use write::ManifestAppender;

@@ -13,14 +13,15 @@ use super::{
     Bytes, BytesRef, Digest, FolderRecord, Gap, MessageRecord, SectionFooter, SectionHeader, UnselectedRange,
     VERSION,
 };
+use crate::mailbox::source::mapped::{self, ForwardReader};
 use crate::mailbox::{Error, Result};
 
-/// A parsed section.
+/// A parsed section. What is kept of the line of a message is for the caller to choose.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Section {
+pub(crate) struct Section<M = MessageRecord> {
     pub header: SectionHeader,
     /// In file order.
-    pub messages: Vec<MessageRecord>,
+    pub messages: Vec<M>,
     /// In file order.
     pub gaps: Vec<Gap>,
     /// In file order. With any the section is partial.
@@ -31,7 +32,7 @@ pub(crate) struct Section {
     pub first_line: u64,
 }
 
-impl Section {
+impl<M> Section<M> {
     /// Returns the path of the source, to open it and to show it.
     pub(crate) fn source(&self) -> PathBuf {
         short_source(self.header.source.to_path())
@@ -75,11 +76,12 @@ pub(crate) fn parse<'a>(text: &'a [u8], path: &'a Path) -> Result<Manifest<'a>> 
     let end = memchr::memrchr(b'\n', text).map_or(0, |lf| lf + 1);
     let (lines, tail) = text.split_at(end);
     let mut parser = Parser { manifest: Manifest { lines, tail, ..Manifest::default() }, path, line: 0 };
-    let mut at = 0;
+    let (mut at, mut reader) = (0, ForwardReader::new(lines));
     for end in memchr::memchr_iter(b'\n', lines) {
         parser.line += 1;
         parser.add(&lines[at..end], at)?;
         at = end + 1;
+        reader.reached(at);
     }
     Ok(parser.manifest)
 }
@@ -149,6 +151,8 @@ impl<'a> Parser<'a> {
     }
 
     fn close(&mut self, line: &[u8]) -> Result<()> {
+        /// Threads gain nothing for fewer bytes.
+        const LARGE: usize = 1 << 18;
         let footer: SectionFooter = self.json(line)?;
         let number = footer.closes.checked_sub(1);
         let open = number.and_then(|n| self.manifest.sections.get(n)).filter(|s| s.footer.is_none());
@@ -156,7 +160,13 @@ impl<'a> Parser<'a> {
             return Err(self.damaged("closes a section that is not open"));
         };
         let mut hasher = blake3::Hasher::new();
-        if Digest::from(hasher.update(section.lines).update(before_end(line)).finalize()) != footer.end {
+        for window in mapped::windows(section.lines) {
+            match window.len() < LARGE {
+                true => hasher.update(window),
+                false => hasher.update_rayon(window),
+            };
+        }
+        if Digest::from(hasher.update(before_end(line)).finalize()) != footer.end {
             return Err(self.damaged("closes a section that was changed since"));
         }
         if !footer.balances(&section.header) {
@@ -272,25 +282,46 @@ impl<'a> Outline<'a> {
 
     /// Parses all lines of the section. In an open section the lines after a torn one are ignored.
     pub(crate) fn read(&self) -> Result<Section> {
+        self.read_with(serde_json::from_slice)
+    }
+
+    /// Reads the section like [`Outline::read`], and parses the lines of its messages with `parse`.
+    pub(crate) fn read_with<M: Send>(
+        &self,
+        parse: impl Fn(&'a [u8]) -> serde_json::Result<M> + Sync,
+    ) -> Result<Section<M>> {
         const LINES_AT_ONCE: usize = 1024;
-        let lines: Vec<&[u8]> = self.lines.split(|&b| b == b'\n').skip(1).collect();
-        let parts = lines.par_chunks(LINES_AT_ONCE).map(ParsedLines::parse);
+        // Those of a whole section would be in memory twice.
+        const BATCH: usize = LINES_AT_ONCE * 64;
         let (header, footer, first_line) = (self.header.clone(), self.footer.clone(), self.first_line);
         let (messages, gaps, unselected) = (Vec::new(), Vec::new(), Vec::new());
         let mut section = Section { header, messages, gaps, unselected, footer, first_line };
-        for (n, part) in parts.collect::<Vec<_>>().into_iter().enumerate() {
-            section.messages.extend(part.messages);
-            section.gaps.extend(part.gaps);
-            section.unselected.extend(part.unselected);
-            let Some((at, error)) = part.error else { continue };
-            let n = n * LINES_AT_ONCE + at;
-            if section.footer.is_none() && is_torn(lines[n]) {
-                break;
+        let (text, mut reader) = (self.lines, ForwardReader::new(self.lines));
+        let mut ends = memchr::memchr_iter(b'\n', text);
+        // The header is parsed.
+        let (mut at, mut number) = (ends.next().map_or(0, |end| end + 1), first_line + 1);
+        loop {
+            let line = |end| &text[std::mem::replace(&mut at, end + 1)..end];
+            let lines: Vec<&[u8]> = ends.by_ref().take(BATCH).map(line).collect();
+            if lines.is_empty() {
+                return Ok(section);
             }
-            let (path, line) = (self.path.to_owned(), self.first_line + 1 + n as u64);
-            return Err(Error::Manifest { path, line, reason: error.to_string() });
+            let parts = lines.par_chunks(LINES_AT_ONCE).map(|lines| ParsedLines::parse(lines, &parse));
+            for (n, part) in parts.collect::<Vec<_>>().into_iter().enumerate() {
+                section.messages.extend(part.messages);
+                section.gaps.extend(part.gaps);
+                section.unselected.extend(part.unselected);
+                let Some((at, error)) = part.error else { continue };
+                let n = n * LINES_AT_ONCE + at;
+                if section.footer.is_none() && is_torn(lines[n]) {
+                    return Ok(section);
+                }
+                let (path, line) = (self.path.to_owned(), number + n as u64);
+                return Err(Error::Manifest { path, line, reason: error.to_string() });
+            }
+            number += lines.len() as u64;
+            reader.reached(at);
         }
-        Ok(section)
     }
 
     /// Divides the messages of a closed section into chunks, and parses its other lines.
@@ -421,25 +452,25 @@ impl<'a> NumberedLine<'a> {
 }
 
 /// Some lines of a section after its header, up to the first one that cannot be parsed.
-#[derive(Default)]
-struct ParsedLines {
-    messages: Vec<MessageRecord>,
+struct ParsedLines<M> {
+    messages: Vec<M>,
     gaps: Vec<Gap>,
     unselected: Vec<UnselectedRange>,
     /// The position of that line, and why.
     error: Option<(usize, serde_json::Error)>,
 }
 
-impl ParsedLines {
-    fn parse(lines: &[&[u8]]) -> ParsedLines {
-        let mut parsed = ParsedLines::default();
+impl<M> ParsedLines<M> {
+    fn parse<'a>(lines: &[&'a [u8]], parse: impl Fn(&'a [u8]) -> serde_json::Result<M>) -> ParsedLines<M> {
+        let messages = Vec::with_capacity(lines.len());
+        let mut parsed = ParsedLines { messages, gaps: Vec::new(), unselected: Vec::new(), error: None };
         for (n, line) in lines.iter().enumerate().filter(|(_, line)| !line.is_empty()) {
             let added = match () {
                 () if line.starts_with(GAP) => serde_json::from_slice(line).map(|gap| parsed.gaps.push(gap)),
                 () if line.starts_with(UNSELECTED) => {
                     serde_json::from_slice(line).map(|range| parsed.unselected.push(range))
                 }
-                () => serde_json::from_slice(line).map(|message| parsed.messages.push(message)),
+                () => parse(line).map(|message| parsed.messages.push(message)),
             };
             if let Err(error) = added {
                 parsed.error = Some((n, error));

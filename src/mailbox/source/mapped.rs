@@ -157,6 +157,11 @@ impl MappedFile {
         Ok(Some(MappedFile { map, slot }))
     }
 
+    /// Reports whether truncating the file does no more than that zeros are read in place of its bytes.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.slot.is_some()
+    }
+
     /// Reports whether zeros were read in place of bytes, since the file was truncated or the disk is bad.
     pub(crate) fn has_lost_pages(&self) -> bool {
         self.slot.is_some_and(|slot| slot.lost.load(Ordering::SeqCst))

@@ -23,6 +23,10 @@ impl Flagging {
         Flagging { flags, keywords: keywords.collect() }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.flags.is_empty() && self.keywords.is_empty()
+    }
+
     pub(super) fn is_same(&self, other: &Flagging) -> bool {
         let lower = |names: &[String]| names.iter().map(|n| n.to_ascii_lowercase()).collect::<HashSet<_>>();
         self.flags == other.flags && lower(&self.keywords) == lower(&other.keywords)

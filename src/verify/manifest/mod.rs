@@ -6,10 +6,12 @@
 //! to every IMAP client and to `convert --exact`.
 
 mod check;
+mod files;
 mod flagging;
 mod load;
 mod ranges;
 mod source;
 
-pub(crate) use check::{CheckedManifests, MaildirManifests, MessageFiles, check, missing_names};
+pub(crate) use check::{CheckedManifests, check};
+pub(crate) use files::{FoundFiles, MaildirManifests, MessageFiles};
 pub(crate) use load::{LoadedManifest, damage_finding, error_finding, is_damage, load, tail_finding};

@@ -7,6 +7,7 @@ use std::ops::Range;
 use data_encoding::BASE64;
 use rayon::prelude::*;
 
+use super::load::{LoadedManifest, MessageLine};
 use crate::mailbox::manifest::{Digest, Gap, MessageRecord, Section, SectionHeader, UnselectedRange};
 use crate::mailbox::message::line_ends::{LineEndChange, LineEndRuns, LineEnds};
 use crate::mailbox::source::Source;
@@ -14,27 +15,73 @@ use crate::mailbox::source::mapped::{self, ForwardReader};
 use crate::mailbox::{Cancel, Result};
 
 /// Finds a line of a section that is not true to the source, and returns a phrase about it.
-pub(super) fn find_false_line(section: &Section, source: &Source, cancel: &Cancel) -> Result<Option<String>> {
-    /// Messages per task.
+pub(super) fn find_false_line(
+    manifest: &LoadedManifest,
+    section: &Section<MessageLine>,
+    source: &Source,
+    cancel: &Cancel,
+) -> Result<Option<String>> {
+    /// Messages per task, and tasks at once: the ranges of all messages are too many for the memory.
     const CHUNK: usize = 64;
+    const BATCH: usize = CHUNK * 64;
     let raw = &source.raw()[..section.header.size as usize];
-    let chunks = section.messages.par_chunks(CHUNK).map(|chunk| {
+    let check_chunk = |lines: &[MessageLine]| {
         cancel.check()?;
-        let is_false = |record: &&MessageRecord| !is_true(record, &section.header, raw);
-        let found = chunk.iter().find(is_false).map(|record| record.at);
-        if let (Some(first), Some(last)) = (chunk.first(), chunk.last()) {
-            let end = last.at.saturating_add(last.len).min(raw.len() as u64);
+        let check = |line| Ok(SourceRange::check(&manifest.record(line)?, &section.header, raw));
+        let ranges = lines.iter().map(check).collect::<Result<Vec<_>>>()?;
+        if let (Some(first), Some(last)) = (ranges.first(), ranges.last()) {
+            let end = last.end.min(raw.len() as u64);
             source.release(first.at.min(end) as usize..end as usize);
         }
-        Ok(found)
-    });
-    let messages: Vec<Option<u64>> = chunks.collect::<Result<_>>()?;
-    if let Some(at) = messages.into_iter().flatten().next() {
-        return Ok(Some(format!("a line names the message at byte {at}, which is another one")));
-    }
+        Ok(ranges)
+    };
     let mut cover = Cover { section, raw, gaps: &section.gaps, unselected: &section.unselected, at: 0 };
-    let is_covered = section.messages.iter().all(|record| cover.add(record)) && cover.finish();
+    let mut is_covered = true;
+    for batch in section.messages.chunks(BATCH) {
+        let covered = cover.at;
+        let ranges: Vec<Vec<SourceRange>> =
+            batch.par_chunks(CHUNK).map(check_chunk).collect::<Result<_>>()?;
+        for range in ranges.into_iter().flatten() {
+            if !range.is_true {
+                let text = format!("a line names the message at byte {}, which is another one", range.at);
+                return Ok(Some(text));
+            }
+            is_covered = is_covered && cover.add(&range);
+        }
+        manifest.release(batch);
+        // The bytes between the messages were read again.
+        source.release(covered as usize..cover.at as usize);
+    }
+    is_covered = is_covered && cover.finish();
     Ok((!is_covered).then(|| format!("its lines do not have the bytes from {} on", cover.at)))
+}
+
+/// The range of a message in the source, as its line says.
+struct SourceRange {
+    /// The beginning of its From_ lines; None before the source.
+    begin: Option<u64>,
+    /// The usual separator is before it, and the From_ lines are there. The bytes are at hand while the message is checked.
+    has_separator: bool,
+    has_from_lines: bool,
+    at: u64,
+    end: u64,
+    /// The line describes the bytes of the source.
+    is_true: bool,
+}
+
+impl SourceRange {
+    fn check(record: &MessageRecord, header: &SectionHeader, raw: &[u8]) -> SourceRange {
+        let begin = record.at.checked_sub(record.from.0.len() as u64);
+        let divided = begin.and_then(|begin| raw.split_at_checked(usize::try_from(begin).ok()?));
+        SourceRange {
+            begin,
+            has_separator: divided.is_some_and(|(before, _)| before.ends_with(&header.separator.0)),
+            has_from_lines: divided.is_some_and(|(_, rest)| rest.starts_with(&record.from.0)),
+            at: record.at,
+            end: record.at.saturating_add(record.len),
+            is_true: is_true(record, header, raw),
+        }
+    }
 }
 
 /// Reports whether a line describes the bytes of the source.
@@ -64,7 +111,7 @@ fn message_of<'r>(record: &MessageRecord, raw: &'r [u8]) -> Option<&'r [u8]> {
 
 /// The part of a source that the lines of its section cover, from its beginning.
 struct Cover<'a> {
-    section: &'a Section,
+    section: &'a Section<MessageLine>,
     raw: &'a [u8],
     /// The gaps that are left.
     gaps: &'a [Gap],
@@ -75,21 +122,23 @@ struct Cover<'a> {
 
 impl Cover<'_> {
     /// Adds a message with the bytes before it. Returns false if these are not the bytes of the source.
-    fn add(&mut self, record: &MessageRecord) -> bool {
-        let Some(begins) = record.at.checked_sub(record.from.0.len() as u64) else { return false };
-        if !self.advance_to(begins) || !self.take(&record.from.0) {
+    fn add(&mut self, range: &SourceRange) -> bool {
+        let advance = |begin| self.advance_to(begin, range.has_separator);
+        if !range.begin.is_some_and(advance) || !range.has_from_lines {
             return false;
         }
-        self.at = record.at.saturating_add(record.len);
+        self.at = range.end;
         true
     }
 
     /// Adds the bytes after the last message.
     fn finish(&mut self) -> bool {
-        self.advance_to(self.raw.len() as u64) && self.gaps.is_empty() && self.unselected.is_empty()
+        self.advance_to(self.raw.len() as u64, false) && self.gaps.is_empty() && self.unselected.is_empty()
     }
 
-    fn advance_to(&mut self, end: u64) -> bool {
+    /// Advances over the bytes before `end`. `has_separator` says that the usual separator is there.
+    fn advance_to(&mut self, end: u64, has_separator: bool) -> bool {
+        let separator = &self.section.header.separator.0;
         while self.at < end {
             if let Some((range, rest)) =
                 self.unselected.split_first().filter(|(range, _)| range.at == self.at)
@@ -104,9 +153,13 @@ impl Cover<'_> {
             let bytes = match self.gaps.split_first() {
                 Some((gap, rest)) if gap.at == self.at => {
                     self.gaps = rest;
-                    gap.bytes().unwrap_or_default()
+                    gap.bytes().unwrap_or_default().into()
                 }
-                _ => self.section.header.separator.0.clone(),
+                _ if has_separator && self.at + separator.len() as u64 == end => {
+                    self.at = end;
+                    break;
+                }
+                _ => Cow::Borrowed(&separator[..]),
             };
             if bytes.is_empty() || !self.take(&bytes) {
                 return false;

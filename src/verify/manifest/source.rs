@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::load::{LoadedManifest, damage_finding};
+use super::load::{LoadedManifest, MessageLine, damage_finding};
 use super::ranges::{SourceParts, find_false_line};
 use crate::mailbox::fs::{Dir, files, parent_of};
 use crate::mailbox::maildir::list;
@@ -19,8 +19,8 @@ use crate::verify::report::error_text;
 /// A message whose file has other bytes than were converted.
 pub(super) struct ChangedMessage<'a> {
     pub(super) finding: Finding,
-    pub(super) record: &'a MessageRecord,
-    pub(super) section: &'a Section,
+    pub(super) record: MessageRecord,
+    pub(super) section: &'a Section<MessageLine>,
     pub(super) path: PathBuf,
 }
 
@@ -40,7 +40,7 @@ impl SourceComparison<'_> {
         for section in self.manifest.newest_sections() {
             if section.header.is_maildir() {
                 if maildirs.insert(&section.header.source.0) {
-                    findings.push(self.compare_maildir(section));
+                    findings.push(self.compare_maildir(section)?);
                 }
                 continue;
             }
@@ -64,7 +64,7 @@ impl SourceComparison<'_> {
     /// Returns a phrase about a source.
     fn compare_source(
         &self,
-        section: &Section,
+        section: &Section<MessageLine>,
         path: &Path,
         changed: &mut [ChangedMessage<'_>],
         findings: &mut Vec<Finding>,
@@ -84,7 +84,8 @@ impl SourceComparison<'_> {
         }
         // The lines of an open section do not cover the source.
         let is_closed = section.footer.is_some();
-        let false_line = is_closed.then(|| find_false_line(section, &source, self.context.cancel));
+        let find = || find_false_line(self.manifest, section, &source, self.context.cancel);
+        let false_line = is_closed.then(find);
         if let Some(what) = false_line.transpose()?.flatten() {
             let text = format!("does not match {}: {what}", display_path(path));
             findings.push(damage_finding(&self.manifest.path, text));
@@ -98,7 +99,7 @@ impl SourceComparison<'_> {
     }
 
     /// Compares the names in a Maildir with those that were copied.
-    fn compare_maildir(&self, section: &Section) -> Finding {
+    fn compare_maildir(&self, section: &Section<MessageLine>) -> Result<Finding> {
         let named = section.source();
         let path = self.options.source.unwrap_or(&named);
         let text = match list::list_messages(path, self.context.now) {
@@ -106,16 +107,17 @@ impl SourceComparison<'_> {
                 let now: HashSet<&[u8]> = entries.iter().map(|entry| entry.parsed().base).collect();
                 let sections =
                     self.manifest.sections.iter().filter(|s| s.header.source == section.header.source);
-                let copied: HashSet<&[u8]> = sections
-                    .filter(|s| s.header.is_maildir())
-                    .flat_map(|s| &s.messages)
-                    .map(|message| &message.original.as_ref().unwrap_or(&message.name).0[..])
-                    .collect();
+                let lines = sections.filter(|s| s.header.is_maildir()).flat_map(|s| &s.messages);
+                let original = |line| {
+                    let record = self.manifest.record(line)?;
+                    Ok(record.original.unwrap_or(record.name).0)
+                };
+                let copied: HashSet<Vec<u8>> = lines.map(original).collect::<Result<_>>()?;
+                let there = copied.iter().filter(|name| now.contains(&name[..])).count();
                 format!(
-                    "has {} of the {} messages that were copied, by their names, and {} others",
-                    copied.intersection(&now).count(),
+                    "has {there} of the {} messages that were copied, by their names, and {} others",
                     copied.len(),
-                    now.difference(&copied).count()
+                    now.iter().filter(|name| !copied.contains(**name)).count()
                 )
             }
             Err(error) if error.is(io::ErrorKind::NotFound) => {
@@ -123,7 +125,7 @@ impl SourceComparison<'_> {
             }
             Err(error) => format!("could not be compared: {}", error_text(&error, path)),
         };
-        Finding::new(Code::SourceCompared, text).in_file(path)
+        Ok(Finding::new(Code::SourceCompared, text).in_file(path))
     }
 }
 
@@ -131,8 +133,8 @@ impl ChangedMessage<'_> {
     /// Finds the first byte that differs from the source.
     fn locate(&mut self, raw: &[u8]) {
         let mut file = Contents::default();
-        let expected = SourceParts::new(self.record, &self.section.header, raw)
-            .filter(|parts| parts.is_file(self.record));
+        let expected = SourceParts::new(&self.record, &self.section.header, raw)
+            .filter(|parts| parts.is_file(&self.record));
         let Some(expected) = expected.filter(|_| self.record.eols.is_empty()) else { return };
         if load_file(&self.path, &mut file).is_err() {
             return;
