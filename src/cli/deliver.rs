@@ -20,6 +20,7 @@ use super::ui::exit;
 use super::{clock, signals};
 use crate::cli::ui::{Exit, ExitCodes, Reporter, report_waits};
 use crate::deliver::{DeliverOptions, DeliveredMessage, DeliveryTarget, PreparedMessage, transaction};
+use crate::mailbox::fs::modes::mode_of;
 use crate::mailbox::maildir::folders;
 use crate::mailbox::maildir::quota::Limits;
 use crate::mailbox::message::Flags;
@@ -145,7 +146,7 @@ fn parse_umask(text: &str) -> Result<u32, String> {
 
 /// Runs the command.
 pub(crate) fn run(args: DeliverArgs) -> Exit {
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(args.umask));
+    rustix::process::umask(mode_of(args.umask));
     let cancel = report_waits(signals::cancel_on_signals_with(exit::TRY_AGAIN), &args.common);
     let locks = args.lock.with_timeout(Duration::from_secs(args.lock_timeout));
     let ctx = delivery_context(&cancel, &locks);

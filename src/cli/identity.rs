@@ -12,6 +12,7 @@ use std::{fmt, io};
 use crate::mailbox::fs::actor::{self, Actor, OpenedName, Place};
 use crate::mailbox::fs::files::{self, Root};
 use crate::mailbox::fs::identity::{self, By, Identity, IdentityThread, account, group_of};
+use crate::mailbox::fs::modes;
 use crate::mailbox::{Error, Result, display_path};
 use crate::transport::failure::{Failure, FailureReason};
 
@@ -207,7 +208,7 @@ fn is_out_of_reach(place: &Place) -> bool {
         rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile
             && stat.st_nlink == 1
     });
-    is_file && place.below.len() == 1 && place.base_stat.st_mode & ENTER == 0
+    is_file && place.below.len() == 1 && modes::bits_of(&place.base_stat) & ENTER == 0
 }
 
 /// Refuses a file with several names where others may create names: one of them may have put it there from elsewhere, to

@@ -6,9 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -17,7 +15,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use super::mailbox_arg::MailboxArg;
 use crate::deliver::DeliveryTarget;
 use crate::deliver::session::template::Template;
-use crate::mailbox::fs::{files, parent_of};
+use crate::mailbox::fs::parent_of;
 use crate::mailbox::maildir::quota;
 use crate::mailbox::manifest::{FILE_NAME, ManifestLocation};
 use crate::mailbox::source::part_directories;
@@ -349,10 +347,16 @@ struct Restriction {
 /// Restricts this thread. An error is the reason why there is no sandbox.
 #[cfg(target_os = "linux")]
 fn restrict(paths: &SandboxPaths) -> Result<Restriction, String> {
+    use std::fs::File;
+    use std::os::unix::fs::OpenOptionsExt;
+
     use landlock::{
         ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible, LandlockStatus, PathBeneath, Ruleset,
         RulesetAttr, RulesetCreatedAttr,
     };
+
+    use crate::mailbox::fs::files;
+
     let old = |_| "the kernel has no Landlock of ABI 2 or newer".to_owned();
     let failed = |error: landlock::RulesetError| error.to_string();
     let known = AccessFs::from_all(ABI::V5);
@@ -409,7 +413,7 @@ fn restrict(_: &SandboxPaths) -> Result<Restriction, String> {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
     use std::io;
 
     use super::*;

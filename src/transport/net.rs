@@ -9,9 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
-};
+use rustix::net::{AddressFamily, RecvFlags, SocketAddrUnix, connect};
 
 #[cfg(feature = "tls")]
 use rustls::ClientConnection;
@@ -20,6 +18,7 @@ use rustls::ClientConnection;
 use super::ProcessLimits;
 #[cfg(feature = "tls")]
 use super::tls::{self, Records};
+use crate::mailbox::fs::system;
 use crate::mailbox::{Cancel, Error, display_path};
 
 /// The longest time until a request to stop is seen.
@@ -169,8 +168,7 @@ impl<'a> Connection<'a> {
         let failed =
             |e: Errno| TransportError::NotConnected(format!("cannot connect to {}: {e}", display_path(path)));
         let address = SocketAddrUnix::new(path).map_err(failed)?;
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(failed)?;
+        let socket = system::stream_socket(AddressFamily::UNIX).map_err(failed)?;
         let limit = timeouts.connect.min(timeouts.total);
         // A blocking connect(2) waits without limit while the server's backlog is full.
         while let Err(errno) = connect(&socket, &address) {
@@ -244,7 +242,7 @@ impl<'a> Connection<'a> {
         if let Some(tls) = &mut self.tls {
             return tls.send(&self.socket, bytes);
         }
-        let sent = rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL)?;
+        let sent = rustix::net::send(&self.socket, bytes, system::NO_SIGNAL)?;
         *bytes = &bytes[sent..];
         Ok(())
     }

@@ -3,7 +3,6 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -25,12 +24,10 @@ use crate::cli::args::When;
 use crate::cli::ui::{Exit, Reporter, print_error, report_waits};
 use crate::cli::{account_list, signals};
 use crate::mailbox::fs::identity::{By, account};
-use crate::mailbox::fs::ignore_poison;
+use crate::mailbox::fs::{ignore_poison, system};
 use crate::mailbox::text::{grouped_plural, shell_quote};
 use crate::mailbox::{Cancel, Error, Result, escape};
 
-/// The program that is running, also after an update has replaced its file.
-const PROGRAM: &str = "/proc/self/exe";
 /// How often a request to stop is looked for.
 const CANCEL_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -254,7 +251,8 @@ impl<'a> Run<'a> {
         let words = self.words(&account, fingerprint);
         let handle = claim.as_ref().map(Claim::handle).transpose();
         let run = handle.and_then(|claim| {
-            self.processes.run(Conversion { program: Path::new(PROGRAM), words: &words, claim })
+            let program = system::running_program()?;
+            self.processes.run(Conversion { program: &program, words: &words, claim })
         });
         let report = match run {
             Ok(report) => report,

@@ -27,6 +27,7 @@ use crate::convert::import::import_mboxes;
 use crate::convert::{
     DestinationOptions, ExportOptions, ExportSource, ImportOptions, Outcome, Totals, copy, restore,
 };
+use crate::mailbox::fs::modes::mode_of;
 use crate::mailbox::maildir::create::remove_empty;
 use crate::mailbox::mbox::Variant;
 use crate::mailbox::message::Selection;
@@ -76,7 +77,7 @@ pub(crate) fn run(mut args: ConvertArgs) -> Exit {
         Err(error) => return report.fail(error, mailboxes.sources.len()),
     }
     // Just that mode, whatever the caller's mask is.
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(!args.modes().dir_mode() & 0o777));
+    rustix::process::umask(mode_of(!args.modes().dir_mode() & 0o777));
     let cancel = report_waits(signals::cancel_on_signals(), &args.common);
     let phases = &[Phase::Reading, Phase::Planning, Phase::Writing];
     let display = ProgressDisplay::new(&args.common, &cancel, phases);

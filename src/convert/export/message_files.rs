@@ -337,7 +337,7 @@ impl Directory {
         }
         durable::set_mtime(&file, message.epoch).map_err(failed("set its time"))?;
         match self.flushes_each {
-            true => durable::sync_file(&file).map_err(failed("flush")),
+            true => durable::sync_before_directory(&file).map_err(failed("flush")),
             false => Ok(()),
         }
     }

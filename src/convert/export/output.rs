@@ -16,7 +16,7 @@ use crate::convert::chunks::MessageChunk;
 use crate::convert::read_back::{self, WrittenMbox};
 use crate::convert::turn_queue::TurnQueue;
 use crate::mailbox::fs::atomic_file::AtomicFile;
-use crate::mailbox::fs::{durable, files, ignore_poison};
+use crate::mailbox::fs::{durable, files, ignore_poison, system};
 use crate::mailbox::maildir::Fsync;
 use crate::mailbox::mbox::{MboxAppender, Variant};
 use crate::mailbox::{Context, Error, Finding, Result};
@@ -139,7 +139,7 @@ impl Work<'_> {
     fn write_at(&self, file: &File, bytes: &[u8], at: u64) -> Result<()> {
         durable::write_all_at(file, bytes, at).map_err(Error::io("write", self.options.destination))?;
         if self.options.fsync != Fsync::None {
-            durable::begin_writeback(file, at, bytes.len() as u64);
+            system::begin_writeback(file, at, bytes.len() as u64);
         }
         Ok(())
     }

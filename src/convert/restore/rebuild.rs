@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::files::MessageFiles;
 use super::message::{Change, Put, restore_message};
 use crate::convert::turn_queue::{TakenChunk, TurnQueue};
-use crate::mailbox::fs::{durable, ignore_poison};
+use crate::mailbox::fs::{durable, ignore_poison, system};
 use crate::mailbox::maildir::NoMessage;
 use crate::mailbox::manifest::{Bytes, BytesRef, Digest, DividedSection, Gap, Outline};
 use crate::mailbox::source::Contents;
@@ -123,7 +123,7 @@ impl Target<'_> {
     fn write_at(self, bytes: &[u8], at: u64) -> Result<()> {
         if let Target::File(file, path) = self {
             durable::write_all_at(file, bytes, at).map_err(Error::io("write", path))?;
-            durable::begin_writeback(file, at, bytes.len() as u64);
+            system::begin_writeback(file, at, bytes.len() as u64);
         }
         Ok(())
     }

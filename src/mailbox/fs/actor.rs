@@ -15,6 +15,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::mailbox::fs::identity::mail_group;
+use crate::mailbox::fs::{modes, system};
 use crate::mailbox::{Error, Result, display_path};
 
 /// Symbolic links in one path, as many as Linux follows.
@@ -98,7 +99,7 @@ impl Place {
 
     /// Reports whether all users may create files where this one is missing.
     pub(crate) fn is_open_to_all(&self) -> bool {
-        self.base_stat.st_mode & OTHERS_WRITABLE != 0
+        modes::bits_of(&self.base_stat) & OTHERS_WRITABLE != 0
     }
 
     /// Reports whether it is an entry of a directory that only root and group mail write to: a mail spool.
@@ -110,8 +111,13 @@ impl Place {
 /// Resolves a path, and finds its actor. What is missing belongs to the actor of the directory that it would be in.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for a path with parts of two users or a user's link, and [`Error::Io`].
+/// [`Error::Unsupported`] for a path with parts of two users or a user's link, or on a system where root cannot act for
+/// users; and [`Error::Io`].
 pub(crate) fn resolve(path: &Path) -> Result<Place> {
+    if !system::ROOT_ACTS_FOR_USERS {
+        let reason = "root cannot use mailboxes on this system; run the command as the user whose it is";
+        return Err(refuse(path, reason.into()));
+    }
     let absolute = std::path::absolute(path).map_err(Error::io("look up", path))?;
     Walk::new(path).map_err(Error::io("look up", path))?.run(&absolute)
 }
@@ -122,7 +128,7 @@ pub(crate) fn resolve(path: &Path) -> Result<Place> {
 /// [`Error::Unsupported`] with the path at fault.
 pub(crate) fn require_root_only(path: &Path) -> Result<()> {
     let place = resolve(path)?;
-    let mode = place.first.as_ref().map_or(0, |first| first.stat.st_mode & 0o7777);
+    let mode = place.first.as_ref().map_or(0, |first| modes::bits_of(&first.stat) & 0o7777);
     let why = match place.actor {
         Actor::User { uid, .. } => format!("it belongs to user {uid}"),
         // The last name is to be root's alone, even if it is a sticky directory.
@@ -138,7 +144,7 @@ pub(crate) fn require_root_only(path: &Path) -> Result<()> {
 /// Reports whether users other than the owner may change a directory. Group mail does not count, and in a sticky
 /// directory nobody can change the names of others.
 fn is_shared(stat: &Stat) -> bool {
-    let mode = stat.st_mode;
+    let mode = modes::bits_of(stat);
     let is_trusted_group = || mail_group() == Some(stat.st_gid);
     mode & STICKY == 0 && (mode & OTHERS_WRITABLE != 0 || mode & GROUP_WRITABLE != 0 && !is_trusted_group())
 }
@@ -326,7 +332,7 @@ fn look_up(base: BorrowedFd<'_>, name: &OsStr) -> Result<Option<OpenedName>, Err
 }
 
 fn open(base: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
-    rustix::fs::openat(base, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+    system::open_at(base, name, system::LOOKUP | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Names the actor in a message.

@@ -13,13 +13,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid};
+use rustix::io::Errno;
 
 use crate::mailbox::Error;
 use crate::mailbox::fs::actor::{self, Place};
 use crate::mailbox::fs::identity::IdentityThread;
-use crate::mailbox::fs::{archived, holes, parent_of};
+use crate::mailbox::fs::modes::{self, mode_of};
+use crate::mailbox::fs::{archived, holes, parent_of, system};
 
 /// Symbolic links that are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +113,7 @@ impl Root {
     /// Opens the directory that `below` leads to, if it is one.
     fn open_inside(&self) -> Option<Arc<OwnedFd>> {
         let (base, names) = (Arc::clone(&self.base), self.below.clone());
-        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let flags = system::LOOKUP | OFlags::DIRECTORY;
         let open = move || descend(base.as_fd(), &names, |dir, name| open_at(dir, name, flags));
         self.rights.run(open).ok().map(Arc::new)
     }
@@ -157,7 +158,7 @@ pub(crate) fn read_as_root(path: &Path) -> Result<Vec<u8>, Error> {
 /// Reports whether a directory is below a place.
 pub(crate) fn has_directory(place: &Place, name: &str) -> bool {
     let names: Vec<OsString> = place.below.iter().cloned().chain([name.into()]).collect();
-    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    let flags = system::LOOKUP | OFlags::DIRECTORY;
     descend(place.base.as_fd(), &names, |dir, name| open_at(dir, name, flags)).is_ok()
 }
 
@@ -168,7 +169,7 @@ pub(crate) fn create_for(place: &Place, uid: u32, gid: u32, mode: u32) -> io::Re
         let made = open_at(dir, name, OFlags::RDONLY | OFlags::DIRECTORY)?;
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
         rustix::fs::fchown(&made, Some(uid), Some(gid))?;
-        rustix::fs::fchmod(&made, Mode::from_raw_mode(mode))
+        rustix::fs::fchmod(&made, mode_of(mode))
     })?;
     Ok(())
 }
@@ -327,7 +328,7 @@ fn descend<T>(
     let mut held: Option<OwnedFd> = None;
     for name in above {
         let at = held.as_ref().map_or(base, |fd| fd.as_fd());
-        let opened = open_at(at, name, OFlags::PATH | OFlags::DIRECTORY);
+        let opened = open_at(at, name, system::LOOKUP | OFlags::DIRECTORY);
         held = Some(opened.map_err(|errno| name_link(at, name, errno))?);
     }
     let at = held.as_ref().map_or(base, |fd| fd.as_fd());
@@ -346,7 +347,7 @@ fn name_link(dir: BorrowedFd<'_>, name: &OsStr, errno: Errno) -> Errno {
 /// Opens a name. A symbolic link is an error.
 fn open_at(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    retry_on_intr(|| rustix::fs::openat(dir, name, flags, Mode::empty()))
+    system::open_at(dir, name, flags, Mode::empty())
 }
 
 /// Opens a directory for listing and flushing, with the rights for what is in it.
@@ -354,7 +355,7 @@ pub(crate) fn open_directory(path: &Path) -> io::Result<(OwnedFd, Rights)> {
     const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
     match locate(path)? {
         None => {
-            let fd = retry_on_intr(|| rustix::fs::open(path, FLAGS, Mode::empty()))?;
+            let fd = system::open_at(CWD, path.as_os_str(), FLAGS, Mode::empty())?;
             Ok((fd, Rights::OWN))
         }
         Some(at) => Ok((at.at(|dir, name| open_at(dir, name, FLAGS))?, at.rights)),
@@ -406,7 +407,7 @@ pub(crate) fn open_with(path: &Path, flags: OFlags) -> io::Result<File> {
     }
     let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let fd = match locate(path)? {
-        None => retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?,
+        None => system::open_at(CWD, path.as_os_str(), flags, Mode::empty())?,
         Some(at) => at.at(move |dir, name| open_at(dir, name, flags))?,
     };
     Ok(File::from(fd))
@@ -513,7 +514,7 @@ impl Metadata {
     }
 
     pub(crate) fn mode(&self) -> u32 {
-        self.0.st_mode as u32
+        modes::bits_of(&self.0)
     }
 
     pub(crate) fn uid(&self) -> u32 {

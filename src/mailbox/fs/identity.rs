@@ -1,4 +1,4 @@
-//! The identities of accounts, and the only code that changes the identity of this process.
+//! The identities of accounts, and the only module by which this process changes its identity.
 //!
 //! Linux keeps credentials per thread. A process that reads as one user and writes as another gives each its own
 //! thread. The C library's setuid changes all threads at once, so the system calls are made directly.
@@ -9,10 +9,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::{io, thread};
 
-use rustix::process::{DumpableBehavior, Gid, Uid};
-use rustix::thread::{
-    set_no_new_privs, set_thread_groups, set_thread_res_gid, set_thread_res_uid, set_thread_uid,
-};
+use rustix::process::{Gid, Uid};
+
+use crate::mailbox::fs::system;
+pub(crate) use crate::mailbox::fs::system::{forbid_new_privileges, seclude};
 
 /// An account of the system.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,27 +66,7 @@ impl Identity {
 /// Gives the calling thread these credentials permanently. Threads that it starts inherit them.
 pub(crate) fn take(identity: &Identity) -> io::Result<()> {
     let groups: Vec<Gid> = identity.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
-    let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
-    set_thread_groups(&groups)?;
-    set_thread_res_gid(gid, gid, gid)?;
-    set_thread_res_uid(uid, uid, uid)?;
-    // A kernel or a container may report success without a change. A user cannot go back.
-    let is_user = uid == rustix::process::getuid() && uid == rustix::process::geteuid();
-    let is_in_group = gid == rustix::process::getgid() && gid == rustix::process::getegid();
-    match is_user && is_in_group && set_thread_uid(Uid::ROOT).is_err() {
-        true => Ok(()),
-        false => Err(io::ErrorKind::PermissionDenied.into()),
-    }
-}
-
-/// Keeps other processes of a user from looking into this one, which was root's.
-pub(crate) fn seclude() -> io::Result<()> {
-    Ok(rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
-}
-
-/// Gives up setuid and setgid programs: for a process that runs no other program.
-pub(crate) fn forbid_new_privileges() -> io::Result<()> {
-    Ok(set_no_new_privs(true)?)
+    system::take_credentials(Uid::from_raw(identity.uid), Gid::from_raw(identity.gid), &groups)
 }
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -134,7 +114,8 @@ fn groups_of(name: &CStr, gid: u32) -> io::Result<Vec<u32>> {
     loop {
         let mut count = groups.len() as libc::c_int;
         // SAFETY: the name is a C string, and the list has `count` elements; both outlive the call.
-        let found = unsafe { libc::getgrouplist(name.as_ptr(), gid, groups.as_mut_ptr(), &mut count) };
+        let found =
+            unsafe { libc::getgrouplist(name.as_ptr(), gid as _, groups.as_mut_ptr().cast(), &mut count) };
         match found {
             -1 if groups.len() < 1 << 16 => groups.resize(groups.len() * 4, 0),
             -1 => return Err(io::Error::other("too many groups")),

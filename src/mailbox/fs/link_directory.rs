@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::Dir;
-use super::durable::random_name;
+use super::random::random_name;
 use crate::mailbox::error::{Error, Result};
 
 /// A private directory that exists as long as its handle. A process that is killed leaves it behind.

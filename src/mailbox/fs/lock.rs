@@ -17,8 +17,8 @@ use rustix::io::Errno;
 use super::{Dir, lock_signature};
 use crate::mailbox::context::LockMethod;
 use crate::mailbox::error::cause;
-use crate::mailbox::fs::durable::{self, FileId};
-use crate::mailbox::fs::{files, ignore_poison};
+use crate::mailbox::fs::durable::FileId;
+use crate::mailbox::fs::{files, ignore_poison, system};
 use crate::mailbox::{Cancel, Code, Error, Finding, LockOptions, Result, display_path, escape};
 
 /// A delivery holds the lock on a quota for less than this.
@@ -100,7 +100,7 @@ pub(crate) fn acquire_with(
         fcntl = tolerate(lock, mode, is_unsupported, Code::LockUnsupported, &mut findings)?;
     }
     // If flock is an fcntl lock of another owner in disguise, the two would exclude each other.
-    if asked(LockMethod::Flock) && !(fcntl.is_some() && durable::flock_uses_fcntl(&guard.file)) {
+    if asked(LockMethod::Flock) && !(fcntl.is_some() && system::flock_uses_fcntl(&guard.file)) {
         let lock = flock_acquire(path, &guard.file, mode, &patience);
         // A file system with fcntl locks alone excludes every program that can lock there.
         let is_locked = mode == LockMode::Write && fcntl.is_some();
@@ -358,8 +358,8 @@ fn first_bytes(file: &File) -> Vec<u8> {
 
 fn fcntl_acquire(path: &Path, file: &File, mode: LockMode, patience: &Deadline<'_>) -> Result<()> {
     let kind = match mode {
-        LockMode::Read => libc::F_RDLCK,
-        LockMode::Write => libc::F_WRLCK,
+        LockMode::Read => libc::F_RDLCK as libc::c_short,
+        LockMode::Write => libc::F_WRLCK as libc::c_short,
     };
     let lock = || match fcntl_lock(file, libc::F_SETLK, kind) {
         Ok(_) => Ok(Some(())),
@@ -374,10 +374,10 @@ fn is_busy(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EACCES | libc::EAGAIN))
 }
 
-fn fcntl_holder(file: &File, kind: libc::c_int) -> String {
+fn fcntl_holder(file: &File, kind: libc::c_short) -> String {
     match fcntl_lock(file, libc::F_GETLK, kind) {
         // A lock that is held over NFS or by an open file description has no pid here.
-        Ok(lock) if lock.l_type as libc::c_int != libc::F_UNLCK && lock.l_pid > 0 => {
+        Ok(lock) if lock.l_type != libc::F_UNLCK as libc::c_short && lock.l_pid > 0 => {
             format!("pid {} (fcntl)", lock.l_pid)
         }
         _ => "another process (fcntl)".to_owned(),
@@ -386,11 +386,11 @@ fn fcntl_holder(file: &File, kind: libc::c_int) -> String {
 
 /// Calls fcntl(2) for the whole file with a command that takes a `struct flock`. rustix has no F_GETLK.
 #[allow(unsafe_code)]
-fn fcntl_lock(file: &File, command: libc::c_int, kind: libc::c_int) -> io::Result<libc::flock> {
+fn fcntl_lock(file: &File, command: libc::c_int, kind: libc::c_short) -> io::Result<libc::flock> {
     // SAFETY: `struct flock` is plain integers, for which all zeros are a value; zero start and length mean the
     // whole file.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    lock.l_type = kind as libc::c_short;
+    lock.l_type = kind;
     lock.l_whence = libc::SEEK_SET as libc::c_short;
     loop {
         // SAFETY: the descriptor is open while `file` is borrowed, and both commands access only the one `struct
@@ -425,18 +425,9 @@ fn try_flock(path: &Path, fd: impl AsFd, operation: FlockOperation) -> Result<Op
     }
 }
 
-/// Describes the holder of a flock lock. Linux lists the locks of this machine as
-/// `1: FLOCK  ADVISORY  WRITE 4711 08:01:123456 0 EOF`.
+/// Describes the holder of a flock lock.
 fn flock_holder(fd: impl AsFd, unknown: &str) -> String {
-    let (Ok(stat), Ok(locks)) = (rustix::fs::fstat(fd), std::fs::read_to_string("/proc/locks")) else {
-        return unknown.to_owned();
-    };
-    let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
-    let file = format!("{major:02x}:{minor:02x}:{}", stat.st_ino);
-    let fields = locks.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let mut held = fields.filter(|fields| fields.get(1) == Some(&"FLOCK") && fields.get(5) == Some(&&*file));
-    let pid = held.find_map(|fields| fields[4].parse::<u32>().ok().filter(|pid| *pid > 0));
-    pid.map_or_else(|| unknown.to_owned(), |pid| format!("pid {pid} (flock)"))
+    system::flock_holder(fd).map_or_else(|| unknown.to_owned(), |pid| format!("pid {pid} (flock)"))
 }
 
 /// A lock that keeps other mailferries out of a directory or file until it is dropped.
@@ -543,8 +534,8 @@ mod tests {
         let lockfile = path.with_extension("lock");
         let (guard, findings) = lock(&path, LockMode::Read, &[LockMethod::Dotlock]).unwrap();
         assert_eq!(findings, []);
-        let (pid, namespace) = (std::process::id(), lock_signature::pid_namespace().unwrap());
-        let started = lock_signature::start_time(pid).unwrap();
+        let (pid, namespace) = (std::process::id(), system::pid_namespace().unwrap());
+        let started = system::start_time(pid).unwrap();
         let signature = format!("{pid} here mailferry {namespace} started:{started}");
         assert_eq!(fs::read_to_string(&lockfile).unwrap(), format!("{signature}\n"));
         let message = held(lock(&path, LockMode::Read, &[LockMethod::Dotlock]));
@@ -590,8 +581,8 @@ mod tests {
         let alive = std::process::id();
         let parent = std::os::unix::process::parent_id();
         // Without /proc there is none.
-        let namespace = lock_signature::pid_namespace().unwrap();
-        let parents_start = lock_signature::start_time(parent).unwrap();
+        let namespace = system::pid_namespace().unwrap();
+        let parents_start = system::start_time(parent).unwrap();
         for (content, stale) in [
             (format!("{dead} here mailferry {namespace}\n"), true),
             // Of an earlier process with this number.

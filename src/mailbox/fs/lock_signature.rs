@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use crate::mailbox::context::LockOptions;
+use crate::mailbox::fs::system::{pid_namespace, start_time};
 
 /// Returns the signature of this process.
 pub(super) fn sign(wanted: &LockOptions) -> String {
@@ -42,24 +43,6 @@ pub(super) fn is_stale(signature: &[u8], wanted: &LockOptions, is_held: impl FnO
         has_namespace && started.zip(now).is_some_and(|(then, now)| then.parse() != Ok(now))
     };
     is_gone || is_another()
-}
-
-/// Returns the PID namespace as a word of the signature; `None` if the kernel does not tell.
-pub(super) fn pid_namespace() -> Option<String> {
-    // A file of the kernel, not the environment: `pid:[4026531836]`.
-    let link = std::fs::read_link("/proc/self/ns/pid").ok()?;
-    let inode = link.to_str()?.strip_prefix("pid:[")?.strip_suffix(']')?.to_owned();
-    Some(format!("pidns:{inode}"))
-}
-
-/// Returns the time at which a process started, in clock ticks since the system did: proc_pid_stat(5), field 22. `None`
-/// if there is no such process, or the kernel does not tell.
-pub(super) fn start_time(pid: u32) -> Option<u64> {
-    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is a name in brackets, which may have any bytes.
-    let (_, fields) = stat.split_at(memchr::memrchr(b')', &stat)? + 1);
-    let ticks = fields.split(|&b| b == b' ').nth(20)?;
-    std::str::from_utf8(ticks).ok()?.parse().ok()
 }
 
 /// The signature from the host to the namespace.

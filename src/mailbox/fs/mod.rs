@@ -1,4 +1,4 @@
-//! Calls that change a disk: directory handles, flushes, atomic files, group commit, locks.
+//! Calls that change a disk, and those that differ between systems: directory handles, flushes, atomic files, group commit, locks.
 
 pub(crate) mod actor;
 pub(crate) mod archived;
@@ -14,7 +14,9 @@ pub(crate) mod link_directory;
 pub(crate) mod lock;
 mod lock_signature;
 pub(crate) mod modes;
+pub(crate) mod random;
 pub(crate) mod sync_group;
+pub(crate) mod system;
 
 use std::path::Path;
 use std::sync::LockResult;

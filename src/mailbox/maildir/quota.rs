@@ -30,7 +30,7 @@ use rustix::io::Errno;
 use super::{MaildirReader, name};
 use crate::mailbox::fs::durable::{self, FileId};
 use crate::mailbox::fs::lock::{self, DirLock};
-use crate::mailbox::fs::{Dir, files, parent_of};
+use crate::mailbox::fs::{Dir, files, modes, parent_of};
 use crate::mailbox::maildir::detect;
 use crate::mailbox::maildir::list::NO_CLOCK;
 use crate::mailbox::message::Flags;
@@ -367,7 +367,7 @@ impl Quota {
             used = count(&self.root, cancel)?;
         }
         let content = SizeFile { first_line: self.first_line(old), used, lines: 1 };
-        let mode = before.map_or(FILE_MODE, |stat| stat.st_mode & 0o777);
+        let mode = before.map_or(FILE_MODE, |stat| modes::bits_of(&stat) & 0o777);
         self.tmp.write_atomic(&self.root, OsStr::new(FILE_NAME), &content.to_bytes(), mode)?;
         match self.root.open_append_if_exists(OsStr::new(FILE_NAME))? {
             Some(file) => Ok((file, content)),

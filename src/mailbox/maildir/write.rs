@@ -390,7 +390,7 @@ impl MaildirWriter {
                 dir.remove_tree(&key.1)?;
             } else if self.flushes_each() {
                 let file = dir.open_file(&key.1)?;
-                durable::sync_file(&file).map_err(Error::io("flush", dir.path().join(&key.1)))?;
+                durable::sync_before_directory(&file).map_err(Error::io("flush", dir.path().join(&key.1)))?;
             }
         }
         Ok(())
@@ -532,7 +532,7 @@ impl MaildirWriter {
         }
         durable::set_mtime(&file, message.mtime).map_err(failed("set its time"))?;
         if self.flushes_each() {
-            durable::sync_file(&file).map_err(failed("flush"))?;
+            durable::sync_before_directory(&file).map_err(failed("flush"))?;
         }
         Ok(())
     }

@@ -3,8 +3,10 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::RecvFlags;
 use rustls::ClientConnection;
+
+use crate::mailbox::fs::system;
 
 /// How many times records without data are read in a row by [`Records::receive_available`].
 const MAX_EMPTY_READS: usize = 64;
@@ -30,7 +32,7 @@ impl Read for Wire<'_> {
 
 impl Write for Wire<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(rustix::net::send(self.socket, bytes, SendFlags::NOSIGNAL)?)
+        Ok(rustix::net::send(self.socket, bytes, system::NO_SIGNAL)?)
     }
 
     fn flush(&mut self) -> io::Result<()> {

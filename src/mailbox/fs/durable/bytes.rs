@@ -1,17 +1,19 @@
 //! Calls on an open file: writing, its size, mode and time, flushing, closing.
 
-use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 use rustix::io::retry_on_intr;
 
-/// The most slices of one `writev` (IOV_MAX of Linux).
+use crate::mailbox::fs::modes::mode_of;
+use crate::mailbox::fs::system;
+
+/// The most slices of one `writev` (IOV_MAX of all three systems).
 pub(super) const SLICES_A_CALL: usize = 1024;
 
 pub(crate) fn set_mode(fd: impl AsFd, mode: u32) -> io::Result<()> {
-    Ok(rustix::fs::fchmod(fd, Mode::from_raw_mode(mode))?)
+    Ok(rustix::fs::fchmod(fd, mode_of(mode))?)
 }
 
 /// Writes all of `bytes`. The caller adds the path to an error.
@@ -54,20 +56,6 @@ pub(crate) fn write_all_at(fd: impl AsFd, mut bytes: &[u8], mut at: u64) -> io::
     Ok(())
 }
 
-/// Asks the disk to start writing these bytes, so that the flush at the end has little left to do. It is only a
-/// hint, and not a flush.
-#[allow(unsafe_code)]
-pub(crate) fn begin_writeback(file: &File, at: u64, length: u64) {
-    #[cfg(target_os = "linux")]
-    if let (Ok(at), Ok(length)) = (at.try_into(), length.try_into()) {
-        use std::os::fd::AsRawFd;
-        // SAFETY: the descriptor is open while `file` is borrowed; no memory is passed.
-        unsafe { libc::sync_file_range(file.as_raw_fd(), at, length, libc::SYNC_FILE_RANGE_WRITE) };
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (file, at, length);
-}
-
 /// Writes all of `slices`, in as many calls as needed; they are consumed.
 pub(crate) fn write_vectored_all(fd: impl AsFd, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
     // Drops empty slices at the start: a writev of only those would look like a full disk.
@@ -99,14 +87,20 @@ pub(crate) fn truncate(fd: impl AsFd, length: u64) -> io::Result<()> {
 
 /// Flushes the bytes and the metadata of a file to stable storage.
 pub(crate) fn sync_file(fd: impl AsFd) -> io::Result<()> {
-    Ok(retry_on_intr(|| rustix::fs::fsync(&fd))?)
+    Ok(system::sync_file(fd)?)
+}
+
+/// Flushes a file so that the next flush of a directory on the same disk leaves it on stable storage, if it is not there
+/// at once.
+pub(crate) fn sync_before_directory(fd: impl AsFd) -> io::Result<()> {
+    Ok(system::sync_before_directory(fd)?)
 }
 
 /// Closes a file and returns errors that the file system reports only now (NFS).
 #[allow(unsafe_code)]
 pub(crate) fn close(fd: OwnedFd) -> io::Result<()> {
     use std::os::fd::IntoRawFd;
-    // SAFETY: the descriptor is owned and given up here; Linux has closed it on EINTR, too.
+    // SAFETY: the descriptor is owned and given up here; the system has closed it on EINTR, too.
     match unsafe { libc::close(fd.into_raw_fd()) } {
         0 => Ok(()),
         _ => match io::Error::last_os_error() {

@@ -1,9 +1,7 @@
 //! A directory handle.
 
-use std::collections::hash_map::RandomState;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -11,16 +9,19 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat};
+use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::bytes::{sync_file, write_all};
-use super::filesystem::{self, FreeSpace};
+use super::filesystem::FreeSpace;
 use crate::mailbox::error::{Error, Result};
 use crate::mailbox::fs::archived::{self, Member};
 use crate::mailbox::fs::files;
 use crate::mailbox::fs::files::{Links, Metadata, Rights};
+use crate::mailbox::fs::modes::mode_of;
 use crate::mailbox::fs::parent_of;
+use crate::mailbox::fs::random::{random, random_name};
+use crate::mailbox::fs::system::{self, ModeHandle};
 
 /// A directory handle. Names are single components relative to it; the path is for messages.
 #[derive(Debug)]
@@ -147,48 +148,68 @@ impl Dir {
     /// exact mode sets the umask once, as the binary does for `--mode`.
     pub(crate) fn create_file(&self, name: &OsStr, mode: u32) -> Result<OwnedFd> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        self.open_at(name, flags, Mode::from_raw_mode(mode)).map_err(|e| failed("create", self.join(name))(e))
+        self.open_at(name, flags, mode_of(mode)).map_err(|e| failed("create", self.join(name))(e))
     }
 
     /// Creates a file like [`Dir::create_file`], for reading and writing.
     pub(crate) fn create_read_write(&self, name: &OsStr, mode: u32) -> Result<File> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        self.open_at(name, flags, Mode::from_raw_mode(mode))
+        self.open_at(name, flags, mode_of(mode))
             .map(File::from)
             .map_err(|e| failed("create", self.join(name))(e))
     }
 
-    /// Creates a file that has these bytes as soon as it has its name: a kill leaves no file or a complete one. On
-    /// a file system without unnamed files it may leave an empty one. A name that is taken is an error, as for
-    /// [`Dir::create_file`].
+    /// Creates a file that has these bytes as soon as it has its name: a kill leaves no file or a complete one. Without
+    /// unnamed files a kill may leave a hidden file, too, and without links an empty one. A name that is taken is an
+    /// error, as for [`Dir::create_file`].
     pub(crate) fn create_with(&self, name: &OsStr, mode: u32, bytes: &[u8]) -> Result<OwnedFd> {
-        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-        let written = |fd: &OwnedFd| write_all(fd, bytes).map_err(Error::io("write", self.join(name)));
-        if let Ok(fd) = self.open_at(OsStr::new("."), flags, Mode::from_raw_mode(mode)) {
-            written(&fd)?;
-            let own = format!("/proc/self/fd/{}", fd.as_raw_fd());
-            let linked = self.on(name, move |dir, name| {
-                retry_on_intr(|| rustix::fs::linkat(CWD, &own, dir, name, AtFlags::SYMLINK_FOLLOW))
-            });
-            match linked {
+        let unnamed = system::UNNAMED_FILE.and_then(|unnamed| {
+            let flags = unnamed | OFlags::WRONLY | OFlags::CLOEXEC;
+            self.open_at(OsStr::new("."), flags, mode_of(mode)).ok()
+        });
+        if let Some(fd) = unnamed {
+            write_all(&fd, bytes).map_err(Error::io("write", self.join(name)))?;
+            let number = fd.as_raw_fd();
+            match self.on(name, move |dir, name| system::name_open_file(number, dir, name)) {
                 Ok(()) => return Ok(fd),
                 Err(Errno::EXIST) => return Err(failed("create", self.join(name))(Errno::EXIST)),
-                // Without /proc or links, the file is created and then written.
+                // Without /proc or links, the file gets a name first.
                 Err(_) => {}
             }
         }
-        let fd = self.create_file(name, mode)?;
-        written(&fd).inspect_err(|_| {
-            // The first error is reported.
-            let _ = self.unlink(name);
-        })?;
-        Ok(fd)
+        self.create_linked(name, mode, bytes)
+    }
+
+    /// Creates a file under a hidden name and links it; without links, under its name.
+    pub(super) fn create_linked(&self, name: &OsStr, mode: u32, bytes: &[u8]) -> Result<OwnedFd> {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let create = |at: &OsStr| {
+            let fd = self.open_at(at, flags, mode_of(mode)).map_err(failed("create", self.join(name)))?;
+            let written = write_all(&fd, bytes).map_err(Error::io("write", self.join(name)));
+            written.map(|()| fd).inspect_err(|_| {
+                // The first error is reported.
+                let _ = self.unlink(at);
+            })
+        };
+        let hidden = random_name();
+        let fd = create(&hidden)?;
+        let from = hidden.clone();
+        let linked = self.on(name, move |dir, name| {
+            retry_on_intr(|| rustix::fs::linkat(dir, &from, dir, name, AtFlags::empty()))
+        });
+        // The file is there; a hidden name that cannot be removed disturbs nothing.
+        let _ = self.unlink_if_exists(&hidden);
+        match linked {
+            Ok(()) => Ok(fd),
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::MLINK | Errno::NOSYS) => create(name),
+            Err(e) => Err(failed("create", self.join(name))(e)),
+        }
     }
 
     /// Opens a file for reading and appending, and creates it if it is missing.
     pub(crate) fn open_append(&self, name: &OsStr, mode: u32) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        self.open_at(name, flags, Mode::from_raw_mode(mode))
+        self.open_at(name, flags, mode_of(mode))
             .map(File::from)
             .map_err(|e| failed("open", self.join(name))(e))
     }
@@ -220,7 +241,7 @@ impl Dir {
     /// Opens a file for reading and writing at any offset, and creates it if it is missing.
     pub(crate) fn open_or_create(&self, name: &OsStr, mode: u32) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        self.open_at(name, flags, Mode::from_raw_mode(mode))
+        self.open_at(name, flags, mode_of(mode))
             .map(File::from)
             .map_err(|e| failed("open", self.join(name))(e))
     }
@@ -236,13 +257,10 @@ impl Dir {
     /// Renames a file or directory to `name` in `to`, on the same file system. `Ok(false)`: the name is taken, and
     /// neither file was touched.
     ///
-    /// If the file system cannot rename without replacing (NFS), a file is linked and the old name removed. A
+    /// If the system or the file system (NFS) cannot rename without replacing, a file is linked and the old name removed. A
     /// directory is renamed if the name is free: rename(2) replaces only an empty directory.
     pub(crate) fn rename_noreplace(&self, from: &OsStr, to: &Dir, name: &OsStr) -> Result<bool> {
-        let rename = |dir: BorrowedFd<'_>, from: &OsStr, to: BorrowedFd<'_>, name: &OsStr| {
-            rustix::fs::renameat_with(dir, from, to, name, RenameFlags::NOREPLACE)
-        };
-        match self.to(from, to, name, rename) {
+        match self.to(from, to, name, system::rename_noreplace) {
             Ok(()) => Ok(true),
             Err(Errno::EXIST) => Ok(false),
             Err(Errno::INVAL | Errno::NOSYS) => self.publish_without_noreplace(from, to, name),
@@ -314,17 +332,18 @@ impl Dir {
     /// Changes the mode of a file or a directory in this one, which must still be `examined`. A symbolic link is
     /// refused, since it may lead to another user's file.
     pub(crate) fn set_mode(&self, name: &OsStr, examined: FileId, mode: u32) -> Result<()> {
-        let done = self.open_at(name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
-        let stat = |fd: &OwnedFd| rustix::fs::fstat(fd).map_err(failed("look up", self.join(name)));
-        if let Ok(fd) = &done {
-            FileId::of(&stat(fd)?).require(examined, &self.join(name))?;
+        let changing = || failed("change its mode", self.join(name));
+        if self.archived.is_some() {
+            return Err(changing()(Errno::ROFS));
         }
-        let done = done.and_then(|fd| match FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) {
+        let handle = self.on(name, ModeHandle::open).map_err(changing())?;
+        let stat = handle.stat().map_err(failed("look up", self.join(name)))?;
+        FileId::of(&stat).require(examined, &self.join(name))?;
+        let done = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Symlink => Err(Errno::LOOP),
-            // fchmod takes no descriptor of this kind; the name leads to the same file.
-            _ => rustix::fs::chmod(format!("/proc/self/fd/{}", fd.as_raw_fd()), Mode::from_raw_mode(mode)),
-        });
-        done.map_err(failed("change its mode", self.join(name)))
+            _ => handle.set_mode(mode_of(mode)),
+        };
+        done.map_err(changing())
     }
 
     /// Returns a second handle of the same directory.
@@ -445,13 +464,13 @@ impl Dir {
 
     /// Flushes the names in this directory to stable storage.
     pub(crate) fn sync(&self) -> Result<()> {
-        retry_on_intr(|| rustix::fs::fsync(&self.fd)).map_err(failed("flush the directory", &self.path))
+        system::sync_file(&self.fd).map_err(failed("flush the directory", &self.path))
     }
 
-    /// Flushes the whole file system to stable storage. Write errors are reported only if
-    /// [`syncfs_reports_errors`](Dir::syncfs_reports_errors).
+    /// Flushes the whole file system to stable storage, or what is below this directory on a system without that call.
+    /// Write errors are reported only if [`syncfs_reports_errors`](Dir::syncfs_reports_errors).
     pub(crate) fn sync_fs(&self) -> Result<()> {
-        retry_on_intr(|| rustix::fs::syncfs(&self.fd)).map_err(failed("flush its file system", &self.path))
+        system::sync_fs(self.fd.as_fd()).map_err(failed("flush its file system", &self.path))
     }
 
     /// Removes a file, or a directory with its contents. Symbolic links are removed, never followed. A missing name
@@ -532,14 +551,14 @@ impl Dir {
     }
 
     /// Reports whether [`sync_fs`](Dir::sync_fs) reports data that could not be written. It does not before Linux
-    /// 5.8, nor on network and user space file systems: each file must be flushed there.
+    /// 5.8, on another system, nor on network and user space file systems: each file must be flushed there.
     pub(crate) fn syncfs_reports_errors(&self) -> bool {
-        !self.is_remote() && filesystem::kernel_reports_syncfs_errors()
+        !self.is_remote() && system::sync_fs_reports_errors()
     }
 
     /// Reports whether it is on a network or user space file system, which may show old times of change.
     pub(crate) fn is_remote(&self) -> bool {
-        filesystem::is_remote(&self.fd)
+        system::is_remote(&self.fd)
     }
 
     /// Says that a name is a link, where that is the reason for an error.
@@ -614,11 +633,11 @@ impl Dir {
             };
             return opened.map(OwnedFd::from).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::NOENT));
         }
-        self.on(name, move |dir, name| retry_on_intr(|| rustix::fs::openat(dir, name, flags, mode)))
+        self.on(name, move |dir, name| system::open_at(dir, name, flags, mode))
     }
 
     fn make_dir(&self, name: &OsStr, mode: u32) -> Result<(), Errno> {
-        self.on(name, move |dir, name| rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(mode)))
+        self.on(name, move |dir, name| rustix::fs::mkdirat(dir, name, mode_of(mode)))
     }
 
     fn stat_at(&self, name: &OsStr) -> Result<Stat, Errno> {
@@ -747,9 +766,4 @@ fn may_be_link(error: &io::Error) -> bool {
 pub(super) fn failed(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(Errno) -> Error {
     let error = Error::io(action, path);
     move |errno| error(errno.into())
-}
-
-/// The keys of a RandomState are the standard library's only public source of randomness.
-pub(super) fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
 }

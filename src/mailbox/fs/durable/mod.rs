@@ -12,9 +12,8 @@ mod temporary;
 mod tests;
 
 pub(crate) use bytes::{
-    begin_writeback, close, set_append, set_mode, set_mtime, sync_file, truncate, write_all, write_all_at,
-    write_some, write_vectored_all,
+    close, set_append, set_mode, set_mtime, sync_before_directory, sync_file, truncate, write_all,
+    write_all_at, write_some, write_vectored_all,
 };
 pub(crate) use dir::{Dir, FileId, Name, sync_parent};
-pub(crate) use filesystem::flock_uses_fcntl;
-pub(crate) use temporary::{anonymous_file, memory_file, random_name};
+pub(crate) use temporary::{anonymous_file, memory_file};

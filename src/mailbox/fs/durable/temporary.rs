@@ -1,6 +1,6 @@
 //! Files without a name.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -8,14 +8,17 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::dir::{Dir, failed, random};
+use super::dir::{Dir, failed};
 use crate::mailbox::error::Result;
+use crate::mailbox::fs::random::random_name;
+use crate::mailbox::fs::system;
 
 /// Creates a file in `dir` for reading and writing that has no name when this returns. It disappears with its last
 /// handle, however the process ends.
 pub(crate) fn anonymous_file(dir: &Path) -> Result<File> {
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let dir = Dir::open(dir)?;
+    let Some(unnamed) = system::UNNAMED_FILE else { return unlinked_file(&dir) };
+    let flags = unnamed | OFlags::RDWR | OFlags::CLOEXEC;
     match dir.open_at(OsStr::new("."), flags, Mode::RUSR | Mode::WUSR) {
         Ok(fd) => Ok(File::from(fd)),
         // Kernels and file systems without the flag say EISDIR.
@@ -24,14 +27,15 @@ pub(crate) fn anonymous_file(dir: &Path) -> Result<File> {
     }
 }
 
-/// Returns a hidden name that nothing else has.
-pub(crate) fn random_name() -> OsString {
-    format!(".mailferry-{:016x}", random()).into()
-}
-
-/// Creates a file in memory, for when no directory may be written to.
+/// Creates a file in memory, for when no directory may be written to. A system without such files has it in /tmp.
 pub(crate) fn memory_file(name: &str) -> io::Result<File> {
-    Ok(File::from(rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)?))
+    match system::memory_file(name) {
+        Err(Errno::NOSYS) => {
+            let dir = Dir::open(Path::new("/tmp")).map_err(io::Error::other)?;
+            unlinked_file(&dir).map_err(io::Error::other)
+        }
+        file => Ok(File::from(file?)),
+    }
 }
 
 /// Creates an [`anonymous_file`] without O_TMPFILE: a hidden file whose name is removed at once.

@@ -2,7 +2,7 @@
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::Offset;
-use rustix::fs::FileType;
+use rustix::fs::{FileType, RawMode};
 
 /// The length of a record without its names.
 pub(super) const ENTRY: usize = 46;
@@ -75,7 +75,7 @@ impl Entry {
             flags,
         };
         entry.take_extra(extra);
-        let mode = (field(record, 38, 4) >> 16) as u32;
+        let mode = (field(record, 38, 4) >> 16) as RawMode;
         entry.kind = match FileType::from_raw_mode(mode) {
             _ if entry.name.ends_with(b"/") => Kind::Directory,
             FileType::Symlink if UNIX.contains(&system) => Kind::Link,
