@@ -11,7 +11,7 @@ use super::dedupe::{MessageDigests, content_digest, content_digest_of};
 use super::identity::{IdentityQuery, identify};
 use super::{
     Dedupe, DestinationOptions, Fingerprint, Identity, ImportOptions, Input, LabelFolders, NameTable,
-    PreviousMessages, RenderOptions, USUAL_HOST, labels,
+    PreviousMessages, RenderOptions, SourceHash, USUAL_HOST, labels,
 };
 use crate::mailbox::maildir::{
     DestinationState, Entry, FoundMessage, Fsync, KeywordSet, MaildirReader, list,
@@ -131,17 +131,15 @@ impl<'a> History<'a> {
             .then(|| (first, &self.manifest.lines[outline.at..]))
     }
 
-    /// Identifies a source by its bytes. `digest` is its hash, if known; `taken` are the identities of other
-    /// sources of this run.
+    /// Identifies a source by its bytes. `taken` are the identities of other sources of this run.
     pub(crate) fn identify(
         &self,
         input: &Input,
-        digest: Option<Digest>,
+        hash: &SourceHash<'_>,
         taken: &[Identity],
     ) -> (Identity, Fingerprint) {
-        let query =
-            IdentityQuery { path: input.recorded_path(), digest, taken, of_siblings: &self.of_siblings };
-        identify(&self.manifest, &input.source, query)
+        let query = IdentityQuery { path: input.recorded_path(), taken, of_siblings: &self.of_siblings };
+        identify(&self.manifest, hash, query)
     }
 
     /// Identifies a source whose bytes no section begins with: it was rewritten if a section of its path names

@@ -1,13 +1,11 @@
 //! Identifies a source by what the manifest records, by its bytes and not by its name.
 
 use std::cell::OnceCell;
+use std::cmp::Reverse;
 use std::path::Path;
 
+use super::SourceHash;
 use crate::mailbox::manifest::{Digest, LEAD, Manifest};
-use crate::mailbox::source::Source;
-
-/// A smaller source is hashed before another thread would have begun.
-pub(crate) const MIN_PARALLEL: usize = 1 << 20;
 
 /// The hashes of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +57,6 @@ impl Identity {
 pub(crate) struct IdentityQuery<'a> {
     /// The canonical path; None for standard input.
     pub(crate) path: Option<&'a Path>,
-    /// The hash of the source, if it is known.
-    pub(crate) digest: Option<Digest>,
     /// The identities of the other sources of this run: a section that one of them left unfinished is not that
     /// of another.
     pub(crate) taken: &'a [Identity],
@@ -73,12 +69,12 @@ pub(crate) struct IdentityQuery<'a> {
 /// [`History::find_rewritten`](super::history::History::find_rewritten).
 pub(crate) fn identify(
     manifest: &Manifest<'_>,
-    source: &Source,
+    hash: &SourceHash<'_>,
     query: IdentityQuery<'_>,
 ) -> (Identity, Fingerprint) {
-    let IdentityQuery { path, digest, taken, of_siblings } = query;
+    let IdentityQuery { path, taken, of_siblings } = query;
     let sections = &manifest.sections;
-    let raw = source.raw();
+    let raw = hash.source.raw();
     let size = raw.len() as u64;
     let lead = Digest::of(&raw[..raw.len().min(LEAD as usize)]);
     let is_own = |n: usize| path.is_some_and(|path| sections[n].header.source.is_path(path));
@@ -89,16 +85,12 @@ pub(crate) fn identify(
         let header = &sections[*n].header;
         header.lead <= size && Digest::of(&raw[..header.lead as usize]) == header.lead_blake3
     };
-    let shorter: Vec<usize> = (0..sections.len())
+    let mut shorter: Vec<usize> = (0..sections.len())
         .filter(|&n| !is_of_sibling(n))
         .filter(|&n| sections[n].header.size < size && sections[n].header.size > 0)
         .filter(has_same_lead)
         .collect();
-    let cuts: Vec<u64> = shorter.iter().map(|&n| sections[n].header.size).collect();
-    let (digest, at_cuts) = match digest {
-        Some(digest) if cuts.is_empty() => (digest, Vec::new()),
-        _ => digests(source, &cuts),
-    };
+    let digest = hash.whole();
     let fingerprint = Fingerprint { digest, lead };
     // A copy under another path may have completed what a run for this path left unfinished.
     let completed = OnceCell::new();
@@ -112,14 +104,19 @@ pub(crate) fn identify(
         is_file(n) && is_equal && is_free(n) && !is_of_sibling(*n)
     };
     let same = (0..sections.len()).filter(is_same).max_by_key(preference);
-    let is_grown = |(n, digest): (&usize, Digest)| (sections[*n].header.blake3 == digest).then_some(*n);
-    let grown = shorter.iter().zip(at_cuts).filter_map(is_grown).max_by_key(preference);
-    let found = match (same, grown) {
-        (Some(n), _) if sections[n].is_partial() => Some(Identity::Partial(n)),
-        (Some(n), _) if sections[n].footer.is_some() => Some(Identity::Same(n)),
-        (Some(n), _) => Some(Identity::Unfinished(n)),
-        (None, Some(n)) => Some(Identity::Grown(n)),
-        (None, None) => None,
+    let is_beginning = |n: &usize| {
+        let header = &sections[*n].header;
+        hash.beginning(header.size as usize) == header.blake3
+    };
+    let found = match same {
+        Some(n) if sections[n].is_partial() => Some(Identity::Partial(n)),
+        Some(n) if sections[n].footer.is_some() => Some(Identity::Same(n)),
+        Some(n) => Some(Identity::Unfinished(n)),
+        None => {
+            // A source that grows often has many sections, and the newest one is nearly always the one.
+            shorter.sort_unstable_by_key(|n| Reverse(preference(n)));
+            shorter.into_iter().find(is_beginning).map(Identity::Grown)
+        }
     };
     if let Some((n, found)) = found.and_then(|found| Some((found.section()?, found))) {
         // The file may be an earlier state of what its path held, or continue one. It follows the newest section of the
@@ -130,37 +127,4 @@ pub(crate) fn identify(
         return (newer.map_or(found, Identity::Rewritten), fingerprint);
     }
     (Identity::New, fingerprint)
-}
-
-/// Returns the BLAKE3 of a source.
-pub(crate) fn hash_source(source: &Source) -> Digest {
-    source.initial_hash().map_or_else(|| digests(source, &[]).0, Digest::from)
-}
-
-/// Returns the BLAKE3 of a source, and of its beginnings up to each of `cuts`.
-fn digests(source: &Source, cuts: &[u64]) -> (Digest, Vec<Digest>) {
-    const WINDOW: usize = 16 << 20;
-    let raw = source.raw();
-    let mut order: Vec<usize> = (0..cuts.len()).collect();
-    order.sort_by_key(|&n| cuts[n]);
-    let mut at_cuts = vec![Digest([0; 32]); cuts.len()];
-    let mut hasher = blake3::Hasher::new();
-    let mut at = 0;
-    let mut advance = |hasher: &mut blake3::Hasher, until: usize| {
-        while at < until {
-            let end = (at + WINDOW).min(until);
-            match raw.len() {
-                ..MIN_PARALLEL => hasher.update(&raw[at..end]),
-                _ => hasher.update_rayon(&raw[at..end]),
-            };
-            source.release(at..end);
-            at = end;
-        }
-    };
-    for n in order {
-        advance(&mut hasher, cuts[n] as usize);
-        at_cuts[n] = hasher.finalize().into();
-    }
-    advance(&mut hasher, raw.len());
-    (hasher.finalize().into(), at_cuts)
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use super::history::identity_finding;
-use super::identity::{self, hash_source};
 use super::plan::plan;
 use super::planned::Disposition;
 use super::resume::{adopt_stage, match_lines};
@@ -14,11 +13,11 @@ use super::{
     Abort, Commit, Dedupe, Destination, Fingerprint, FolderCount, FolderIndex, History, Identity,
     ImportOptions, Input, KeywordLetters, LabelFolders, ListBuilder, NameTable, NumberedMessage,
     OpenDestination, Outcome, Plan, PlanOptions, PlannedMessage, PlannedSource, Report, ResumePoint,
-    RunOptions, SourceDetails, Totals, UidPlan, UidPolicy, labels, renumbered_finding,
+    RunOptions, SourceDetails, SourceHash, Totals, UidPlan, UidPolicy, labels, renumbered_finding,
 };
 use crate::mailbox::maildir::write::KeywordFolder;
 use crate::mailbox::maildir::{KeywordTable, Leftover, MaildirWriter, write};
-use crate::mailbox::manifest::{Digest, ManifestLocation, SectionHeader, SourceState};
+use crate::mailbox::manifest::{ManifestLocation, SectionHeader, SourceState};
 use crate::mailbox::mbox::Mbox;
 use crate::mailbox::text::grouped_plural;
 use crate::mailbox::{Code, Context, Error, Finding, Phase, Result};
@@ -26,7 +25,8 @@ use crate::mailbox::{Code, Context, Error, Finding, Phase, Result};
 /// Imports mboxes into a Maildir. If it fails, nothing new is visible there, except, in a Maildir that existed,
 /// the messages that the totals count as written.
 pub(crate) fn import_mboxes(inputs: &[Input], options: &ImportOptions<'_>, context: &Context<'_>) -> Outcome {
-    let mut import = Import { inputs, options, context, reports: Vec::with_capacity(inputs.len()) };
+    let hashes = inputs.iter().map(|input| SourceHash::new(&input.source)).collect();
+    let mut import = Import { inputs, hashes, options, context, reports: Vec::with_capacity(inputs.len()) };
     let done = import.run().map_err(|abort| prefer_source_change(abort, inputs));
     let mut reports = import.reports;
     let bytes_source = inputs.iter().map(|i| i.source.raw().len() as u64).sum();
@@ -59,6 +59,8 @@ fn prefer_source_change(abort: Abort, inputs: &[Input]) -> Abort {
 /// An import while it runs.
 struct Import<'a> {
     inputs: &'a [Input],
+    /// Those of the inputs.
+    hashes: Vec<SourceHash<'a>>,
     options: &'a ImportOptions<'a>,
     context: &'a Context<'a>,
     reports: Vec<Report>,
@@ -67,8 +69,8 @@ struct Import<'a> {
 /// A source that was read.
 struct ReadSource<'a> {
     mbox: Mbox<'a>,
-    /// The hash of the source, if it is needed.
-    digest: Option<Digest>,
+    /// The run may need to identify the source.
+    is_identified: bool,
 }
 
 /// A source that was planned.
@@ -164,8 +166,8 @@ impl<'a> Import<'a> {
         let mut totals = Totals { sources: inputs.len() as u64, ..Totals::default() };
         let mut folders = BTreeMap::<String, u64>::new();
         let mut reports = Vec::new();
-        for input in inputs {
-            let (identity, _) = history.identify(input, None, &[]);
+        for (input, hash) in inputs.iter().zip(&self.hashes) {
+            let (identity, _) = history.identify(input, hash, &[]);
             context.cancel.check()?;
             let Identity::Same(n) = identity else { return Ok(None) };
             history.check_destination(&options.destination, &destination.state)?;
@@ -215,26 +217,25 @@ impl<'a> Import<'a> {
         Ok(details)
     }
 
-    /// Reads the sources, and hashes them if the run may need to identify them.
+    /// Reads the sources, and hashes them meanwhile if the run may need to identify them.
     fn read_sources(&mut self, destination: &Destination) -> Result<Vec<ReadSource<'a>>> {
         let Import { inputs, options, context, .. } = *self;
         // A run that writes no manifest identifies a source only by one that exists.
-        let needs_digest = match options.destination.manifest {
+        let is_identified = match options.destination.manifest {
             ManifestLocation::None => false,
             _ => !options.destination.dry_run || destination.manifest.is_some(),
         };
         context.events.begin(Phase::Reading, inputs.iter().map(|i| i.source.text().len() as u64).sum());
         let mut sources = Vec::with_capacity(inputs.len());
-        for input in inputs {
-            // Deciding boundaries takes one core; another one hashes meanwhile.
-            let read = || input.read(context);
-            let hash = || needs_digest.then(|| hash_source(&input.source));
-            let ((mbox, report), digest) = match input.source.raw().len() {
-                ..identity::MIN_PARALLEL => (read(), hash()),
-                _ => rayon::join(read, hash),
+        for (input, hash) in inputs.iter().zip(&self.hashes) {
+            let on_scan = |window| {
+                if is_identified {
+                    hash.add(window);
+                }
             };
+            let (mbox, report) = input.read_with(context, &on_scan);
             self.reports.push(report);
-            sources.push(ReadSource { mbox: mbox?, digest });
+            sources.push(ReadSource { mbox: mbox?, is_identified });
         }
         Ok(sources)
     }
@@ -252,16 +253,17 @@ impl<'a> Import<'a> {
             context.events.advance(bytes, 0);
             context.cancel.check()
         };
-        for ((input, source), report) in inputs.iter().zip(sources).zip(&mut self.reports) {
-            let (identity, fingerprint) = match source.digest {
-                None => (Identity::New, Fingerprint::NONE),
-                digest => {
+        let sources = inputs.iter().zip(&self.hashes).zip(sources);
+        for (((input, hash), source), report) in sources.zip(&mut self.reports) {
+            let (identity, fingerprint) = match source.is_identified {
+                false => (Identity::New, Fingerprint::NONE),
+                true => {
                     let taken: Vec<Identity> = plans.iter().map(|planned| planned.identity).collect();
-                    history.identify(input, digest, &taken)
+                    history.identify(input, hash, &taken)
                 }
             };
             let state = SourceState { size: input.source.raw().len() as u64, blake3: fingerprint.digest };
-            report.state = source.digest.map(|_| state);
+            report.state = source.is_identified.then_some(state);
             let (identity, replaced) = match identity {
                 Identity::New if !options.new_source => history.find_rewritten(input, &source.mbox)?,
                 identity => (identity, None),

@@ -1,6 +1,7 @@
 //! The sources of a conversion and its outcome.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -135,6 +136,15 @@ impl Input {
 
     /// Reads the mbox and reports on it, even if it is not a mailbox.
     pub(crate) fn read(&self, context: &Context<'_>) -> (Result<Mbox<'_>>, Report) {
+        self.read_with(context, &|_| ())
+    }
+
+    /// Reads the mbox as [`Input::read`] does, and calls `on_scan` with each window of it.
+    pub(crate) fn read_with(
+        &self,
+        context: &Context<'_>,
+        on_scan: &(dyn Fn(Range<usize>) + Sync),
+    ) -> (Result<Mbox<'_>>, Report) {
         let source = &self.source;
         let mut report = Report::new(source.path(), self.lock_findings.clone());
         let mut read_options = Cow::Borrowed(&self.read_options);
@@ -142,7 +152,7 @@ impl Input {
             read_options.to_mut().keep_candidates = true;
             report.details = Some(Box::new(self.size_only()));
         }
-        match Mbox::read(source, &read_options, context) {
+        match Mbox::read_with(source, &read_options, context, on_scan) {
             Ok(mut mbox) => {
                 if let Some(details) = &mut report.details {
                     details.format = Some(mbox.variant.name());

@@ -4,9 +4,8 @@ use std::path::Path;
 
 use super::{Conversion, FolderOutcome, TreeEntry};
 use crate::convert::copy::source_state;
-use crate::convert::identity::hash_source;
 use crate::convert::plan::plan;
-use crate::convert::{Input, NameTable, Report, SourceDetails, Totals};
+use crate::convert::{Input, NameTable, Report, SourceDetails, SourceHash, Totals};
 use crate::mailbox::maildir::{Entry, MaildirReader};
 use crate::mailbox::manifest::{ByteCounts, Digest, SourceState};
 use crate::mailbox::mbox::Variant;
@@ -37,7 +36,7 @@ impl Conversion<'_> {
                 for file in files {
                     let input = (self.options.open)(file, Some(Variant::Rfc822))?;
                     let size = input.source.raw().len() as u64;
-                    outcome.add_state(SourceState { size, blake3: hash_source(&input.source) });
+                    outcome.add_state(SourceState { size, blake3: SourceHash::new(&input.source).whole() });
                     new += self.count_file(&input, 0, context, outcome)?;
                 }
                 count_known(new, known.is_some() && outcome.whole_state() == known, &mut outcome.totals)

@@ -152,8 +152,21 @@ impl<'a> Mbox<'a> {
     /// # Errors
     /// [`Error::NotAMailbox`], [`Error::Interrupted`], [`Error::Changed`].
     pub(crate) fn read(source: &'a Source, options: &ReadOptions, context: &Context<'_>) -> Result<Mbox<'a>> {
+        Mbox::read_with(source, options, context, &|_| ())
+    }
+
+    /// Reads a source, and calls `on_scan` with each window of it while the bytes are in the cache.
+    pub(crate) fn read_with(
+        source: &'a Source,
+        options: &ReadOptions,
+        context: &Context<'_>,
+        on_scan: &(dyn Fn(Range<usize>) + Sync),
+    ) -> Result<Mbox<'a>> {
         let hooks = ScanHooks {
-            on_scan: &|range| context.events.advance(range.len() as u64, 0),
+            on_scan: &|range| {
+                context.events.advance(range.len() as u64, 0);
+                on_scan(range);
+            },
             on_release: &|range| source.release(range),
             cancel: context.cancel,
         };

@@ -16,8 +16,9 @@ use super::quoted_blocks::QuotedBlocks;
 use super::{Candidate, NextLine, ScanHooks, length};
 use crate::mailbox::message::header;
 
-/// Small enough to stay in the cache between the searches over it.
-const WINDOW: usize = 1 << 20;
+/// Small enough to stay in the cache between the searches over it. A power of two, so that a window is a subtree of
+/// BLAKE3.
+pub(crate) const WINDOW: usize = 1 << 20;
 
 /// The result of the first pass.
 #[derive(Debug, Default, Clone)]
