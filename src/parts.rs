@@ -102,7 +102,7 @@ impl Writer {
 fn new_message(text: &[u8]) -> NewMessage<'_> {
     let base = name(text);
     let name = name::bare(&base);
-    let (content, mtime) = (MessageContent::Slices(vec![text]), 1_000_000_000);
+    let (content, mtime) = (MessageContent::Slices(vec![text].into()), 1_000_000_000);
     NewMessage {
         folders: &[0],
         subdir: Subdir::New,

@@ -47,6 +47,8 @@ pub(crate) struct Rendered<'a> {
 /// The bytes of a rendered message.
 #[derive(Debug)]
 enum Pieces<'a> {
+    /// The file is a slice of the source.
+    Whole(&'a [u8]),
     /// Their concatenation is the file. Most are slices of the source.
     Small(Vec<Cow<'a, [u8]>>),
     Large(LargeMessage<'a>),
@@ -204,7 +206,7 @@ impl Eol {
 
 impl<'a> Rendered<'a> {
     pub(crate) fn unchanged(message: &'a [u8]) -> Rendered<'a> {
-        let pieces = Pieces::Small(vec![Cow::Borrowed(message)]);
+        let pieces = Pieces::Whole(message);
         Rendered { pieces, quotes: 0, eols: 0, eol_runs: Vec::new(), stripped: Vec::new() }
     }
 }
@@ -218,6 +220,7 @@ impl Rendered<'_> {
     /// Returns the message as one slice. A large one that changes has none.
     pub(crate) fn whole(&self) -> Option<Cow<'_, [u8]>> {
         match &self.pieces {
+            Pieces::Whole(message) => Some(Cow::Borrowed(message)),
             Pieces::Small(pieces) => match &pieces[..] {
                 [piece] => Some(Cow::Borrowed(piece)),
                 pieces => Some(Cow::Owned(pieces.concat())),
@@ -240,6 +243,7 @@ impl Rendered<'_> {
     /// Passes on the bytes of the file, in order.
     pub(crate) fn for_each<E>(&self, put: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         match &self.pieces {
+            Pieces::Whole(message) => mapped::windows(message).try_for_each(put),
             Pieces::Small(pieces) => pieces.iter().flat_map(|piece| mapped::windows(piece)).try_for_each(put),
             Pieces::Large(large) => large.for_each(put, &mut Runs::default()),
         }
@@ -248,6 +252,7 @@ impl Rendered<'_> {
     /// Returns the message as the writer of a Maildir takes it.
     pub(crate) fn content(&self) -> MessageContent<'_> {
         match &self.pieces {
+            Pieces::Whole(message) => MessageContent::Slices(std::slice::from_ref(message).into()),
             Pieces::Small(pieces) => MessageContent::Slices(pieces.iter().map(|piece| &piece[..]).collect()),
             Pieces::Large(large) => MessageContent::Stream(large),
         }
@@ -266,6 +271,7 @@ impl Rendered<'_> {
     /// Returns the size of the file.
     pub(crate) fn size(&self) -> u64 {
         match &self.pieces {
+            Pieces::Whole(message) => message.len() as u64,
             Pieces::Small(pieces) => pieces.iter().map(|piece| piece.len() as u64).sum(),
             Pieces::Large(_) => self.sizes(false).0,
         }

@@ -274,7 +274,7 @@ impl Outgoing {
             base: self.base.clone(),
             name: self.name.clone(),
             further_names: Vec::new(),
-            content: MessageContent::Slices(vec![&self.contents]),
+            content: MessageContent::Slices(vec![&self.contents[..]].into()),
             mtime: self.mtime,
             existing: None,
         }

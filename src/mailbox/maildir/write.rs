@@ -79,7 +79,7 @@ impl NewMessage<'_> {
 #[derive(Debug)]
 pub(crate) enum MessageContent<'a> {
     /// In memory or mapped, in order.
-    Slices(Vec<&'a [u8]>),
+    Slices(Cow<'a, [&'a [u8]]>),
     /// Too large for the memory.
     Stream(&'a dyn MessageStream),
 }
@@ -511,7 +511,8 @@ impl MaildirWriter {
     }
 
     fn write_file(&self, message: &NewMessage<'_>, file: OwnedFd) -> Result<()> {
-        let failed = |action| Error::io(action, self.path_of(message));
+        // The path is needed only for an error.
+        let failed = |action| move |cause| Error::io(action, self.path_of(message))(cause);
         let mut put = |bytes: &[u8]| durable::write_all(&file, bytes).map_err(failed("write"));
         match (&message.content, message.existing) {
             (_, Some(path)) => {
@@ -525,10 +526,15 @@ impl MaildirWriter {
             (MessageContent::Slices(slices), None) if slices.iter().any(|s| s.len() > mapped::WINDOW) => {
                 slices.iter().flat_map(|slice| mapped::windows(slice)).try_for_each(put)?;
             }
-            (MessageContent::Slices(slices), None) => {
-                let mut slices: Vec<IoSlice<'_>> = slices.iter().map(|slice| IoSlice::new(slice)).collect();
-                durable::write_vectored_all(&file, &mut slices).map_err(failed("write"))?;
+            (MessageContent::Slices(slices), None) => match slices[..] {
+                // Nearly every message.
+                [whole] => durable::write_vectored_all(&file, &mut [IoSlice::new(whole)]),
+                ref slices => {
+                    let mut slices: Vec<IoSlice<'_>> = slices.iter().map(|s| IoSlice::new(s)).collect();
+                    durable::write_vectored_all(&file, &mut slices)
+                }
             }
+            .map_err(failed("write"))?,
         }
         durable::set_mtime(&file, message.mtime).map_err(failed("set its time"))?;
         if self.flushes_each() {

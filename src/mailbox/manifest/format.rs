@@ -259,7 +259,7 @@ pub(crate) struct MessageRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stripped: Vec<(u64, Bytes)>,
     /// The origin of its date.
-    pub date: String,
+    pub date: Cow<'static, str>,
     /// The flags at the conversion.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub flags: String,
