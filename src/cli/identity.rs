@@ -350,6 +350,12 @@ pub(crate) fn current_account_name() -> Option<Vec<u8>> {
     Some(own.name.into_bytes())
 }
 
+/// Looks up the home directory of the account of this process.
+pub(crate) fn current_account_home() -> Option<PathBuf> {
+    let own = account(&By::Number(rustix::process::getuid().as_raw())).ok()??;
+    Some(PathBuf::from(OsStr::from_bytes(own.home.as_bytes())))
+}
+
 /// Parses `USER` or `USER:GROUP`, by name or by number. The default group is the user's own.
 ///
 /// # Errors

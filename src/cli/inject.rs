@@ -64,7 +64,8 @@ pub(super) struct InjectArgs {
     /// qmtp://HOST, smtp://HOST (each also with :PORT), lmtp://HOST:PORT, lmtp+unix:PATH, queue:PATH, sendmail:PATH,
     /// maildir:PATH or mbox:PATH. A later one gets the recipients for which the one before it failed
     /// temporarily. The default is queue:$QMAILQUEUE, or queue:$QMAILHOME/bin/qmail-queue if that exists, or else
-    /// qmqp://HOST for each line of $QMAILHOME/control/qmqpservers. $QMAILHOME is /var/qmail unless set.
+    /// qmqp://HOST for each line of $QMAILHOME/control/qmqpservers, or else the lines of ~/.config/mailferry/relays or
+    /// /etc/mailferry/relays. $QMAILHOME is /var/qmail unless set.
     #[arg(long, value_name = "URL", value_parser = OsStringValueParser::new().try_map(parse_via), help_heading = "Next hop")]
     via: Vec<NextHop>,
     #[cfg(feature = "tls")]
@@ -277,7 +278,8 @@ impl InjectArgs {
         match &hops[..] {
             [NextHop::Queue(program)] if !program.exists() => {
                 let text = format!(
-                    "there is no {}, and no server in control/qmqpservers: use --via to name a next hop",
+                    "there is no {}, and no next hop in control/qmqpservers or /etc/mailferry/relays: use --via to \
+                     name one",
                     program.display()
                 );
                 Err(Failure::new(FailureReason::Configuration, text))

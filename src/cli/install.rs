@@ -53,7 +53,7 @@ macro_rules! pages {
 }
 
 /// The overview comes first.
-const PAGES: [ManualPage; 13] = pages! {
+const PAGES: [ManualPage; 14] = pages! {
     "mailferry" '1',
     "mailferry-convert" '1',
     "mailferry-verify" '1',
@@ -65,6 +65,7 @@ const PAGES: [ManualPage; 13] = pages! {
     "mailferry-mbox" '5',
     "mailferry-maildir" '5',
     "mailferry-manifest" '5',
+    "mailferry-relays" '5',
     "mailferry-findings" '7',
     "mailferry-qmail" '7',
 };

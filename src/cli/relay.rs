@@ -3,14 +3,17 @@
 use std::env;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::clock;
+use super::identity::current_account_home;
 use super::inject_env::{default_queue_program, qmail_home};
 use super::open::{self, delivery_context};
 use crate::deliver::dot_qmail::own_programs::NEXT_HOPS;
 use crate::deliver::{DeliverOptions, DeliveryTarget, PreparedMessage, transaction};
 use crate::inject::control::{self, ControlFiles};
+use crate::inject::relays;
 use crate::mailbox::{Cancel, Result, display_path, escape};
 use crate::transport::next_hop::redact;
 use crate::transport::relay::{self, LocalMailbox, RelayOptions};
@@ -35,8 +38,8 @@ const LOCK: Duration = Duration::from_secs(30);
 /// A delivery sets $MAILFERRY_VIA for the programs that it runs: they send mail where the delivery sends its own.
 ///
 /// The default is the queue program that the environment names, or qmail's own. If neither exists, the servers of
-/// `control/qmqpservers` replace it, as in qmail-qmqpc. Without servers the result is qmail's program, whose error says
-/// what is missing.
+/// `control/qmqpservers` replace it, as in qmail-qmqpc, and without servers the file `relays` of the user or of the
+/// machine. If that is missing, too, the result is qmail's program, whose error says what is missing.
 pub(super) fn default_next_hops() -> Result<Vec<NextHop>, Failure> {
     let named = env::var_os(NEXT_HOPS).unwrap_or_default();
     let urls = named.as_bytes().split(|&b| b == b'\n').filter(|url| !url.is_empty());
@@ -53,12 +56,28 @@ pub(super) fn default_next_hops() -> Result<Vec<NextHop>, Failure> {
     let program = default_queue_program();
     let is_named = env::var_os("QMAILQUEUE").is_some_and(|program| !program.is_empty());
     if !is_named && !program.exists() {
-        let servers = qmqp_servers()?;
-        if !servers.is_empty() {
-            return Ok(servers);
+        let mut hops = qmqp_servers()?;
+        if hops.is_empty() {
+            hops = user_relays()?;
+        }
+        if hops.is_empty() {
+            hops = relays::read(Path::new("/etc/mailferry/relays"))?;
+        }
+        if !hops.is_empty() {
+            return Ok(hops);
         }
     }
     Ok(vec![NextHop::Queue(program)])
+}
+
+/// Reads `~/.config/mailferry/relays` in the home directory of the account. cron runs sendmail as the user, but with
+/// root's $HOME. That counts only where there is no account.
+fn user_relays() -> Result<Vec<NextHop>, Failure> {
+    let home = || env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    match current_account_home().or_else(home) {
+        Some(home) => relays::read(&home.join(".config/mailferry/relays")),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// Reads `control/qmqpservers`. qmail-qmqpc accepts addresses only and silently skips everything else. Here names and

@@ -12,6 +12,7 @@ mod generate;
 mod head;
 mod injector;
 mod options;
+pub(crate) mod relays;
 mod rewrite;
 
 pub(crate) use error::{InjectError, quotable};
