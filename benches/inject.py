@@ -4,7 +4,8 @@
 usage: benches/inject.py [ROUNDS [MESSAGES]]          (5 rounds, 2000 messages)
 
 One message to 1,000 recipients, repeatedly; and MESSAGES messages from a shell loop, one process each, as scripts
-send them. All go to local sinks, which store nothing: Postfix's smtp-sink and qmqp-sink, and one for QMTP below.
+send them. All go to local sinks, which store nothing: Postfix's smtp-sink and qmqp-sink, and those for QMTP and TLS
+below. A tenth of MESSAGES goes over TLS, next to msmtp where it is installed.
 Postfix's sendmail writes to a queue of its own on tmpfs, which no daemon empties. The commands of a round alternate.
 Prints medians of the rounds, and the median of each round's ratios to the first of the group, which is reliable even
 on a busy machine. Needs root, Postfix's programs and a release build.
@@ -14,6 +15,8 @@ import contextlib
 import os
 import shutil
 import socket
+import socketserver
+import ssl
 import statistics
 import subprocess
 import sys
@@ -79,6 +82,48 @@ def serve_qmtp(listener):
                         addresses = rest[int(length) + 1:]
                         count += 1
                     client.sendall(b"3:Kok," * count)
+
+
+class SmtpsClient(socketserver.StreamRequestHandler):
+    """A client of a server that takes any password and stores nothing."""
+
+    REPLIES = {b"EHLO": b"250-mail\r\n250-AUTH PLAIN\r\n250 PIPELINING\r\n", b"AUTH": b"235 ok\r\n",
+               b"DATA": b"354 go\r\n", b"QUIT": b"221 bye\r\n"}
+
+    def handle(self):
+        self.request = self.server.context.wrap_socket(self.request, server_side=True)
+        with contextlib.suppress(OSError), self.request.makefile("rwb") as file:
+            file.write(b"220 mail\r\n")
+            file.flush()
+            for line in file:
+                file.write(self.REPLIES.get(line[:4].upper(), b"250 ok\r\n"))
+                file.flush()
+                if line[:4].upper() == b"DATA":
+                    while file.readline() != b".\r\n":
+                        pass
+                    file.write(b"250 ok\r\n")
+                    file.flush()
+                elif line[:4].upper() == b"QUIT":
+                    return
+
+
+def smtps_sink(root):
+    """Start a server with a certificate of its own, which is also the authority. Return its port."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=authority"],
+                   cwd=root, check=True, stderr=subprocess.DEVNULL)
+    with open(os.path.join(root, "extensions"), "w") as file:
+        file.write("basicConstraints=CA:FALSE\nsubjectAltName=DNS:localhost\n")
+    subprocess.run("openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key -subj /CN=x "
+                   "-out request && openssl x509 -req -in request -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 "
+                   "-extfile extensions -out certificate", shell=True, cwd=root, check=True,
+                   stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), SmtpsClient)
+    server.daemon_threads = True
+    server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.context.load_cert_chain(os.path.join(root, "certificate"), os.path.join(root, "key"))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server.server_address[1]
 
 
 def qmtp_sink():
@@ -169,6 +214,21 @@ def main():
             (f"smtp-source -m {messages}, one process", their("smtp", messages)),
             ("true", loop(messages, "/bin/true", message)),
         ])
+        if shutil.which("msmtp"):
+            port, ca = smtps_sink(root), os.path.join(root, "ca.pem")
+            password = os.path.join(root, "password")
+            with open(password, "w") as file:
+                file.write("secret\n")
+            os.chmod(password, 0o600)
+            few = max(1, messages // 10)
+            compare("By SMTP over TLS 1.3 with a password", rounds, few, [
+                ("msmtp", loop(few, f"msmtp --host=localhost --port={port} --tls=on --tls-starttls=off --auth=plain "
+                                    f"--tls-trust-file={ca} --user=ann --passwordeval='cat {password}' "
+                                    "-f s@example.org r@example.org", message)),
+                ("mailferry inject --via smtps://",
+                 loop(few, f"{BINARY} inject -a -f s@example.org --via smtps://ann@localhost:{port} --ca {ca} "
+                           f"--password-command 'cat {password}' r@example.org", message)),
+            ])
         compare("By QMQP", rounds, messages, [
             ("qmqp-source -m 1", loop(messages, their("qmqp", 1), message)),
             ("mailferry inject --via qmqp://", loop(messages, ours("qmqp"), message)),
