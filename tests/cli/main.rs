@@ -16,6 +16,7 @@ mod bounce_write;
 mod bounces;
 mod boundaries;
 mod bounds;
+mod certificates;
 mod convert;
 mod copy;
 mod corpus;
@@ -65,6 +66,7 @@ mod proof;
 mod qmtp;
 mod race;
 mod random_kills;
+mod recorder;
 mod report;
 mod reports;
 mod sandbox;
@@ -77,6 +79,8 @@ mod strace;
 mod support;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tls")]
+mod tls_wire;
 mod tree;
 mod tree_model;
 mod tree_verify;

@@ -10,6 +10,7 @@ use crate::support::*;
 
 /// The services that a queue needs. None listens on a port.
 const MASTER: &str = "\
+tlsmgr    unix - - n 1000 1 tlsmgr
 pickup    unix n - n 60 1 pickup
 cleanup   unix n - n - 0 cleanup
 qmgr      unix n - n 300 1 qmgr
@@ -87,7 +88,8 @@ impl Postfix {
         });
     }
 
-    fn start(more: impl Iterator<Item = (String, String)>) -> Option<Postfix> {
+    /// Starts with these additions to the two files of Postfix, and other files.
+    pub(super) fn start(more: impl Iterator<Item = (String, String)>) -> Option<Postfix> {
         if !Path::new("/usr/sbin/postfix").exists() {
             skip!("Postfix is not here");
         }

@@ -111,6 +111,11 @@ impl Sandbox {
         Path::new("/proc").join(self.number.to_string()).join("root").join(inside)
     }
 
+    /// Returns the handle of the network namespace.
+    pub(super) fn network(&self) -> PathBuf {
+        Path::new("/proc").join(self.number.to_string()).join("ns/net")
+    }
+
     /// Writes a file, and its directories; owned by root and readable to all.
     pub(crate) fn write(&self, inside: impl AsRef<Path>, text: impl AsRef<[u8]>) {
         let path = self.path(inside);

@@ -33,9 +33,8 @@ impl NullClient {
                 false => text,
             })?;
         let maildir = server.sandbox.maildir("/home/joe/Maildir", JOE);
-        // A writable /usr/sbin for the recipe, without a mail server's sendmail.
-        server.sandbox.sh("mkdir /var/sbin; mount --bind /usr/sbin /var/sbin; mount -t tmpfs tmpfs /usr/sbin
-             ln -s /var/sbin/* /usr/sbin/; rm -f /usr/sbin/sendmail; ip address add 192.0.2.1/32 dev lo");
+        without_sendmail(&server.sandbox);
+        server.sandbox.sh("ip address add 192.0.2.1/32 dev lo");
         server.sandbox.sh(&recipes::blocks(NULL_CLIENT)[0]);
         Some(NullClient { server, maildir })
     }
@@ -100,14 +99,44 @@ fn a_null_client_sends_to_its_servers_or_reports_failure() {
     client.nothing_is_queued();
 }
 
+/// Mounts a writable /usr/sbin for a recipe, without a mail server's sendmail.
+pub(super) fn without_sendmail(sandbox: &Sandbox) {
+    sandbox.sh("mkdir /var/sbin; mount --bind /usr/sbin /var/sbin; mount -t tmpfs tmpfs /usr/sbin
+         ln -s /var/sbin/* /usr/sbin/; rm -f /usr/sbin/sendmail");
+}
+
 /// cron itself, which runs `@reboot` jobs when it starts.
-struct Cron<'a> {
+pub(super) struct Cron<'a> {
     sandbox: &'a Sandbox,
     child: Child,
 }
 
 impl Cron<'_> {
-    fn start(sandbox: &Sandbox) -> Cron<'_> {
+    /// Installs the recipe's crontab of joe, whose job runs when cron starts. Skips the test if cron is absent.
+    pub(super) fn install(sandbox: &Sandbox) -> Option<()> {
+        if !["/usr/bin/crontab", "/usr/sbin/cron"].iter().all(|program| Path::new(program).exists()) {
+            skip!("cron is not here");
+        }
+        sandbox.write(
+            "/etc/pam.d/cron",
+            "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_permit.so\n",
+        );
+        sandbox.write(
+            "/home/joe/bin/nightly-job",
+            "#!/bin/sh\necho 'From here: 100%'\necho complaint >&2\n: >> ~/done\n",
+        );
+        sandbox.sh("chmod 755 /home/joe/bin/nightly-job; ln -s /run /var/run
+             mkdir -p /var/spool/cron/crontabs; chgrp crontab /var/spool/cron/crontabs
+             chmod 1730 /var/spool/cron/crontabs");
+        // At five past four, which is now.
+        let recipe = &recipes::blocks("cron on a machine without a mail server")[0];
+        let crontab = recipe.replace("5 4 * * *", "@reboot");
+        assert_ne!(&crontab, recipe);
+        run_with_stdin(sandbox.command(["crontab", "-u", "joe", "-"]), crontab).exits(0);
+        Some(())
+    }
+
+    pub(super) fn start(sandbox: &Sandbox) -> Cron<'_> {
         sandbox.sh("rm -f /run/crond.reboot");
         Cron { sandbox, child: sandbox.command(["cron", "-f"]).stderr(Stdio::null()).spawn().unwrap() }
     }
@@ -122,27 +151,9 @@ impl Drop for Cron<'_> {
 
 #[test]
 fn the_output_of_a_cron_job_is_sent() {
-    if !["/usr/bin/crontab", "/usr/sbin/cron"].iter().all(|program| Path::new(program).exists()) {
-        skip!("cron is not here");
-    }
     let Some(client) = NullClient::new() else { return };
     let sandbox = client.sandbox();
-    sandbox.write(
-        "/etc/pam.d/cron",
-        "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_permit.so\n",
-    );
-    sandbox.write(
-        "/home/joe/bin/nightly-job",
-        "#!/bin/sh\necho 'From here: 100%'\necho complaint >&2\n: >> ~/done\n",
-    );
-    sandbox.sh("chmod 755 /home/joe/bin/nightly-job; ln -s /run /var/run
-         mkdir -p /var/spool/cron/crontabs; chgrp crontab /var/spool/cron/crontabs
-         chmod 1730 /var/spool/cron/crontabs");
-    // At five past four, which is now.
-    let recipe = &recipes::blocks("cron on a machine without a mail server")[0];
-    let crontab = recipe.replace("5 4 * * *", "@reboot");
-    assert_ne!(&crontab, recipe);
-    run_with_stdin(sandbox.command(["crontab", "-u", "joe", "-"]), crontab).exits(0);
+    let Some(()) = Cron::install(sandbox) else { return };
     let done = sandbox.path("/home/joe/done");
     {
         let _cron = Cron::start(sandbox);
